@@ -1,0 +1,1 @@
+#include "gpi_cpu.h"

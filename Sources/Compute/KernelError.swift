@@ -1,0 +1,29 @@
+package import Numerics
+
+/// Everything that can go wrong while memory is reserved or an operation is enqueued.
+package enum KernelError: Error, Equatable, Sendable {
+  case outOfMemory(requestedBytes: Int, availableBytes: Int?)
+  case unsupportedDataType(operation: String, operand: String, found: DataType, supported: [DataType])
+  case shapeMismatch(operation: String, operand: String, found: [Int], expected: String)
+  case unsupported(operation: String, reason: String)
+  case device(operation: String, code: Int, message: String)
+}
+
+extension KernelError: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .outOfMemory(let requested, let available):
+      let missing = available.map { "; \((requested - $0 + 1_048_575) >> 20) MiB are missing" } ?? ""
+      return "out of memory: \((requested + 1_048_575) >> 20) MiB were asked for\(missing)"
+    case .unsupportedDataType(let operation, let operand, let found, let supported):
+      let known = supported.map(\.rawValue).joined(separator: ", ")
+      return "\(operation): \(operand) has type \(found.rawValue); supported: \(known)"
+    case .shapeMismatch(let operation, let operand, let found, let expected):
+      return "\(operation): \(operand) has shape \(found), expected \(expected)"
+    case .unsupported(let operation, let reason):
+      return "\(operation): \(reason)"
+    case .device(let operation, let code, let message):
+      return "\(operation): device error \(code): \(message)"
+    }
+  }
+}
