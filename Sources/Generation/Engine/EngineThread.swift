@@ -7,12 +7,8 @@ internal import Glibc
 @safe
 final class EngineThread: Sendable {
   private final class Start: Sendable {
-    let name: String
     let body: @Sendable () -> Void
-    init(name: String, body: @escaping @Sendable () -> Void) {
-      self.name = name
-      self.body = body
-    }
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
   }
 
   private enum Life: Sendable {
@@ -22,16 +18,14 @@ final class EngineThread: Sendable {
   }
   private let life: Monitor<Life>
 
-  /// - Parameter name: at most 15 bytes are shown by debuggers and `top`.
-  init(name: String, _ body: @escaping @Sendable () -> Void) throws(EngineError) {
-    let start = unsafe Unmanaged.passRetained(Start(name: name, body: body))
+  init(_ body: @escaping @Sendable () -> Void) throws(EngineError) {
+    let start = unsafe Unmanaged.passRetained(Start(body))
     var thread = pthread_t()
     let code = unsafe pthread_create(
       &thread, nil,
       { context in
         guard let context = unsafe context else { return nil }
         let start = unsafe Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
-        _ = unsafe String(start.name.prefix(15)).withCString { unsafe pthread_setname_np(pthread_self(), $0) }
         start.body()
         return nil
       }, unsafe start.toOpaque())
@@ -50,7 +44,7 @@ final class EngineThread: Sendable {
       return thread
     }
     if let mine {
-      unsafe pthread_join(mine, nil)
+      pthread_join(mine, nil)
       life.update { $0 = .joined }
     } else {
       life.wait(until: nil) { life in
