@@ -21,11 +21,14 @@ struct PercentArguments {
     }
   }
 
-  /// A mapping, or a list, may be left over; Python checks only what can be counted.
+  /// What Python takes for a mapping may be left over: all that has `[]` and is no string or tuple.
   var isUsedUp: Bool {
     if rest.isEmpty || dictionary != nil { return true }
-    if case .list = rest.first, !isTuple { return true }
-    return false
+    guard !isTuple else { return false }
+    return switch rest.first {
+    case .list, .range, .undefined: true
+    default: false
+    }
   }
 
   mutating func next() throws(TemplateProblem) -> TemplateValue {

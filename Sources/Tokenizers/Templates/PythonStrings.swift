@@ -142,43 +142,46 @@ extension String {
 
   /// `str.title`: the first letter of each run of letters large, the others small.
   func titledPython() -> String {
-    var result = ""
     var isInWord = false
-    for scalar in unicodeScalars {
-      result += isInWord ? scalar.properties.lowercaseMapping : scalar.properties.titlecaseMapping
-      isInWord = scalar.properties.isCased
+    return mappingScalars { scalar, lowered in
+      defer { isInWord = scalar.properties.isCased }
+      return isInWord ? lowered() : scalar.properties.titlecaseMapping
     }
-    return result
   }
 
   func capitalizedPython() -> String {
-    guard let first = unicodeScalars.first else { return "" }
-    return first.properties.titlecaseMapping + String(unicodeScalars.dropFirst()).loweredPython()
-  }
-
-  /// `str.lower`, with a sigma at the end of a word in its final form.
-  func loweredPython() -> String {
-    guard unicodeScalars.contains("\u{3A3}") else { return lowercased() }
-    var result = ""
-    let scalars = Array(unicodeScalars)
-    for (index, scalar) in scalars.enumerated() {
-      let isFinal =
-        scalar == "\u{3A3}"
-        && scalars[..<index].last { !$0.properties.isCaseIgnorable }?.properties.isCased == true
-        && scalars[(index + 1)...].first { !$0.properties.isCaseIgnorable }?.properties.isCased != true
-      result += isFinal ? "\u{3C2}" : scalar.properties.lowercaseMapping
+    var isFirst = true
+    return mappingScalars { scalar, lowered in
+      defer { isFirst = false }
+      return isFirst ? scalar.properties.titlecaseMapping : lowered()
     }
-    return result
   }
 
   func swappedCasePython() -> String {
-    var result = ""
-    for scalar in unicodeScalars {
+    mappingScalars { scalar, lowered in
       let properties = scalar.properties
-      result +=
-        properties.isUppercase
-        ? properties.lowercaseMapping : properties.isLowercase ? properties.uppercaseMapping : String(scalar)
+      if properties.isUppercase { return lowered() }
+      return properties.isLowercase ? properties.uppercaseMapping : String(scalar)
     }
+  }
+
+  /// `str.lower`
+  func loweredPython() -> String {
+    unicodeScalars.contains("\u{3A3}") ? mappingScalars { _, lowered in lowered() } : lowercased()
+  }
+
+  /// `transform` gets each character and what makes it small; a sigma at a word's end has a form of its own.
+  private func mappingScalars(_ transform: (Unicode.Scalar, () -> String) -> String) -> String {
+    let scalars = Array(unicodeScalars)
+    func lowered(_ index: Int) -> String {
+      guard scalars[index] == "\u{3A3}" else { return scalars[index].properties.lowercaseMapping }
+      let before = scalars[..<index].last { !$0.properties.isCaseIgnorable }
+      let after = scalars[(index + 1)...].first { !$0.properties.isCaseIgnorable }
+      let endsWord = before?.properties.isCased == true && after?.properties.isCased != true
+      return endsWord ? "\u{3C2}" : "\u{3C3}"
+    }
+    var result = ""
+    for index in scalars.indices { result += transform(scalars[index]) { lowered(index) } }
     return result
   }
 }

@@ -67,6 +67,8 @@ extension TemplateDictionary {
     case float(Double)
     case string(Text)
     case tuple([Key])
+    case range(start: Int64, step: Int64, count: Int)
+    case function(TemplateFunction)
     case object(ObjectIdentifier)
 
     /// A string compared by its bytes.
@@ -93,7 +95,14 @@ extension TemplateDictionary {
       case .namespace(let object): self = .object(ObjectIdentifier(object))
       case .macro(let object): self = .object(ObjectIdentifier(object))
       case .iterator(let object): self = .object(ObjectIdentifier(object))
-      case .list, .dictionary, .view, .range, .loop, .function, .method:
+      case .loop(let object): self = .object(ObjectIdentifier(object))
+      case .method(let object): self = .object(ObjectIdentifier(object))
+      case .function(let function): self = .function(function)
+      case .range(let range):
+        let (isEmpty, isSingle) = (range.count == 0, range.count < 2)
+        self = .range(start: isEmpty ? 0 : range.start, step: isSingle ? 0 : range.step, count: range.count)
+      case .view(let view) where view.kind == .values: self = .object(ObjectIdentifier(view.dictionary))
+      case .list, .dictionary, .view:
         throw .type("unhashable type: '\(value.typeName)'")
       }
     }

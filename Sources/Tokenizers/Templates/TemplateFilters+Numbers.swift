@@ -7,7 +7,6 @@ extension TemplateInterpreter {
   {
     try arguments.requireNone("abs")
     if case .float(let value) = value { return .float(value.magnitude) }
-    if case .undefined(let undefined) = value { throw undefined.problem }
     guard let integer = value.index else { throw .type("bad operand type for abs(): '\(value.typeName)'") }
     return integer < 0 ? try negated(value) : .integer(integer)
   }
@@ -62,7 +61,7 @@ extension TemplateInterpreter {
     guard ["common", "ceil", "floor"].contains(method) else {
       throw .value("method must be common, ceil or floor")
     }
-    if case .undefined(let undefined) = value { throw undefined.problem }
+    if method != "common", case .undefined(let undefined) = value { throw undefined.problem }
     guard let number = value.double else { throw .type("type \(value.typeName) can't be rounded") }
     if method != "common" {
       let scale = pow(10, Double(precision))

@@ -140,18 +140,19 @@ extension TemplateInterpreter {
     -> TemplateValue
   {
     let values = try arguments.bound(to: ["length", "killwords", "end", "leeway"], function: "truncate")
-    let text = try text(of: value)
+    let count = try lengthFilter(value, TemplateArguments()).index ?? 0
     let length = try integer(values[0], default: 255, "truncate")
     let leeway = try integer(values[3].flatMap { $0.isNone ? nil : $0 }, default: 5, "truncate")
     var end = "..."
     if let value = values[2] { end = try self.text(of: value) }
-    let scalars = Array(text.unicodeScalars)
     guard length >= end.unicodeScalars.count, leeway >= 0 else {
       throw .value("truncate's length must not be less than that of its end")
     }
-    if length.addingReportingOverflow(leeway).overflow || scalars.count <= length + leeway {
-      return .string(text)
+    if length.addingReportingOverflow(leeway).overflow || count <= length + leeway { return value }
+    guard case .string(let text) = value else {
+      throw .type("truncate needs a string, not '\(value.typeName)'")
     }
+    let scalars = Array(text.unicodeScalars)
     let kept = String(String.UnicodeScalarView(scalars.prefix(Int(length) - end.unicodeScalars.count)))
     if values[1]?.isTrue == true { return try produced(kept + end) }
     return try produced((kept.splitPythonFromEnd(by: " ", limit: 1).first ?? "") + end)

@@ -69,18 +69,18 @@ extension TemplateInterpreter {
 }
 
 extension TemplateInterpreter {
-  /// `value[start:stop:step]`; what can't be sliced, or by such bounds, is undefined.
+  /// `value[start:stop:step]`
   func slice(
     _ value: TemplateValue, start: TemplateValue, stop: TemplateValue, step: TemplateValue
   ) throws(TemplateProblem) -> TemplateValue {
     if case .undefined(let undefined) = value { throw undefined.problem }
-    guard [start, stop, step].allSatisfy({ $0.isNone || $0.index != nil }) else {
-      return missing("slice", of: value)
+    for bound in [start, stop, step] where !bound.isNone && bound.index == nil {
+      throw .type("slice indices must be integers or None, not \(bound.typeName)")
     }
-    func places(_ count: Int) throws(TemplateProblem) -> [Int] {
-      let places = try Self.places(count: count, start: start.index, stop: stop.index, step: step.index)
-      try self.step(places.count)
-      return places
+    func places(_ count: Int) throws(TemplateProblem) -> TemplateSlice {
+      let slice = try TemplateSlice(count: count, start: start.index, stop: stop.index, step: step.index)
+      try self.step(slice.count)
+      return slice
     }
     switch value {
     case .string(let text):
@@ -90,25 +90,36 @@ extension TemplateInterpreter {
     case .list(let sequence): return .list(try places(sequence.elements.count).map { sequence.elements[$0] })
     case .tuple(let sequence):
       return .tuple(try places(sequence.elements.count).map { sequence.elements[$0] })
-    case .range(let range): return .list(try places(range.count).map { .integer(range[$0]) })
-    default: return missing("slice", of: value)
+    case .range(let range):
+      guard let part = range.sliced(try places(range.count)) else { throw .limit(.range) }
+      return .range(part)
+    default: throw .type("'\(value.typeName)' object can't be sliced")
     }
   }
+}
 
-  /// The places a slice takes, by Python's rules for bounds that are left out, negative or too large.
-  private static func places(
-    count: Int, start: Int64?, stop: Int64?, step: Int64?
-  ) throws(TemplateProblem) -> [Int] {
+/// The places a slice takes, by Python's rules for bounds that are left out, negative or too large.
+struct TemplateSlice: Sequence {
+  let first: Int
+  let last: Int
+  let step: Int
+
+  init(count: Int, start: Int64?, stop: Int64?, step: Int64?) throws(TemplateProblem) {
     let step = Int(step ?? 1)
     if step == 0 { throw .value("slice step cannot be zero") }
     let (lowest, highest) = step > 0 ? (0, count) : (-1, count - 1)
     func clamped(_ bound: Int64?, _ missing: Int) -> Int {
       guard let bound else { return missing }
       let place = bound < 0 ? Int(bound) + count : Int(bound)
-      return min(max(place, lowest), highest)
+      return Swift.min(Swift.max(place, lowest), highest)
     }
-    let first = clamped(start, step > 0 ? lowest : highest)
-    let last = clamped(stop, step > 0 ? highest : lowest)
-    return Array(stride(from: first, to: last, by: step))
+    first = clamped(start, step > 0 ? lowest : highest)
+    last = clamped(stop, step > 0 ? highest : lowest)
+    self.step = step
   }
+
+  /// How many there are at most.
+  var count: Int { Swift.max(0, step > 0 ? last - first : first - last) }
+
+  func makeIterator() -> StrideToIterator<Int> { stride(from: first, to: last, by: step).makeIterator() }
 }

@@ -139,7 +139,7 @@ extension TemplateInterpreter {
   private func formatted(
     _ format: String, _ arguments: TemplateArguments, _ numbering: inout BraceNumbering, depth: Int
   ) throws(TemplateProblem) -> String {
-    if depth == 0 { throw .value("Max string recursion exceeded") }
+    if depth < 0 { throw .value("Max string recursion exceeded") }
     var result = ""
     var scalars = format.unicodeScalars[...]
     while let scalar = scalars.popFirst() {
@@ -199,8 +199,7 @@ extension TemplateInterpreter {
     case .string(let text): return try parsed.formatted(text: text)
     case .integer(let integer): return try parsed.formatted(integer: integer)
     case .bool(let bool):
-      return try parsed.type == nil
-        ? parsed.formatted(text: bool ? "True" : "False") : parsed.formatted(integer: bool ? 1 : 0)
+      return try parsed.formatted(integer: bool ? 1 : 0)
     case .float(let float): return try parsed.formatted(float: float)
     default: throw .type("unsupported format string passed to \(value.typeName).__format__")
     }

@@ -166,7 +166,6 @@ extension TemplateInterpreter {
   {
     let values = try arguments.bound(to: ["iterable"], required: 1, positionalOnly: 1, function: "join")
     var parts: [String] = []
-    if case .undefined = values[0] { throw .type("can only join an iterable") }
     for element in try elements(of: values[0] ?? .none) { parts.append(try string(element, "join")) }
     return try joined(parts, separator)
   }

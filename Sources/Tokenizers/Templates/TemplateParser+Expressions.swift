@@ -3,11 +3,11 @@ internal import JSON
 extension TemplateParser {
   /// One expression, or a tuple of several: `a`, `a, b`, `a,`.
   mutating func tupleOrExpression(
-    allowsConditional: Bool = true, endingWith end: String? = nil
+    allowsConditional: Bool = true
   ) throws(TemplateProblem) -> TemplateExpression {
     var elements: [TemplateExpression] = []
     var isTuple = false
-    while !isTupleEnd(end) {
+    while !isTupleEnd {
       elements.append(try allowsConditional ? expression() : unconditional())
       guard skip(if: .comma) else { break }
       isTuple = true
@@ -17,10 +17,9 @@ extension TemplateParser {
     return element
   }
 
-  private func isTupleEnd(_ end: String?) -> Bool {
+  var isTupleEnd: Bool {
     switch current {
     case .variableEnd, .blockEnd, .symbol(.rightParenthesis): true
-    case .name(let name): name == end
     default: false
     }
   }
@@ -244,6 +243,9 @@ extension TemplateParser {
     -> TemplateExpression
   {
     if current == .symbol(.colon) { return try slice(of: object, start: nil) }
+    if skip(if: .rightBracket) {
+      return try TemplateExpression(.item(object, try TemplateExpression(.tuple([]))))
+    }
     let first = try expression()
     if current == .symbol(.colon) { return try slice(of: object, start: first) }
     var keys = [first]

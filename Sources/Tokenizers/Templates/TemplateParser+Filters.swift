@@ -99,24 +99,14 @@ extension TemplateParser {
 }
 
 extension TemplateParser {
-  /// `a`, `a, b`, `(a, (b, c))`, and with attributes `namespace.a`.
-  mutating func assignmentTarget(
-    endingWith end: String? = nil, allowsAttributes: Bool = false
-  ) throws(TemplateProblem) -> TemplateTarget {
+  /// `a`, `a, b`, `(a, (b, c))`, and with attributes `namespace.a`. Only in parentheses may a comma come last.
+  mutating func assignmentTarget(allowsAttributes: Bool = false) throws(TemplateProblem) -> TemplateTarget {
     var targets: [TemplateTarget] = []
     var isTuple = false
-    while true {
-      switch current {
-      case .variableEnd, .blockEnd, .symbol(.rightParenthesis), .symbol(.assign): break
-      case .name(let name) where name == end: break
-      default:
-        targets.append(try singleTarget(allowsAttributes: allowsAttributes))
-        if skip(if: .comma) {
-          isTuple = true
-          continue
-        }
-      }
-      break
+    while !isTupleEnd {
+      targets.append(try singleTarget(allowsAttributes: allowsAttributes))
+      guard skip(if: .comma) else { break }
+      isTuple = true
     }
     if isTuple { return .tuple(targets) }
     guard let target = targets.first else { throw .syntax("expected a name to assign to, found \(current)") }

@@ -169,12 +169,12 @@ extension TemplateParser {
   }
 
   private mutating func loop() throws(TemplateProblem) -> TemplateLoopSyntax {
-    let target = try assignmentTarget(endingWith: "in")
+    let target = try assignmentTarget()
     if case .name(let symbol) = target, symbol.name == "loop" {
       throw .syntax("'loop' is the loop's own variable and can't be assigned")
     }
     try expect(.name("in"))
-    let sequence = try tupleOrExpression(allowsConditional: false, endingWith: "recursive")
+    let sequence = try tupleOrExpression(allowsConditional: false)
     let filter = skip(ifName: "if") ? try expression() : nil
     let isRecursive = skip(ifName: "recursive")
     loopDepth += 1

@@ -61,9 +61,11 @@ extension TemplateInterpreter {
     case "lower": return try text(of: value).isLowerPython
     case "upper": return try text(of: value).isUpperPython
     case "filter":
+      _ = try TemplateDictionary.Key(value)
       guard case .string(let name) = value else { return false }
       return TemplateFilters.table[name] != nil
     case "test":
+      _ = try TemplateDictionary.Key(value)
       guard case .string(let name) = value else { return false }
       return TemplateTests.names.contains(name)
     default: throw .unknownTest(name)

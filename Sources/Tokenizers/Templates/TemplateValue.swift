@@ -59,6 +59,10 @@ struct TemplateRange: Equatable {
 
   subscript(index: Int) -> Int64 { start &+ Int64(index) &* step }
 
+  func sliced(_ places: TemplateSlice) -> TemplateRange? {
+    TemplateRange(start: self[places.first], stop: self[places.last], step: step &* Int64(places.step))
+  }
+
   var elements: [TemplateValue] { (0..<count).map { .integer(self[$0]) } }
 }
 
