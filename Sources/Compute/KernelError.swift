@@ -5,6 +5,8 @@ package enum KernelError: Error, Equatable, Sendable {
   case outOfMemory(requestedBytes: Int, availableBytes: Int?)
   case unsupportedDataType(operation: String, operand: String, found: DataType, supported: [DataType])
   case shapeMismatch(operation: String, operand: String, found: [Int], expected: String)
+  /// Element `index` of an integer operand (token ids, positions, slots, block tables…) lies outside `0..<limit`.
+  case indexOutOfRange(operation: String, operand: String, index: Int, value: Int, limit: Int)
   case unsupported(operation: String, reason: String)
   case device(operation: String, code: Int, message: String)
 }
@@ -20,6 +22,8 @@ extension KernelError: CustomStringConvertible {
       return "\(operation): \(operand) has type \(found.rawValue); supported: \(known)"
     case .shapeMismatch(let operation, let operand, let found, let expected):
       return "\(operation): \(operand) has shape \(found), expected \(expected)"
+    case .indexOutOfRange(let operation, let operand, let index, let value, let limit):
+      return "\(operation): \(operand)[\(index)] is \(value), outside 0..<\(limit)"
     case .unsupported(let operation, let reason):
       return "\(operation): \(reason)"
     case .device(let operation, let code, let message):

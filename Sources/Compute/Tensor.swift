@@ -76,7 +76,12 @@ package struct TensorView {
   @unsafe package var address: UnsafeMutableRawPointer { unsafe base }
 
   package var rows: Int { shape[0] }
-  package var columns: Int { shape.elementCount / Swift.max(shape[0], 1) }
+  /// Elements of one row; known even when there are no rows.
+  package var columns: Int {
+    var product = 1
+    for axis in 1..<Swift.max(shape.rank, 1) { product *= shape[axis] }
+    return product
+  }
 
   /// The first `count` rows.
   package func prefix(rows count: Int) -> TensorView { self.rows(0..<count) }

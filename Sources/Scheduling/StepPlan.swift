@@ -1,10 +1,3 @@
-/// Names one sequence (one choice of one request) for the life of the engine; never reused.
-package struct SequenceID: Hashable, Sendable, Comparable {
-  package let rawValue: UInt64
-  package init(rawValue: UInt64) { self.rawValue = rawValue }
-  package static func < (left: SequenceID, right: SequenceID) -> Bool { left.rawValue < right.rawValue }
-}
-
 /// One step's work, flattened in the order the kernels read it.
 ///
 /// ```
@@ -17,7 +10,14 @@ package struct SequenceID: Hashable, Sendable, Comparable {
 /// blockTables  row s: the blocks of sequence s, padded with 0 to `blockTableStride`
 /// logitRows    rows of the flattened tokens whose logits are wanted
 /// ```
-/// The arrays keep their capacity from step to step, so that planning allocates nothing once warm.
+/// Entries that compute one last token (decodes) come first, then the pieces of prompts.
+///
+/// Within each layer all keys and values of the step are written to `slots` before any query reads: a
+/// sequence may attend to a block that another entry of the same step fills.
+///
+/// The arrays keep their capacity from step to step, so that planning allocates nothing once warm. Rows of
+/// `blockTables` even keep their content, so nobody but the scheduler writes to a plan that is passed to it
+/// again.
 package struct StepPlan: Sendable {
   package struct Entry: Sendable {
     package var id: SequenceID
@@ -26,17 +26,22 @@ package struct StepPlan: Sendable {
     package var tokenCount: Int
     /// Rows of the logits that belong to this sequence.
     package var logitRange: Range<Int>
-    /// The step computes the sequence's last known token, so a new one is to be sampled from the last logits row.
+    /// The step computes the sequence's last known token, so a new one is to be sampled from the last
+    /// logits row.
     package var samples: Bool
+    /// Prompt tokens that the prefix cache gave when the sequence was first admitted.
+    package var cachedTokens: Int
 
     package init(
-      id: SequenceID, tokenStart: Int, tokenCount: Int, logitRange: Range<Int>, samples: Bool
+      id: SequenceID, tokenStart: Int, tokenCount: Int, logitRange: Range<Int>, samples: Bool,
+      cachedTokens: Int = 0
     ) {
       self.id = id
       self.tokenStart = tokenStart
       self.tokenCount = tokenCount
       self.logitRange = logitRange
       self.samples = samples
+      self.cachedTokens = cachedTokens
     }
   }
 
@@ -49,19 +54,16 @@ package struct StepPlan: Sendable {
   package var blockTables: [Int32] = []
   package var blockTableStride = 0
   package var logitRows: [Int32] = []
+  /// Whose blocks the rows of `blockTables` hold.
+  var rowOwners: [RowOwner] = []
 
   package init() {}
 
   package var isEmpty: Bool { entries.isEmpty }
 
   package mutating func removeAll() {
-    entries.removeAll(keepingCapacity: true)
-    tokens.removeAll(keepingCapacity: true)
-    positions.removeAll(keepingCapacity: true)
-    slots.removeAll(keepingCapacity: true)
-    queryStarts.removeAll(keepingCapacity: true)
-    contextLengths.removeAll(keepingCapacity: true)
+    removeEntries()
     blockTables.removeAll(keepingCapacity: true)
-    logitRows.removeAll(keepingCapacity: true)
+    rowOwners.removeAll(keepingCapacity: true)
   }
 }

@@ -1,0 +1,72 @@
+extension Scheduler {
+  /// Takes the results of the step under way.
+  ///
+  /// - Parameters:
+  ///   - plan: what `next` gave.
+  ///   - sampled: one element an entry; ignored for entries that do not sample.
+  ///   - outcomes: overwritten with one element an entry.
+  package mutating func commit(
+    _ plan: borrowing StepPlan, sampled: [SampledToken], outcomes: inout [CommitOutcome]
+  ) {
+    precondition(stepInFlight, "no step is under way")
+    precondition(sampled.count == plan.entries.count, "one sampled token an entry")
+    stepInFlight = false
+    outcomes.removeAll(keepingCapacity: true)
+    for index in 0..<plan.entries.count {
+      outcomes.append(commit(plan.entries[index], sampled[index]))
+    }
+  }
+
+  /// Gives the step under way up, because it failed: its sequences end as `failed`, and the blocks it
+  /// should have filled leave the prefix cache. Sequences it does not carry are not touched.
+  ///
+  /// - Parameter outcomes: overwritten with one element an entry, `finished(.failed)` or `discarded`.
+  package mutating func abandon(_ plan: borrowing StepPlan, outcomes: inout [CommitOutcome]) {
+    precondition(stepInFlight, "no step is under way")
+    stepInFlight = false
+    outcomes.removeAll(keepingCapacity: true)
+    for index in 0..<plan.entries.count {
+      let slot = plan.entries[index].id.slot
+      let first = sequences[slot].computed / KVBlockPool.blockSize
+      for block in first..<sequences[slot].table.count { pool.withdraw(sequences[slot].table[block]) }
+    }
+    for index in 0..<plan.entries.count {
+      let slot = plan.entries[index].id.slot
+      let wasCancelled = sequences[slot].isCancelled
+      end(slot, wasCancelled ? .cancelled : .failed)
+      outcomes.append(wasCancelled ? .discarded : .finished(.failed))
+    }
+  }
+
+  private mutating func commit(_ entry: StepPlan.Entry, _ sampled: SampledToken) -> CommitOutcome {
+    let slot = entry.id.slot
+    precondition(
+      sequences[slot].id == entry.id && sequences[slot].scheduled == entry.tokenCount,
+      "the plan is not the one under way")
+    if sequences[slot].isCancelled {
+      end(slot, .cancelled)
+      return .discarded
+    }
+    sequences[slot].computed += entry.tokenCount
+    sequences[slot].scheduled = 0
+    if sequences[slot].wantsPromptLogits {
+      let done = min(sequences[slot].computed, sequences[slot].promptCount - 1)
+      sequences[slot].promptLogitsDone = max(sequences[slot].promptLogitsDone, done)
+    }
+    if !entry.samples {
+      if sequences[slot].remaining > 0 { return .computed }
+      end(slot, .length)
+      return .finished(.length)
+    }
+    sequences[slot].tokens.append(sampled.token)
+    if sampled.ends {
+      end(slot, .stopped)
+      return .finished(.stopped)
+    }
+    if sequences[slot].tokens.count == sequences[slot].limit {
+      end(slot, .length)
+      return .finished(.length)
+    }
+    return .sampled
+  }
+}

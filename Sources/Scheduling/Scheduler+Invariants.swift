@@ -1,0 +1,50 @@
+extension Scheduler {
+  /// Proves what must hold between any two calls: the pool's books agree with the tables, and each live
+  /// sequence is in exactly the queue its state says. Costs O(blocks + sequences); for tests and for an
+  /// idle engine.
+  package func checkInvariants() throws(KVInvariantError) {
+    var leases = [Int32](repeating: 0, count: configuration.blockCount)
+    var runningCount = 0
+    var waitingCount = 0
+    var followers = 0
+    for slot in 0..<sequences.count {
+      let id = sequences[slot].id
+      for index in 0..<sequences[slot].table.count { leases[Int(sequences[slot].table[index])] += 1 }
+      switch sequences[slot].state {
+      case .running:
+        runningCount += 1
+        let needed = Self.blocks(for: sequences[slot].computed + sequences[slot].scheduled)
+        if sequences[slot].table.count != needed {
+          throw .sequence(id: id, reason: "leases \(sequences[slot].table.count) blocks for \(needed)")
+        }
+        if !stepInFlight && sequences[slot].scheduled != 0 {
+          throw .sequence(id: id, reason: "is in a step and there is none")
+        }
+      case .waiting, .preempted:
+        if waiting.contains(slot) { waitingCount += 1 } else { followers += 1 }
+        fallthrough
+      case .finished:
+        if !sequences[slot].table.isEmpty {
+          throw .sequence(id: id, reason: "leases \(sequences[slot].table.count) blocks and does not run")
+        }
+      }
+    }
+    try pool.checkInvariants(leases: leases)
+    try checkQueues(running: runningCount, waiting: waitingCount, followers: followers)
+  }
+
+  private func checkQueues(running count: Int, waiting: Int, followers: Int) throws(KVInvariantError) {
+    for index in 0..<running.count {
+      let sequence = sequences[running[index]]
+      if sequence.state != .running {
+        throw .sequence(id: sequence.id, reason: "is in the running list and is \(sequence.state)")
+      }
+      if index > 0, !(sequences[running[index - 1]].key < sequence.key) {
+        throw .sequence(id: sequence.id, reason: "is out of order in the running list")
+      }
+    }
+    if count != running.count || waiting != self.waiting.count || followers != followerCount {
+      throw .queues(running: count, waiting: waiting, followers: followers)
+    }
+  }
+}

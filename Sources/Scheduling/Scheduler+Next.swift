@@ -1,0 +1,179 @@
+/// What is left to give away in the step being planned.
+struct StepBudget {
+  var tokens: Int
+  var logitRows: Int
+  /// Blocks that running prompts will still need after this step.
+  var promisedBlocks = 0
+  var didPreempt = false
+}
+
+extension Scheduler {
+  /// Plans the next step.
+  ///
+  /// - Parameter plan: overwritten; pass the same one each time, its rows are reused.
+  /// - Returns: false when there is nothing to compute, which is only the case when no sequence is alive.
+  ///   `plan` is empty then.
+  /// - Precondition: the step before was committed or abandoned.
+  package mutating func next(into plan: inout StepPlan) -> Bool {
+    precondition(!stepInFlight, "the step before was neither committed nor abandoned")
+    var budget = StepBudget(tokens: configuration.maxNumBatchedTokens, logitRows: configuration.maxLogitRows)
+    scheduleDecodes(&budget)
+    schedulePrompts(&budget)
+    for index in 0..<running.count { publish(running[index]) }
+    if !budget.didPreempt { admit(&budget) }
+    build(&plan)
+    stepInFlight = !plan.isEmpty
+    return stepInFlight
+  }
+
+  /// The same into a fresh plan; nil when there is nothing to compute.
+  package mutating func next() -> StepPlan? {
+    var plan = StepPlan()
+    return next(into: &plan) ? plan : nil
+  }
+
+  private mutating func scheduleDecodes(_ budget: inout StepBudget) {
+    var index = 0
+    while index < running.count {
+      let slot = running[index]
+      // There are at most `maxNumSeqs` decodes, and tokens and rows for as many.
+      if sequences[slot].remaining == 1 { schedule(slot, 1, &budget) }
+      index += 1
+    }
+  }
+
+  private mutating func schedulePrompts(_ budget: inout StepBudget) {
+    var index = 0
+    while index < running.count {
+      let slot = running[index]
+      index += 1
+      if sequences[slot].scheduled > 0 { continue }
+      let count = pieceLength(of: slot, budget)
+      if count > 0 { schedule(slot, count, &budget) }
+      // It may have preempted itself.
+      if sequences[slot].state == .running {
+        budget.promisedBlocks += Self.blocks(for: sequences[slot].tokens.count) - sequences[slot].table.count
+      }
+    }
+  }
+
+  /// Gives a running sequence `count` tokens of the step, preempting from the last one, in the end itself,
+  /// for blocks.
+  private mutating func schedule(_ slot: Int, _ count: Int, _ budget: inout StepBudget) {
+    let blocks = Self.blocks(for: sequences[slot].computed + count) - sequences[slot].table.count
+    while pool.availableCount < blocks {
+      guard let victim = running.last else { return }
+      budget.didPreempt = true
+      budget.tokens += sequences[victim].scheduled
+      budget.logitRows += logitRowCount(of: victim, scheduled: sequences[victim].scheduled)
+      preemptLast()
+      if victim == slot { return }
+    }
+    lease(blocks, to: slot)
+    assign(count, to: slot, &budget)
+  }
+
+  private mutating func lease(_ count: Int, to slot: Int) {
+    for _ in 0..<max(count, 0) {
+      guard let block = pool.take() else { preconditionFailure("the pool had \(count) blocks a moment ago") }
+      sequences[slot].table.append(block)
+    }
+  }
+
+  private mutating func assign(_ count: Int, to slot: Int, _ budget: inout StepBudget) {
+    sequences[slot].scheduled = count
+    budget.tokens -= count
+    budget.logitRows -= logitRowCount(of: slot, scheduled: count)
+  }
+
+  /// Names the blocks this step fills, and lets the followers go once it finishes the prompt.
+  private mutating func publish(_ slot: Int) {
+    if sequences[slot].scheduled == 0 { return }
+    let known = sequences[slot].computed + sequences[slot].scheduled
+    if configuration.enablePrefixCaching {
+      while (sequences[slot].publishedBlocks + 1) * KVBlockPool.blockSize <= known {
+        let index = sequences[slot].publishedBlocks
+        extendDigests(of: slot, through: index)
+        pool.publish(
+          sequences[slot].table[index], sequences[slot].digests[index], tokens: sequences[slot].tokens,
+          start: index * KVBlockPool.blockSize)
+        sequences[slot].publishedBlocks += 1
+      }
+    }
+    if sequences[slot].firstFollower >= 0, known >= sequences[slot].promptCount { releaseFollowers(of: slot) }
+  }
+
+  private mutating func extendDigests(of slot: Int, through index: Int) {
+    while sequences[slot].digests.count <= index {
+      let count = sequences[slot].digests.count
+      let parent = count == 0 ? sequences[slot].rootDigest : sequences[slot].digests[count - 1]
+      let digest = parent.chained(
+        tokens: sequences[slot].tokens, start: count * KVBlockPool.blockSize, key: configuration.hashKey)
+      sequences[slot].digests.append(digest)
+    }
+  }
+
+  /// Starts waiting sequences, strictly in order, while there is room.
+  private mutating func admit(_ budget: inout StepBudget) {
+    while let slot = waiting.first, running.count < configuration.maxNumSeqs, budget.tokens > 0 {
+      let reserve = running.isEmpty ? 0 : configuration.watermarkBlocks + budget.promisedBlocks
+      // At least one block is needed for the last token; most refusals end here, before the cache is asked.
+      if pool.availableCount <= reserve { return }
+      prepare(slot)
+      let reclaimed = matchPrefix(slot)
+      let total = Self.blocks(for: sequences[slot].tokens.count)
+      if total - matched.count + reclaimed + reserve > pool.availableCount { return }
+      sequences[slot].computed = matched.count * KVBlockPool.blockSize
+      let count = pieceLength(of: slot, budget)
+      if count == 0 {
+        sequences[slot].computed = 0
+        return
+      }
+      waiting.remove(slot)
+      start(slot)
+      lease(Self.blocks(for: sequences[slot].computed + count) - matched.count, to: slot)
+      assign(count, to: slot, &budget)
+      budget.promisedBlocks += total - sequences[slot].table.count
+      publish(slot)
+    }
+  }
+
+  /// Moves a sequence into `running` at its place, with the matched blocks leased.
+  private mutating func start(_ slot: Int) {
+    for block in matched {
+      pool.share(block)
+      sequences[slot].table.append(block)
+    }
+    sequences[slot].publishedBlocks = matched.count
+    if sequences[slot].cachedTokens == nil {
+      sequences[slot].cachedTokens = sequences[slot].computed
+      if configuration.enablePrefixCaching && !sequences[slot].wantsPromptLogits {
+        prefixCacheQueries += UInt64(sequences[slot].tokens.count)
+        prefixCacheHits += UInt64(sequences[slot].computed)
+      }
+    }
+    sequences[slot].move(to: .running)
+    running.insert(slot, at: place(of: sequences[slot].key))
+  }
+
+  /// Finds the blocks of the longest cached prefix that leaves at least one token to compute, and none of
+  /// the prompt positions whose logits are still wanted.
+  ///
+  /// - Returns: how many of `matched` nobody leases now: sharing them uses up available blocks.
+  private mutating func matchPrefix(_ slot: Int) -> Int {
+    matched.removeAll(keepingCapacity: true)
+    if !configuration.enablePrefixCaching { return 0 }
+    var longest = sequences[slot].tokens.count - 1
+    if sequences[slot].wantsPromptLogits { longest = min(longest, sequences[slot].promptLogitsDone) }
+    var reclaimed = 0
+    for index in 0..<longest / KVBlockPool.blockSize {
+      extendDigests(of: slot, through: index)
+      let found = pool.lookup(
+        sequences[slot].digests[index], tokens: sequences[slot].tokens, start: index * KVBlockPool.blockSize)
+      guard let block = found else { break }
+      if pool.references(to: block) == 0 { reclaimed += 1 }
+      matched.append(block)
+    }
+    return reclaimed
+  }
+}

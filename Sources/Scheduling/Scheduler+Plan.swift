@@ -1,0 +1,47 @@
+extension Scheduler {
+  /// Writes the decisions of this step into `plan`: decodes in order, then the pieces of prompts in order.
+  mutating func build(_ plan: inout StepPlan) {
+    plan.removeEntries()
+    var longestTable = 0
+    for index in 0..<running.count where sequences[running[index]].scheduled > 0 {
+      longestTable = max(longestTable, sequences[running[index]].table.count)
+    }
+    plan.fitBlockTables(to: longestTable)
+    if longestTable > 0 { plan.queryStarts.append(0) }
+    for index in 0..<running.count where isDecode(running[index]) { write(running[index], to: &plan) }
+    for index in 0..<running.count {
+      let slot = running[index]
+      if sequences[slot].scheduled > 0 && !isDecode(slot) { write(slot, to: &plan) }
+    }
+    plan.trimBlockTables()
+  }
+
+  private func isDecode(_ slot: Int) -> Bool {
+    sequences[slot].scheduled == 1 && sequences[slot].remaining == 1
+  }
+
+  private func write(_ slot: Int, to plan: inout StepPlan) {
+    let start = sequences[slot].computed
+    let count = sequences[slot].scheduled
+    let tokenStart = plan.tokens.count
+    let logitStart = plan.logitRows.count
+    for position in start..<start + count {
+      plan.tokens.append(sequences[slot].tokens[position])
+      plan.positions.append(Int32(position))
+      plan.slots.append(sequences[slot].table.slot(of: position))
+    }
+    let wanted = logitPositions(of: slot, scheduled: count)
+    for position in wanted.prompt { plan.logitRows.append(Int32(tokenStart + position - start)) }
+    if wanted.samples { plan.logitRows.append(Int32(tokenStart + count - 1)) }
+    plan.writeRow(
+      plan.entries.count, of: sequences[slot].table,
+      owner: StepPlan.RowOwner(id: sequences[slot].id, generation: sequences[slot].tableGeneration))
+    plan.entries.append(
+      StepPlan.Entry(
+        id: sequences[slot].id, tokenStart: tokenStart, tokenCount: count,
+        logitRange: logitStart..<plan.logitRows.count, samples: wanted.samples,
+        cachedTokens: sequences[slot].cachedTokens ?? 0))
+    plan.queryStarts.append(Int32(tokenStart + count))
+    plan.contextLengths.append(Int32(start + count))
+  }
+}

@@ -1,0 +1,57 @@
+/// What the scheduler needs to know of a request.
+package struct SchedulerRequest: Sendable {
+  package var prompt: [Int32]
+  /// Tokens to sample for each choice, cut so that prompt and output fit `maxModelLength`. With 0 the
+  /// prompt is computed and nothing is sampled.
+  package var maxNewTokens: Int
+  /// Sequences to run from this prompt.
+  package var choices = 1
+  /// Lower runs earlier; only the priority policy looks at it.
+  package var priority = 0
+  /// Requests share cached blocks only with requests of an equal salt; nil is a salt of its own.
+  package var cacheSalt: String?
+  /// Logits are wanted at every prompt position, not only at the last. Such a sequence takes nothing from the
+  /// prefix cache as far as its logits are still missing. With several choices only one sequence does this.
+  package var wantsPromptLogits = false
+
+  package init(prompt: [Int32], maxNewTokens: Int) {
+    self.prompt = prompt
+    self.maxNewTokens = maxNewTokens
+  }
+}
+
+/// What the sampler found for one entry of a plan.
+package struct SampledToken: Sendable, Equatable {
+  package var token: Int32
+  /// The sequence is over with this token (end of text or a stop token); the token still belongs to it.
+  package var ends: Bool
+
+  package init(token: Int32, ends: Bool = false) {
+    self.token = token
+    self.ends = ends
+  }
+}
+
+/// Why a sequence is over.
+package enum EndReason: Sendable, Equatable {
+  /// The sampler said so.
+  case stopped
+  /// `maxNewTokens` or `maxModelLength` is reached.
+  case length
+  case cancelled
+  /// Its step was abandoned.
+  case failed
+}
+
+/// What became of one entry of a plan when it was committed.
+package enum CommitOutcome: Sendable, Equatable {
+  /// A piece of the prompt (or of a recomputation) is in the cache; there is no token.
+  case computed
+  /// The sampled token was appended and the sequence goes on.
+  case sampled
+  /// The sequence is over: `stopped` or `length` after its last token was appended (`length` without one when
+  /// `maxNewTokens` is 0), or `failed`.
+  case finished(EndReason)
+  /// Cancelled while the step was under way; the token is not to be reported. Its memory is free now.
+  case discarded
+}

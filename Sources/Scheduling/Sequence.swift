@@ -1,0 +1,97 @@
+/// Where a sequence stands. Only these moves exist; any other one traps:
+///
+/// ```
+/// waiting ──→ running ⇄ preempted
+///    │           │          │
+///    └───────→ finished ←───┘
+/// ```
+package enum SequenceState: Sendable, Equatable {
+  /// Not started; holds no memory.
+  case waiting
+  /// Leases blocks; a step may carry it.
+  case running
+  /// Gave its blocks back for others; starts over from its tokens, and from what the cache still has of them.
+  case preempted
+  case finished(EndReason)
+
+  package func canMove(to next: SequenceState) -> Bool {
+    switch (self, next) {
+    case (.waiting, .running), (.running, .preempted), (.preempted, .running): true
+    case (.finished, _): false
+    case (_, .finished): true
+    default: false
+    }
+  }
+}
+
+extension Scheduler {
+  /// One choice of one request: its tokens, and how much of them the KV memory holds.
+  ///
+  /// ```
+  /// tokens    | prompt …………………………………………… | sampled …… |
+  ///           0        computed   computed + scheduled   count ≤ limit
+  ///           └ in KV ─┘└─ in the step ───┘
+  /// ```
+  struct Sequence {
+    let id: SequenceID
+    let key: QueueKey
+    let promptCount: Int
+    /// Count of tokens at which the sequence ends.
+    let limit: Int
+    let rootDigest: BlockDigest
+
+    private(set) var state = SequenceState.waiting
+    var isCancelled = false
+
+    /// Before `isPrepared` the request's own array; afterwards a buffer with room for `limit` tokens.
+    var tokens: [Int32]
+    /// Digests of the first full blocks, as far as they were needed yet.
+    var digests: [BlockDigest] = []
+    var table = BlockTable()
+    var isPrepared = false
+    /// Counts the rebuildings of `table`: the blocks a plan wrote down stay true within one generation.
+    var tableGeneration: UInt32 = 0
+
+    var computed = 0
+    /// Tokens the step under way computes; 0 between steps.
+    var scheduled = 0
+    /// Blocks from the start of `table` that went through `KVBlockPool.publish` or came from the cache.
+    var publishedBlocks = 0
+    /// Tokens found in the cache at the first admission; nil before.
+    var cachedTokens: Int?
+
+    var wantsPromptLogits: Bool
+    /// Prompt positions whose logits were computed in committed steps.
+    var promptLogitsDone = 0
+
+    /// Slots of the request's choices that wait for this one's prompt: a chain through `nextFollower`, -1
+    /// for none.
+    var firstFollower = -1
+    var nextFollower = -1
+    /// The choice whose chain this one is in, -1 for none.
+    var leader = -1
+
+    init(
+      id: SequenceID, key: QueueKey, tokens: [Int32], limit: Int, rootDigest: BlockDigest,
+      wantsPromptLogits: Bool
+    ) {
+      self.id = id
+      self.key = key
+      self.tokens = tokens
+      promptCount = tokens.count
+      self.limit = limit
+      self.rootDigest = rootDigest
+      self.wantsPromptLogits = wantsPromptLogits
+    }
+
+    /// Tokens whose keys and values are not computed yet.
+    var remaining: Int { tokens.count - computed }
+    /// A sequence that only has its prompt computed (`maxNewTokens` 0) samples nothing.
+    var samples: Bool { tokens.count < limit }
+
+    mutating func move(to next: SequenceState) {
+      precondition(state.canMove(to: next), "sequence \(id.serial) cannot go from \(state) to \(next)")
+      state = next
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/// Block table rows are kept from step to step: a sequence that stays in its row gets only its new blocks
+/// written.
+extension StepPlan {
+  /// Whose blocks a row of `blockTables` holds.
+  struct RowOwner: Sendable, Equatable {
+    var id: SequenceID
+    /// Of the sequence's table; another generation shares nothing with it.
+    var generation: UInt32
+    /// Blocks written; zeros follow up to the stride.
+    var count = 0
+  }
+
+  /// Forgets the last step, except for the rows of `blockTables`.
+  mutating func removeEntries() {
+    entries.removeAll(keepingCapacity: true)
+    tokens.removeAll(keepingCapacity: true)
+    positions.removeAll(keepingCapacity: true)
+    slots.removeAll(keepingCapacity: true)
+    queryStarts.removeAll(keepingCapacity: true)
+    contextLengths.removeAll(keepingCapacity: true)
+    logitRows.removeAll(keepingCapacity: true)
+  }
+
+  /// Chooses a stride for rows of up to `count` blocks. It changes rarely, as that moves every row: it
+  /// grows a quarter beyond the need, and shrinks when three quarters of it are padding.
+  mutating func fitBlockTables(to count: Int) {
+    if count <= blockTableStride && (blockTableStride <= 64 || count > blockTableStride / 4) { return }
+    blockTables.removeAll(keepingCapacity: true)
+    rowOwners.removeAll(keepingCapacity: true)
+    blockTableStride = (count + count / 4 + 7) / 8 * 8
+  }
+
+  mutating func writeRow(_ row: Int, of table: BlockTable, owner: RowOwner) {
+    let base = row * blockTableStride
+    if row == rowOwners.count {
+      for _ in 0..<blockTableStride { blockTables.append(0) }
+      rowOwners.append(owner)
+    } else if rowOwners[row].id != owner.id || rowOwners[row].generation != owner.generation {
+      for index in table.count..<max(table.count, rowOwners[row].count) { blockTables[base + index] = 0 }
+      rowOwners[row] = owner
+    }
+    let written = rowOwners[row].count
+    if written == table.count { return }
+    for index in written..<table.count { blockTables[base + index] = table[index] }
+    rowOwners[row].count = table.count
+  }
+
+  /// Drops the rows beyond the last entry.
+  mutating func trimBlockTables() {
+    let surplus = rowOwners.count - entries.count
+    if surplus <= 0 { return }
+    rowOwners.removeLast(surplus)
+    blockTables.removeLast(surplus * blockTableStride)
+  }
+}
