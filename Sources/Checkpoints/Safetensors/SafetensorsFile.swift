@@ -1,3 +1,5 @@
+internal import Numerics
+
 /// One safetensors file on its own, without a model around it: token ids, scores, calibration data.
 package final class SafetensorsFile: Sendable {
   package let path: String

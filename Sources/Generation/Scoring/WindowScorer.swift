@@ -39,10 +39,10 @@ package final class WindowScorer {
   /// outlive the call.
   ///
   /// - Precondition: at most `capacity` windows, none longer than the longest one announced.
-  package func logits<Failure: Error>(
+  package func logits(
     of windows: some Collection<some Collection<Int32>>,
-    _ body: (_ window: Int, _ position: Int, _ logits: Span<Float>) throws(Failure) -> Void
-  ) throws where Failure: Error {
+    _ body: (_ window: Int, _ position: Int, _ logits: Span<Float>) -> Void
+  ) throws(KernelError) {
     precondition(windows.count <= windowsPerStep, "too many windows for one step")
     fill(windows)
     guard !plan.tokens.isEmpty else { return }
@@ -57,13 +57,16 @@ package final class WindowScorer {
       let end = min(start + graph.maxLogitRows, places.count)
       let view = try graph.logits(of: start..<end)
       let count = (end - start) * vocabularySize
-      try rows.withUnsafeMutableBytes { bytes in
-        try unsafe graph.backend.download(view, to: .init(rebasing: bytes[0..<count * MemoryLayout<Float>.stride]))
+      try unsafe rows.withUnsafeMutableBufferPointer { rows throws(KernelError) in
+        let target = unsafe UnsafeMutableBufferPointer(rebasing: rows[0..<count])
+        try unsafe graph.backend.download(view, to: UnsafeMutableRawBufferPointer(target))
       }
+      let logits = rows.span
       for row in start..<end {
         let first = (row - start) * vocabularySize
         let place = places[row]
-        try body(place.window, place.position, rows.span.extracting(first..<first + vocabularySize))
+        let own = logits.extracting(first..<first + vocabularySize)
+        body(place.window, place.position, own)
       }
       start = end
     }
