@@ -17,11 +17,14 @@ enum Console {
     text.withUTF8 { bytes in
       var offset = 0
       while offset < bytes.count {
-        let written = unsafe Glibc.write(descriptor, bytes.baseAddress.unsafelyUnwrapped + offset, bytes.count - offset)
+        let written = unsafe Glibc.write(
+          descriptor, bytes.baseAddress.unsafelyUnwrapped + offset, bytes.count - offset)
         if written < 0 {
           if errno == EINTR { continue }
           // Nobody reads any more (`gpuinfer … | head`): there is nothing left to do.
-          if descriptor == STDOUT_FILENO { exit(errno == EPIPE ? ExitCode.success.rawValue : ExitCode.inputOutput.rawValue) }
+          if descriptor == STDOUT_FILENO {
+            exit(errno == EPIPE ? ExitCode.success.rawValue : ExitCode.inputOutput.rawValue)
+          }
           return
         }
         offset += written

@@ -32,7 +32,8 @@ enum Device: String, CaseIterable, Sendable {
   /// The device that will really be used; says on stderr what `auto` came to.
   func resolved() throws(Failure) -> Device {
     if let reason = reasonUnavailable {
-      throw Failure(.unavailable, "device \(rawValue) cannot be used: \(reason); 'gpuinfer doctor' tells more")
+      throw Failure(
+        .unavailable, "device \(rawValue) cannot be used: \(reason); 'gpuinfer doctor' tells more")
     }
     guard self == .auto else { return self }
     if let reason = Device.cuda.reasonUnavailable { Console.error("running on the CPU: \(reason)") }

@@ -5,7 +5,7 @@ enum Files {
   /// A whole file; `-` is standard input.
   static func read(_ path: String, limit: Int = 1 << 31) throws(Failure) -> [UInt8] {
     if path == "-" { return try drain(STDIN_FILENO, path: "standard input", limit: limit) }
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw failure("open", path) }
     defer { close(descriptor) }
     return try drain(descriptor, path: path, limit: limit)

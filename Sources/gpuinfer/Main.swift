@@ -1,7 +1,7 @@
 internal import Glibc
 
 /// One command of the command line; one file each in `Commands/`.
-protocol Command {
+protocol Command: SendableMetatype {
   static var specification: CommandSpecification { get }
   static func run(_ arguments: ParsedArguments) throws
 }
@@ -11,15 +11,13 @@ enum Main {
   static let version = "0.1.0"
 
   static let commands: [any Command.Type] = [
-    ServeCommand.self, RunCommand.self, BatchCommand.self, TokenizeCommand.self, ScoreCommand.self,
-    EvalCommand.self, InspectCommand.self, DoctorCommand.self, BenchCommand.self,
+    TokenizeCommand.self, ScoreCommand.self, EvalCommand.self, InspectCommand.self, DoctorCommand.self,
   ]
 
   static func main() {
     // A closed pipe or socket is an error of that write, not the end of the process.
-    unsafe signal(SIGPIPE, SIG_IGN)
+    signal(SIGPIPE, SIG_IGN)
     let code = run(Array(CommandLine.arguments.dropFirst()))
-    unsafe fflush(stdout)
     exit(code.rawValue)
   }
 
@@ -46,7 +44,7 @@ enum Main {
     default: break
     }
     guard let command = commands.first(where: { $0.specification.name == name }) else {
-      let names = commands.map(\.specification.name)
+      let names = commands.map { $0.specification.name }
       throw UsageError.unknownCommand(name, closest: closestMatch(to: name, among: names))
     }
     let parsed = try ParsedArguments(Array(arguments.dropFirst()), for: command.specification)

@@ -36,7 +36,7 @@ enum ModelPath {
     return text.lastIndex(of: "/").map { String(text[..<$0]) }
   }
 
-  static func exists(_ path: String) -> Bool { access(path, R_OK) == 0 }
+  static func exists(_ path: String) -> Bool { unsafe access(path, R_OK) == 0 }
 
   /// The last part of a path, as the model's name in the API.
   static func name(of path: String) -> String {

@@ -8,7 +8,8 @@ func fixed(_ value: Double, _ decimals: Int) -> String {
   let sign = value < 0 && scaled != 0 ? "-" : ""
   guard decimals > 0 else { return "\(sign)\(scaled)" }
   let fraction = String(scaled % Int(scale))
-  return sign + "\(scaled / Int(scale))." + String(repeating: "0", count: decimals - fraction.count) + fraction
+  return sign + "\(scaled / Int(scale))." + String(repeating: "0", count: decimals - fraction.count)
+    + fraction
 }
 
 /// A count of bytes in the unit that keeps it short.

@@ -60,7 +60,8 @@ struct ArgumentTests {
     #expect(throws: expected) { try ParsedArguments(arguments, for: Self.command) }
   }
 
-  @Test("numbers are checked against their range", arguments: ["", "x", "1.5", "0", "11", "99999999999999999999"])
+  @Test(
+    "numbers are checked against their range", arguments: ["", "x", "1.5", "0", "11", "99999999999999999999"])
   func badIntegers(text: String) throws {
     let parsed = try parse("--count=" + text)
     #expect(throws: UsageError.self) { try parsed.integer("--count", in: 1...10) }
@@ -79,7 +80,9 @@ struct ArgumentTests {
     #expect(try parse("--count", text).byteCount("--count") == bytes)
   }
 
-  @Test("sizes that mean nothing are refused", arguments: ["", "-1", "0", "1T", "G", "1e3", "1.2.3M", "99999999999G"])
+  @Test(
+    "sizes that mean nothing are refused",
+    arguments: ["", "-1", "0", "1T", "G", "1e3", "1.2.3M", "99999999999G"])
   func badSizes(text: String) throws {
     let parsed = try parse("--count=" + text)
     #expect(throws: UsageError.self) { try parsed.byteCount("--count") }
@@ -94,7 +97,7 @@ struct ArgumentTests {
     #expect(text.split(separator: "\n").allSatisfy { $0.count <= 101 })
   }
 
-  @Test("every command's own specification is sound", arguments: Main.commands.map(\.specification.name))
+  @Test("every command's own specification is sound", arguments: Main.commands.map { $0.specification.name })
   func specifications(name: String) throws {
     let specification = try #require(Main.commands.first { $0.specification.name == name }?.specification)
     let spellings = specification.options.flatMap(\.spellings)

@@ -141,7 +141,7 @@ def test_inspect_reports_parameters_and_formats():
     answer = json.loads(gpuinfer("inspect", "--json", check=0).stdout)
     assert answer["parameters"] == EXPECTED["model"]["parameters"]
     assert answer["architecture"] == "LlamaForCausalLM"
-    assert sum(tensor["bytes"] for tensor in answer["tensors"]) == answer["bytes"]
+    assert sum(tensor["bytes"] for tensor in answer["tensors"]) == answer["tensor_bytes"]
     assert "LlamaForCausalLM" in gpuinfer("inspect", check=0).stdout.decode()
 
 

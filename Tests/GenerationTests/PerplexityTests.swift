@@ -1,6 +1,7 @@
 import CPUBackend
 import Checkpoints
 import Generation
+import Glibc
 import JSON
 import Models
 import TestSupport
@@ -9,13 +10,15 @@ import Tokenizers
 
 @Suite("Perplexity")
 struct PerplexityTests {
-  private static func scorer(_ fixture: String, window: Int, rows: Int = 64) throws -> WindowScorer {
-    let checkpoint = try Checkpoint.open(Fixtures.path(fixture))
-    let graph = try ModelGraph(
-      checkpoint: checkpoint, backend: CPUBackend(threads: 1),
+  private static func graph(_ fixture: String, window: Int, rows: Int = 64) throws -> ModelGraph {
+    try ModelGraph(
+      checkpoint: try Checkpoint.open(Fixtures.path(fixture)), backend: CPUBackend(threads: 1),
       limits: ModelLimits(
         maxBatchTokens: max(window, 128), maxSequences: 8, maxModelLength: window, maxLogitRows: rows))
-    return try WindowScorer(graph: graph, longestWindow: window)
+  }
+
+  private static func scorer(_ fixture: String, window: Int, rows: Int = 64) throws -> WindowScorer {
+    try WindowScorer(graph: graph(fixture, window: window, rows: rows), longestWindow: window)
   }
 
   private static func randomTokens(_ count: Int, vocabulary: Int, seed: UInt64) -> [Int32] {
@@ -73,8 +76,8 @@ struct PerplexityTests {
   @Test("the negative log-likelihood survives large logits and equals the definition")
   func likelihood() {
     let logits: [Float] = [1, 2, 3]
-    let total = logits.reduce(0.0) { $0 + Double.exp(Double($1)) }
-    #expect(abs(Perplexity.negativeLogLikelihood(of: 1, in: logits.span) - (Double.log(total) - 2)) < 1e-12)
+    let total = logits.reduce(0.0) { $0 + exp(Double($1)) }
+    #expect(abs(Perplexity.negativeLogLikelihood(of: 1, in: logits.span) - (log(total) - 2)) < 1e-12)
     let large: [Float] = [3e38, 0, -3e38]
     #expect(Perplexity.negativeLogLikelihood(of: 0, in: large.span) == 0)
   }
@@ -92,13 +95,16 @@ struct PerplexityTests {
 
   @Test("a window longer than the model's limit is refused")
   func tooLong() throws {
-    #expect(throws: ModelError.self) { try Self.scorer("tiny/llama", window: 4_000_000) }
+    let graph = try Self.graph("tiny/llama", window: 16)
+    #expect(throws: ModelError.limit(name: "the window", found: 17, allowed: "from 1 to 16 tokens")) {
+      try WindowScorer(graph: graph, longestWindow: 17)
+    }
   }
 
   @Test("the demo's first windows have the reference's likelihoods")
   func demo() throws {
     let expected = try JSONValue.parse(Fixtures.bytes("demo/expected.json"))
-    let means = try #require(expected["perplexity"]?["first_8_window_nll"]?.array?.compactMap(\.double))
+    let means = try #require(expected["perplexity"]?["first_8_window_nll"]?.array).compactMap(\.double)
     let tokenizer = try Tokenizer.load(directory: Fixtures.path("demo"))
     let text = Array(try Fixtures.bytes("demo/valid.txt").prefix(8192))
     let tokens = try tokenizer.encode(text, addSpecialTokens: false)

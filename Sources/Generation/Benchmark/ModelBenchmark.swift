@@ -61,7 +61,8 @@ package struct ModelBenchmark {
       let firstBlock = sequence * blocksPerSequence
       for position in firstPosition..<firstPosition + count {
         // Different tokens, so that embedding rows are not all in the cache.
-        plan.tokens.append(Int32((position &* 7919 &+ sequence &* 104_729) % graph.configuration.vocabularySize))
+        plan.tokens.append(
+          Int32((position &* 7919 &+ sequence &* 104_729) % graph.configuration.vocabularySize))
         plan.positions.append(Int32(position))
         plan.slots.append(Int32(firstBlock * ModelLimits.blockSize + position))
       }

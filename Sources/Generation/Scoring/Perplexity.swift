@@ -31,7 +31,8 @@ package struct Perplexity: Sendable, Equatable {
   package static func measure(
     _ tokens: [Int32], with scorer: WindowScorer, context: Int, stride: Int, progress: (Int, Int) -> Bool
   ) throws -> Perplexity? {
-    precondition(context >= 2 && stride >= 1 && stride <= context, "a window of at least 2, and 1 <= stride <= context")
+    precondition(
+      context >= 2 && stride >= 1 && stride <= context, "a window of at least 2, and 1 <= stride <= context")
     let starts = Array(Swift.stride(from: 0, through: tokens.count - context, by: stride))
     guard !starts.isEmpty else { return nil }
     var sums = Array(repeating: 0.0, count: starts.count)

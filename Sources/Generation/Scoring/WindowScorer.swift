@@ -78,7 +78,8 @@ package final class WindowScorer {
     plan.queryStarts.append(0)
     for (window, tokens) in windows.enumerated() where !tokens.isEmpty {
       let firstBlock = window * blocksPerWindow
-      precondition(tokens.count <= blocksPerWindow * ModelLimits.blockSize, "a window is longer than announced")
+      precondition(
+        tokens.count <= blocksPerWindow * ModelLimits.blockSize, "a window is longer than announced")
       for (position, token) in tokens.enumerated() {
         plan.logitRows.append(Int32(plan.tokens.count))
         plan.tokens.append(token)

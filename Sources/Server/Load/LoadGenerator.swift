@@ -64,7 +64,8 @@ package final class LoadGenerator: Sendable {
     }
     guard reader.isDone, let first = times.first else { throw .endedEarly }
     return RequestSample(
-      firstToken: first, total: MonotonicClock.seconds - begin, gaps: zip(times.dropFirst(), times).map { $0 - $1 },
+      firstToken: first, total: MonotonicClock.seconds - begin,
+      gaps: zip(times.dropFirst(), times).map { $0 - $1 },
       tokens: reader.completionTokens ?? reader.textEvents)
   }
 

@@ -26,7 +26,8 @@ struct OptionSpecification: Sendable, Equatable {
     _ help: String
   ) -> OptionSpecification {
     OptionSpecification(
-      name: name, arity: .value(placeholder: placeholder), help: help, defaultText: defaultText, aliases: aliases)
+      name: name, arity: .value(placeholder: placeholder), help: help, defaultText: defaultText,
+      aliases: aliases)
   }
 
   static func repeated(

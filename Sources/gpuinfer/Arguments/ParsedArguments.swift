@@ -69,7 +69,8 @@ struct ParsedArguments: Equatable {
     guard let text = string(option) else { return nil }
     guard let value = Int(text), range.contains(value) else {
       let upper = range.upperBound == .max ? "or more" : "to \(range.upperBound)"
-      throw .invalidValue(option: option, value: text, expected: "a whole number, \(range.lowerBound) \(upper)")
+      throw .invalidValue(
+        option: option, value: text, expected: "a whole number, \(range.lowerBound) \(upper)")
     }
     return value
   }
@@ -109,7 +110,8 @@ struct ParsedArguments: Equatable {
     case "g", "gb", "gib": factor = 1024 * 1024 * 1024
     default: throw wrong
     }
-    guard let number = Double(digits), number > 0, let bytes = Int(exactly: (number * factor).rounded()) else {
+    guard let number = Double(digits), number > 0, let bytes = Int(exactly: (number * factor).rounded())
+    else {
       throw wrong
     }
     return bytes

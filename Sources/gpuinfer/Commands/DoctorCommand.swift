@@ -44,7 +44,8 @@ enum DoctorCommand: Command {
     }
     var text = "gpuinfer \(Main.version)\n\nDevices\n"
     text += table(
-      devices.map { ($0.rawValue, $0.reasonUnavailable.map { "not available: " + $0 } ?? "available") }, leftWidth: 8)
+      devices.map { ($0.rawValue, $0.reasonUnavailable.map { "not available: " + $0 } ?? "available") },
+      leftWidth: 8)
     text += "\nProcessor\n"
     text += table(
       [

@@ -1,5 +1,6 @@
 internal import Generation
 internal import JSON
+internal import Models
 internal import Tokenizers
 
 /// `gpuinfer eval`: perplexity of a text.
@@ -43,7 +44,8 @@ enum EvalCommand: Command {
     }
     guard let result else {
       throw Failure(
-        .badData, "\(textPath) has \(fileTokens) tokens, fewer than one window of \(context); lower --context")
+        .badData, "\(textPath) has \(fileTokens) tokens, fewer than one window of \(context); lower --context"
+      )
     }
     let seconds = started.duration(to: .now) / .seconds(1)
     let computed = Double(result.windows * context)

@@ -1,5 +1,7 @@
 internal import Checkpoints
 internal import Generation
+internal import Models
+internal import Numerics
 
 /// `gpuinfer score`: logits of given token ids, for comparing with another implementation.
 enum ScoreCommand: Command {
@@ -22,7 +24,9 @@ enum ScoreCommand: Command {
     for text in texts {
       for (position, id) in text.ids.enumerated() where id < 0 || id >= vocabulary {
         throw Failure(
-          .badData, "\(inputPath): tensor \"\(text.name)\"[\(position)] is \(id), outside the vocabulary of \(vocabulary)")
+          .badData,
+          "\(inputPath): tensor \"\(text.name)\"[\(position)] is \(id), outside the vocabulary of \(vocabulary)"
+        )
       }
     }
     let scorer = try WindowScorer(graph: model.graph, longestWindow: model.graph.limits.maxModelLength)
@@ -36,7 +40,7 @@ enum ScoreCommand: Command {
       try scorer.logits(of: [text.ids]) { _, _, row in
         for index in row.indices { logits.append(row[index]) }
       }
-      try logits.withUnsafeBytes { try unsafe writer.write(text.name, $0) }
+      try unsafe logits.withUnsafeBytes { try unsafe writer.write(text.name, $0) }
       progress.update(index + 1)
     }
     try writer.finish()
