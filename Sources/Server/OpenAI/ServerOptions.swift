@@ -19,7 +19,7 @@ package struct ServerOptions: Sendable {
   /// Silence after which a stream gets the comment `: ping`, so that proxies keep it open; nil sends none.
   package var pingIntervalMilliseconds: Int? = 15_000
   /// How often a waiting handler looks whether its client is still there.
-  package var presenceIntervalMilliseconds = 50
+  package var presenceIntervalMilliseconds = 100
   /// Goes into `system_fingerprint` and /version.
   package var version = "0.1.0"
 

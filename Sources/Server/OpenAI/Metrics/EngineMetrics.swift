@@ -2,25 +2,22 @@ internal import Generation
 
 /// The engine's counters under vLLM's names, so that dashboards, autoscalers and gateways made for it work.
 enum EngineMetrics {
-  static let namespace = "vllm:"
-
-  /// Histogram names of `EngineStatistics.histograms` that vLLM knows; others are ours.
-  static let vllmHistograms: [String: String] = [
-    "time_to_first_token_seconds": "Time to the first token.",
-    "inter_token_latency_seconds": "Time between two tokens of a choice.",
-    "request_time_per_output_token_seconds": "Mean time per output token of a request.",
-    "e2e_request_latency_seconds": "Time from arrival to the last token.",
-    "request_queue_time_seconds": "Time a request waited.",
-    "request_inference_time_seconds": "Time a request ran.",
-    "request_prefill_time_seconds": "Time from the start to the first token.",
-    "request_decode_time_seconds": "Time from the first token to the last.",
-    "iteration_tokens_total": "Tokens computed in a step.",
-    "request_prompt_tokens": "Prompt tokens of a request.",
-    "request_generation_tokens": "Generated tokens of a request.",
-    "request_max_num_generation_tokens": "Greatest number of tokens of a request's choices.",
-    "request_params_max_tokens": "Asked max_tokens.",
-    "request_params_n": "Asked n.",
-    "request_prefill_kv_computed_tokens": "Prompt tokens computed, cached ones left out.",
+  private static let help: [String: String] = [
+    "vllm:time_to_first_token_seconds": "Time to the first token.",
+    "vllm:inter_token_latency_seconds": "Time between two tokens of a choice.",
+    "vllm:request_time_per_output_token_seconds": "Mean time per output token of a request.",
+    "vllm:e2e_request_latency_seconds": "Time from arrival to the last token.",
+    "vllm:request_queue_time_seconds": "Time a request waited.",
+    "vllm:request_inference_time_seconds": "Time a request ran.",
+    "vllm:request_prefill_time_seconds": "Time from the start to the first token.",
+    "vllm:request_decode_time_seconds": "Time from the first token to the last.",
+    "vllm:iteration_tokens_total": "Tokens computed in a step.",
+    "vllm:request_prompt_tokens": "Prompt tokens of a request.",
+    "vllm:request_generation_tokens": "Generated tokens of a request.",
+    "vllm:request_max_num_generation_tokens": "Greatest number of tokens of a request's choices.",
+    "vllm:request_params_max_tokens": "Asked max_tokens.",
+    "vllm:request_params_n": "Asked n.",
+    "vllm:request_prefill_kv_computed_tokens": "Prompt tokens computed, cached ones left out.",
   ]
   static let finishReasons = ["stop", "length", "abort", "error"]
 
@@ -64,7 +61,7 @@ enum EngineMetrics {
     value("vllm:prompt_tokens_total", .counter, "Prompt tokens.", Double(statistics.promptTokens))
     value(
       "vllm:prompt_tokens_cached_total", .counter, "Prompt tokens not computed.",
-      Double(statistics.prefixCacheHits))
+      Double(statistics.cachedPromptTokens))
     value("vllm:generation_tokens_total", .counter, "Generated tokens.", Double(statistics.generationTokens))
     text.family("vllm:request_success_total", .counter, "Finished requests, by reason.")
     for reason in finishReasons {
@@ -73,13 +70,13 @@ enum EngineMetrics {
         Double(statistics.finishedRequests[reason] ?? 0))
     }
     for (name, histogram) in statistics.histograms.sorted(by: { $0.key < $1.key }) {
-      let full = vllmHistograms[name] == nil ? "gpuinfer:" + name : namespace + name
-      text.family(full, .histogram, vllmHistograms[name] ?? "Measured by the engine.")
-      text.histogram(full, labels, histogram)
+      text.family(name, .histogram, help[name] ?? "Measured by the engine.")
+      text.histogram(name, labels, histogram)
     }
     value(
       "gpuinfer:rejected_requests_total", .counter, "Requests refused because the queue was full.",
       Double(statistics.rejectedRequests))
+    value("gpuinfer:engine_steps_total", .counter, "Steps of the engine.", Double(statistics.steps))
     value("gpuinfer:engine_alive", .gauge, "1 while the engine runs.", statistics.isAlive ? 1 : 0)
   }
 }

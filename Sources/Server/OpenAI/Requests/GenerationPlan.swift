@@ -1,4 +1,4 @@
-package import Generation
+internal import Generation
 internal import JSON
 internal import Tokenizers
 
