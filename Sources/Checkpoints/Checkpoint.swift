@@ -61,9 +61,8 @@ package final class Checkpoint: Sendable {
   /// Quantised GGUF blocks are decoded to float32 into new memory at each call, on the calling thread.
   package func rawTensor(_ name: String) throws(CheckpointError) -> RawTensor {
     guard let entry = tensors[name] else { throw .tensorMissing(name: name, path: path) }
-    let tensor = stored(entry)
-    guard let reordering = reordering[name] else { return tensor }
-    return reordering.apply(to: tensor)
+    guard let reordering = reordering[name] else { return stored(entry, shape: entry.shape) }
+    return reordering.apply(to: stored(entry, shape: reordering.storedShape(of: entry.shape)))
   }
 
   /// A hint that all tensors will be read soon, from the start of each file to its end.
@@ -71,7 +70,8 @@ package final class Checkpoint: Sendable {
     for file in files { file.advise(.willNeed) }
   }
 
-  private func stored(_ entry: TensorEntry) -> RawTensor {
+  /// The tensor in the order of the file.
+  private func stored(_ entry: TensorEntry, shape: [Int]) -> RawTensor {
     let file = files[entry.file]
     let source = unsafe UnsafeRawBufferPointer(rebasing: file.bytes[entry.byteRange])
     switch entry.storage {
@@ -79,17 +79,17 @@ package final class Checkpoint: Sendable {
       let isAligned = UInt(bitPattern: source.baseAddress) % UInt(type.byteCount) == 0
       if isAligned {
         return unsafe RawTensor(
-          name: entry.name, dataType: type, shape: entry.shape, bytes: source, owner: file)
+          name: entry.name, dataType: type, shape: shape, bytes: source, owner: file)
       }
       let copy = OwnedBytes(byteCount: source.count)
       unsafe copy.mutableBytes.copyMemory(from: source)
       return unsafe RawTensor(
-        name: entry.name, dataType: type, shape: entry.shape, bytes: copy.bytes, owner: copy)
+        name: entry.name, dataType: type, shape: shape, bytes: copy.bytes, owner: copy)
     case .blocks(let type):
       let decoded = OwnedBytes(byteCount: entry.elementCount * 4)
       unsafe type.decode(source, into: decoded.mutableBytes.bindMemory(to: Float.self))
       return unsafe RawTensor(
-        name: entry.name, dataType: .float32, shape: entry.shape, bytes: decoded.bytes, owner: decoded)
+        name: entry.name, dataType: .float32, shape: shape, bytes: decoded.bytes, owner: decoded)
     }
   }
 }

@@ -19,6 +19,9 @@ enum TensorReordering: Sendable, Equatable {
   /// The shape Hugging Face has.
   func shape(of stored: [Int]) -> [Int] { self == .transposed ? stored.reversed() : stored }
 
+  /// The shape in the file of a tensor that Hugging Face has in `shape`.
+  func storedShape(of shape: [Int]) -> [Int] { self == .transposed ? shape.reversed() : shape }
+
   /// nil if a stored tensor of this shape can be reordered, else what shape was expected.
   func complaint(about stored: [Int]) -> String? {
     let rows = stored.first ?? 0

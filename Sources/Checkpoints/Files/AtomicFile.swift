@@ -51,6 +51,18 @@ package struct AtomicFile: ~Copyable {
     }
   }
 
+  /// Lengthens the file with zeros; one that is as long already stays as it is.
+  package func extend(to size: Int) throws(CheckpointError) {
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else {
+      throw .inputOutput(operation: "read the size of the file", path: temporaryPath, code: errno)
+    }
+    guard status.st_size < size else { return }
+    guard ftruncate(descriptor, size) == 0 else {
+      throw .inputOutput(operation: "extend", path: temporaryPath, code: errno)
+    }
+  }
+
   /// Makes the file visible under its name, replacing what was there.
   package consuming func commit() throws(CheckpointError) {
     guard fsync(descriptor) == 0 else {

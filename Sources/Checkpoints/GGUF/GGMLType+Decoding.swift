@@ -3,6 +3,16 @@ internal import Numerics
 /// Decoding of the types with blocks of 32 elements. Every formula and the order of its operations are ggml's
 /// (`dequantize_row_*` in ggml-quants.c), so that results agree bit for bit with it and with gguf-py.
 extension GGMLType {
+  /// The elements of whole blocks; nil for a type that is not quantised, or part of a block.
+  package func decode(_ bytes: [UInt8]) -> [Float]? {
+    guard plainType == nil, bytes.count % blockBytes == 0 else { return nil }
+    let elements = bytes.count / blockBytes * blockElements
+    return unsafe [Float](unsafeUninitializedCapacity: elements) { buffer, count in
+      unsafe bytes.withUnsafeBytes { source in unsafe decode(source, into: buffer) }
+      count = elements
+    }
+  }
+
   /// Decodes whole blocks.
   ///
   /// - Precondition: a quantised type; `source` holds whole blocks and `target` all their elements.

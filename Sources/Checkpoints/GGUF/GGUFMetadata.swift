@@ -5,6 +5,11 @@ package struct GGUFMetadata: Sendable, Equatable {
   package struct Item: Sendable, Equatable {
     package let key: String
     package let value: GGUFValue
+
+    package init(key: String, value: GGUFValue) {
+      self.key = key
+      self.value = value
+    }
   }
 
   /// In the order of the file.

@@ -23,11 +23,8 @@ package struct SafetensorsWriter: ~Copyable {
     }
   }
 
-  private let path: String
-  private let file: AtomicFile
-  /// From the start of the file.
-  private let ranges: [String: Range<Int>]
-  private var unwritten: Set<String>
+  private var file: PlannedFile
+  private let size: Int
 
   /// Creates the temporary file and writes the header.
   ///
@@ -52,30 +49,19 @@ package struct SafetensorsWriter: ~Copyable {
     guard header.count - 8 <= SafetensorsHeader.maximumBytes else {
       throw .write(path: path, .headerTooLarge(bytes: header.count))
     }
-    var ranges: [String: Range<Int>] = [:]
+    var parts: [(name: String, range: Range<Int>)] = []
     for (tensor, offset) in zip(sorted, offsets) {
-      let range = header.count + offset.lowerBound..<header.count + offset.upperBound
-      guard tensor.name != "__metadata__", ranges.updateValue(range, forKey: tensor.name) == nil else {
-        throw .write(path: path, .duplicateTensor(tensor.name))
-      }
+      if tensor.name == "__metadata__" { throw .write(path: path, .duplicateTensor(tensor.name)) }
+      parts.append((tensor.name, header.count + offset.lowerBound..<header.count + offset.upperBound))
     }
-    let file = try AtomicFile(path: path)
-    try file.write(header, at: 0)
-    self.path = path
+    let file = try PlannedFile(path: path, header: header, parts: parts)
     self.file = file
-    self.ranges = ranges
-    unwritten = Set(ranges.keys)
+    size = header.count + end
   }
 
   /// Writes the elements of a declared tensor, once: row-major, little-endian.
   package mutating func write(_ name: String, _ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
-    guard let range = ranges[name] else { throw .write(path: path, .unknownTensor(name)) }
-    guard unwritten.contains(name) else { throw .write(path: path, .duplicateTensor(name)) }
-    guard range.count == bytes.count else {
-      throw .write(path: path, .sizeMismatch(tensor: name, declared: range.count, given: bytes.count))
-    }
-    try unsafe file.write(bytes, at: range.lowerBound)
-    unwritten.remove(name)
+    try unsafe file.write(name, bytes)
   }
 
   package mutating func write<Element: BitwiseCopyable>(
@@ -88,8 +74,7 @@ package struct SafetensorsWriter: ~Copyable {
 
   /// Flushes the file to the disk and gives it its name.
   package consuming func finish() throws(CheckpointError) {
-    if let missing = unwritten.min() { throw .write(path: path, .incomplete(tensor: missing)) }
-    try file.commit()
+    try file.finish(size: size)
   }
 
   /// Length and JSON, padded with spaces so that the data begins at a multiple of 8.
