@@ -77,6 +77,13 @@ struct EngineCore: ~Copyable {
     }
   }
 
+  /// Applies what has been posted without waiting: for who drives the steps himself.
+  mutating func takeCommands() {
+    _ = mailbox.collect(into: &commands, blocks: false)
+    apply()
+    publish()
+  }
+
   /// Closes the mailbox, then ends every request: who reads a last event finds the engine stopped.
   private mutating func close(_ why: String, _ reason: FinishReason) {
     metrics.update { $0.counters.isAlive = false }
