@@ -98,8 +98,8 @@ struct EngineCore: ~Copyable {
       guard case .submit(let submission) = command else { continue }
       let choices = submission.request.choices
       metrics.update { $0.finished[keyPath: count] += UInt64(choices) }
-      submission.outbox.publish(
-        (0..<choices).map { .finished(choice: $0, reason: reason) }, closing: true)
+      var events = (0..<choices).map { TokenEvent.finished(choice: $0, reason: reason) }
+      submission.outbox.publish(&events, closing: true)
     }
   }
 
