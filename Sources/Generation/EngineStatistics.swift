@@ -1,4 +1,8 @@
-/// Counters and distributions since start, under the names `/metrics` gives them.
+/// Counters and distributions since start.
+///
+/// Sequences are counted, as vLLM does: a request with three choices counts three. The keys of `histograms` are whole metric
+/// names as `/metrics` shows them: vLLM's, such as `vllm:time_to_first_token_seconds`, and `gpuinfer:…` for what vLLM
+/// has no name for.
 package struct EngineStatistics: Sendable {
   package var isAlive = true
   package var runningRequests = 0
@@ -8,10 +12,16 @@ package struct EngineStatistics: Sendable {
   package var prefixCacheQueries: UInt64 = 0
   package var prefixCacheHits: UInt64 = 0
   package var preemptions: UInt64 = 0
+  /// Prompt tokens of the requests that got through their prompt; those the cache gave are among them.
   package var promptTokens: UInt64 = 0
+  /// Prompt tokens that the prefix cache gave.
+  package var cachedPromptTokens: UInt64 = 0
   package var generationTokens: UInt64 = 0
+  /// Requests refused at submission, whatever the reason.
   package var rejectedRequests: UInt64 = 0
-  /// By `finish_reason`: stop, length, abort, error.
+  /// Steps of the engine.
+  package var steps: UInt64 = 0
+  /// Choices by `finish_reason`: stop, length, abort, error. A choice ended by `finish(choice:)` counts as stop.
   package var finishedRequests: [String: UInt64] = [:]
   package var histograms: [String: Histogram] = [:]
 
@@ -31,14 +41,16 @@ package struct Histogram: Sendable, Equatable {
 
   package var total: UInt64 { counts.reduce(0, +) }
 
-  package mutating func observe(_ value: Double) {
+  /// - Parameter times: counts the value this often.
+  package mutating func observe(_ value: Double, times: Int = 1) {
+    if times <= 0 { return }
     var low = 0
     var high = bounds.count
     while low < high {
       let middle = (low + high) / 2
       if value <= bounds[middle] { high = middle } else { low = middle + 1 }
     }
-    counts[low] += 1
-    sum += value
+    counts[low] += UInt64(times)
+    sum += value * Double(times)
   }
 }

@@ -38,7 +38,8 @@ package enum FinishReason: Sendable, Equatable {
 
 /// What the engine tells about a request, in order.
 package enum TokenEvent: Sendable, Equatable {
-  /// The prompt has been computed. `logprobs` has one entry a prompt token when asked for, the first nil.
+  /// The prompt has been computed: once a request, before its tokens. A request cancelled earlier has none.
+  /// `logprobs` has one entry a prompt token when asked for, the first nil.
   case prompt(cachedTokens: Int, logprobs: [TokenLogprobs?]?)
   /// One more token of a choice. The token that ends a choice is reported too, before its `finished`.
   case token(choice: Int, token: Int32, logprobs: TokenLogprobs?)
@@ -55,12 +56,14 @@ package enum SubmissionError: Error, Sendable, Equatable {
   case tokenOutOfRange(index: Int, token: Int32, vocabularySize: Int)
   /// The prompt and its outputs can never fit the KV pool.
   case exceedsMemory(neededBlocks: Int, totalBlocks: Int)
+  /// A value that makes no sense, by the field of `GenerationRequest` it is in.
+  case invalid(field: String, value: Int, requirement: String)
 }
 
-/// A submitted request's events, read by one consumer on any thread.
+/// A submitted request's events, read by one consumer on any thread. Letting go of the stream cancels the request.
 package protocol GenerationStream: Sendable {
   /// Blocks until events are there (all that have come, in order), the timeout passes (an empty array), or the
-  /// request is over and read out (nil).
+  /// request is over and read out (nil). A nil timeout waits as long as it takes, 0 not at all.
   func next(timeoutMilliseconds: Int?) -> [TokenEvent]?
   /// Ends one choice early (a stop string matched); its `finished` still comes, as `.aborted`. Idempotent.
   func finish(choice: Int)
@@ -90,5 +93,35 @@ package struct ServiceInformation: Sendable {
     self.blockSize = blockSize
     self.blockCount = blockCount
     self.device = device
+  }
+}
+
+extension SubmissionError: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .overloaded(let seconds):
+      "the server is overloaded: its queue is full; try again in about \(seconds) s"
+    case .draining:
+      "the server is shutting down and takes no new requests"
+    case .stopped(let reason):
+      "the engine has stopped: \(reason)"
+    case .promptTooLong(let tokens, let requested, let maximum):
+      """
+      This model's maximum context length is \(maximum) tokens. However, you requested \(requested) output tokens \
+      and your prompt contains at least \(tokens) input tokens, for a total of at least \(tokens + requested) \
+      tokens. Please reduce the length of the input prompt or the number of requested output tokens.
+      """
+    case .emptyPrompt:
+      "the prompt has no tokens; it needs at least one"
+    case .tokenOutOfRange(let index, let token, let vocabularySize):
+      "token \(token) of the prompt (index \(index)) is out of vocabulary; ids are 0 to \(vocabularySize - 1)"
+    case .exceedsMemory(let needed, let total):
+      """
+      prompt and output need \(needed) blocks of key/value memory and the server has \(total); shorten the prompt, \
+      ask for fewer output tokens, or start the server with more memory (--kv-cache-memory-bytes)
+      """
+    case .invalid(let field, let value, let requirement):
+      "\(field) is \(value); it must be \(requirement)"
+    }
   }
 }

@@ -1,0 +1,60 @@
+// The table each instruction set fills, and what the drivers add to the arguments before handing out chunks.
+#pragma once
+
+#include <stddef.h>
+
+#include "include/gpi_cpu.h"
+
+/// Inputs are reduced in runs of this many; a run's sixteen lanes are summed, then added to the output. A weight tile and
+/// an input tile of one run lie in the first-level cache together.
+#define GPI_RUN 1024
+/// Query rows of one attention task at most.
+#define GPI_QUERY_ROWS 16
+
+typedef struct {
+  const gpi_linear_args* args;
+  float* packed;         // [rows, packed_stride]: inputs, zero padded to 16
+  size_t packed_stride;
+  char* scratch;         // per thread: one widened weight tile
+  size_t scratch_stride;
+  size_t chunk_rows;     // input rows of a packing chunk
+  size_t chunk_outputs;  // outputs of a product chunk
+} gpi_linear_job;
+
+typedef struct {
+  const gpi_attention_args* args;
+  const size_t* first_task;  // [sequences + 1]
+  size_t task_rows;
+  char* scratch;
+  size_t scratch_stride;
+} gpi_attention_job;
+
+/// For operations on independent rows: `args` is the public argument struct.
+typedef struct {
+  const void* args;
+  size_t chunk_rows;
+} gpi_rows_job;
+
+typedef struct {
+  size_t tile_outputs;  // weight rows of one register tile
+  void (*pack)(const void* job, size_t chunk, size_t thread);
+  void (*linear_few)(const void* job, size_t chunk, size_t thread);   // up to 4 rows: weights straight from memory
+  void (*linear_many)(const void* job, size_t chunk, size_t thread);  // weights widened into scratch, reused
+  void (*attention)(const void* job, size_t chunk, size_t thread);
+  void (*norm)(const void* job, size_t chunk, size_t thread);
+  void (*map)(const void* job, size_t chunk, size_t thread);
+  void (*gather)(const void* job, size_t chunk, size_t thread);
+} gpi_kernels;
+
+/// Scratch of one thread in an attention task; layout in attention.h.
+static inline size_t gpi_attention_scratch(size_t head_dim) {
+  size_t padded = (head_dim + 15) / 16 * 16;
+  size_t floats = 2 * (16 * padded + 16) + GPI_QUERY_ROWS * (padded + 16 + 16 + 16);
+  return (floats * sizeof(float) + 127) / 64 * 64;
+}
+
+extern const gpi_kernels gpi_kernels_portable;
+#if defined(__x86_64__)
+extern const gpi_kernels gpi_kernels_avx2;
+extern const gpi_kernels gpi_kernels_avx512;
+#endif

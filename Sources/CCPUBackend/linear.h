@@ -1,0 +1,168 @@
+// y = x · Wᵀ. Both operands are read along `inputs`:
+//
+//            k0 … k15 | k16 … k31 | …             one accumulator of 16 lanes per output element;
+//   x[m]     ─────────────────────────►           lane i takes k ≡ i (mod 16) in ascending order;
+//   W[n]     ─────────────────────────►           after GPI_RUN inputs: sum16, added to output[m, n]
+//
+// so an element's value does not depend on the tile it was computed in (TILE_M rows by TILE_N outputs in registers,
+// other numbers in another build). `linear_few` streams packed weights from memory; `linear_many` widens a tile of
+// them once for all rows.
+
+/// Byte address of weight row `column + n`; outputs past the end repeat the last one and are dropped later.
+INLINE const char* weight_row(const gpi_linear_args* a, size_t column, size_t n) {
+  return (const char*)a->weight + (column + n) * a->weight_stride * type_bytes(a->weight_type);
+}
+
+INLINE void multiply_step(const int mr, const float* x, size_t stride, const f32x16* w, f32x16 sums[TILE_M][TILE_N]) {
+  UNROLL for (int m = 0; m < mr; m++) {
+    f32x16 input = load(x + m * stride);
+    UNROLL for (int n = 0; n < TILE_N; n++) sums[m][n] = fma16(input, w[n], sums[m][n]);
+  }
+}
+
+/// Adds the sums of one run to the output; before the first run that is the bias and, if asked, the old output.
+INLINE void finish_run(const int mr, const gpi_linear_args* a, size_t row, size_t column, size_t columns, int first,
+                       f32x16 sums[TILE_M][TILE_N]) {
+  const int count = mr * TILE_N;
+  f32x16 flat[TILE_M * TILE_N + 7];
+  float total[TILE_M * TILE_N + 7];
+  UNROLL for (int i = 0; i < count; i++) flat[i] = sums[i / TILE_N][i % TILE_N];
+  UNROLL for (int i = count; i < count + 7; i++) flat[i] = splat(0);
+  UNROLL for (int i = 0; i < count; i += 8) {
+    f32x8 eight = sum16_by_8(flat[i], flat[i + 1], flat[i + 2], flat[i + 3], flat[i + 4], flat[i + 5], flat[i + 6],
+                             flat[i + 7]);
+    memcpy(total + i, &eight, sizeof eight);
+  }
+  for (int m = 0; m < mr; m++) {
+    float* output = a->output + (row + m) * a->output_stride + column;
+    for (size_t n = 0; n < columns; n++) {
+      float base = first && !a->accumulate ? 0.0f : output[n];
+      if (first && a->bias) base += load_one(a->bias, column + n, a->bias_type);
+      output[n] = base + total[m * TILE_N + n];
+    }
+  }
+}
+
+/// Copies rows of the input, zero padded to whole vectors, at a stride that does not map all rows to one cache set.
+static void pack(const void* opaque, size_t chunk, size_t thread) {
+  (void)thread;
+  const gpi_linear_job* job = opaque;
+  const gpi_linear_args* a = job->args;
+  size_t end = (chunk + 1) * job->chunk_rows < a->rows ? (chunk + 1) * job->chunk_rows : a->rows;
+  for (size_t row = chunk * job->chunk_rows; row < end; row++) {
+    float* packed = job->packed + row * job->packed_stride;
+    memcpy(packed, a->input + row * a->input_stride, a->inputs * sizeof(float));
+    memset(packed + a->inputs, 0, (-a->inputs % LANES) * sizeof(float));
+  }
+}
+
+/// One run of one tile, weights straight from memory.
+INLINE void few_rows_tile(const int mr, const gpi_type type, const gpi_linear_job* job, const char* const* w,
+                          size_t row, size_t column, size_t columns, size_t k0, size_t stop) {
+  f32x16 sums[TILE_M][TILE_N], wide[TILE_N];
+  UNROLL for (int m = 0; m < mr; m++) UNROLL for (int n = 0; n < TILE_N; n++) sums[m][n] = splat(0);
+  const float* x = job->packed + row * job->packed_stride;
+  size_t k = k0;
+  for (; k + LANES <= stop; k += LANES) {
+    UNROLL for (int n = 0; n < TILE_N; n++) wide[n] = load_wide(w[n], k, type);
+    multiply_step(mr, x + k, job->packed_stride, wide, sums);
+  }
+  if (k < stop) {
+    UNROLL for (int n = 0; n < TILE_N; n++) wide[n] = load_wide_tail(w[n], k, stop - k, type);
+    multiply_step(mr, x + k, job->packed_stride, wide, sums);
+  }
+  finish_run(mr, job->args, row, column, columns, k0 == 0, sums);
+}
+
+INLINE void few_rows(const gpi_type type, const gpi_linear_job* job, size_t begin, size_t end) {
+  const gpi_linear_args* a = job->args;
+  for (size_t column = begin; column < end; column += TILE_N) {
+    size_t columns = end - column < TILE_N ? end - column : TILE_N;
+    const char* w[TILE_N];
+    for (size_t n = 0; n < TILE_N; n++) w[n] = weight_row(a, column, n < columns ? n : columns - 1);
+    for (size_t k0 = 0; k0 == 0 || k0 < a->inputs; k0 += GPI_RUN) {
+      size_t stop = k0 + GPI_RUN < a->inputs ? k0 + GPI_RUN : a->inputs;
+      for (size_t row = 0; row < a->rows; row += TILE_M) {
+        switch (a->rows - row) {
+          case 1: few_rows_tile(1, type, job, w, row, column, columns, k0, stop); break;
+#if TILE_M > 2
+          case 2: few_rows_tile(2, type, job, w, row, column, columns, k0, stop); break;
+          case 3: few_rows_tile(3, type, job, w, row, column, columns, k0, stop); break;
+#endif
+          default: few_rows_tile(TILE_M, type, job, w, row, column, columns, k0, stop); break;
+        }
+      }
+    }
+  }
+}
+
+static void linear_few(const void* opaque, size_t chunk, size_t thread) {
+  (void)thread;
+  const gpi_linear_job* job = opaque;
+  size_t begin = chunk * job->chunk_outputs, outputs = job->args->outputs;
+  size_t end = begin + job->chunk_outputs < outputs ? begin + job->chunk_outputs : outputs;
+  switch (job->args->weight_type) {
+    case GPI_FLOAT32: few_rows(GPI_FLOAT32, job, begin, end); break;
+    case GPI_FLOAT16: few_rows(GPI_FLOAT16, job, begin, end); break;
+    case GPI_BFLOAT16: few_rows(GPI_BFLOAT16, job, begin, end); break;
+  }
+}
+
+/// Widens inputs k0 ..< stop of `columns` weight rows to `tile[k / 16][TILE_N][16]`.
+INLINE void widen_tile(const gpi_type type, const gpi_linear_args* a, size_t column, size_t columns, size_t k0,
+                       size_t stop, float* tile) {
+  for (size_t n = 0; n < TILE_N; n++) {
+    const char* w = weight_row(a, column, n < columns ? n : columns - 1);
+    float* destination = tile + n * LANES;
+    size_t k = k0;
+    for (; k + LANES <= stop; k += LANES, destination += TILE_N * LANES) store(destination, load_wide(w, k, type));
+    if (k < stop) store(destination, load_wide_tail(w, k, stop - k, type));
+  }
+}
+
+/// One run of one tile, weights from the widened tile.
+INLINE void many_rows_tile(const int mr, const gpi_linear_job* job, const float* tile, size_t row, size_t column,
+                           size_t columns, size_t k0, size_t steps) {
+  f32x16 sums[TILE_M][TILE_N], wide[TILE_N];
+  UNROLL for (int m = 0; m < mr; m++) UNROLL for (int n = 0; n < TILE_N; n++) sums[m][n] = splat(0);
+  const float* x = job->packed + row * job->packed_stride + k0;
+  for (size_t step = 0; step < steps; step++, x += LANES, tile += TILE_N * LANES) {
+    UNROLL for (int n = 0; n < TILE_N; n++) wide[n] = load(tile + n * LANES);
+    multiply_step(mr, x, job->packed_stride, wide, sums);
+  }
+  finish_run(mr, job->args, row, column, columns, k0 == 0, sums);
+}
+
+static void linear_many(const void* opaque, size_t chunk, size_t thread) {
+  const gpi_linear_job* job = opaque;
+  const gpi_linear_args* a = job->args;
+  float* tile = (float*)(job->scratch + thread * job->scratch_stride);
+  size_t begin = chunk * job->chunk_outputs;
+  size_t end = begin + job->chunk_outputs < a->outputs ? begin + job->chunk_outputs : a->outputs;
+  // One run of a block of rows stays in the second-level cache while all tiles of the chunk pass over it.
+  for (size_t block = 0; block < a->rows; block += BLOCK_ROWS) {
+    size_t block_end = block + BLOCK_ROWS < a->rows ? block + BLOCK_ROWS : a->rows;
+    for (size_t k0 = 0; k0 == 0 || k0 < a->inputs; k0 += GPI_RUN) {
+      size_t stop = k0 + GPI_RUN < a->inputs ? k0 + GPI_RUN : a->inputs;
+      size_t steps = (stop - k0 + LANES - 1) / LANES;
+      for (size_t column = begin; column < end; column += TILE_N) {
+        size_t columns = end - column < TILE_N ? end - column : TILE_N;
+        switch (a->weight_type) {
+          case GPI_FLOAT32: widen_tile(GPI_FLOAT32, a, column, columns, k0, stop, tile); break;
+          case GPI_FLOAT16: widen_tile(GPI_FLOAT16, a, column, columns, k0, stop, tile); break;
+          case GPI_BFLOAT16: widen_tile(GPI_BFLOAT16, a, column, columns, k0, stop, tile); break;
+        }
+        size_t row = block;
+        for (; row + TILE_M <= block_end; row += TILE_M)
+          many_rows_tile(TILE_M, job, tile, row, column, columns, k0, steps);
+        switch (block_end - row) {
+          case 1: many_rows_tile(1, job, tile, row, column, columns, k0, steps); break;
+#if TILE_M > 2
+          case 2: many_rows_tile(2, job, tile, row, column, columns, k0, steps); break;
+          case 3: many_rows_tile(3, job, tile, row, column, columns, k0, steps); break;
+#endif
+        }
+      }
+    }
+  }
+}

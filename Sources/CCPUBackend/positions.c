@@ -1,0 +1,73 @@
+// Rope and cache writes: they move data and multiply once, so one build serves every instruction set.
+#include <string.h>
+
+#include "include/gpi_cpu.h"
+
+static uint16_t to_bfloat16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  if ((bits & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)(bits >> 16 | 0x40);
+  return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+/// To nearest, ties to even; overflow gives infinity.
+static uint16_t to_float16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+  bits &= 0x7FFFFFFF;
+  if (bits > 0x7F800000) return (uint16_t)(sign | 0x7E00 | (bits >> 13 & 0x3FF));
+  if (bits >= 0x477FF000) return sign | 0x7C00;
+  if (bits < 0x38800000) {
+    // Adding 0.5 leaves the half's subnormal mantissa, rounded, in the low bits.
+    float magnitude;
+    memcpy(&magnitude, &bits, 4);
+    magnitude += 0.5f;
+    memcpy(&bits, &magnitude, 4);
+    return (uint16_t)(sign | (bits - 0x3F000000));
+  }
+  return (uint16_t)(sign | ((bits + 0xFFF + (bits >> 13 & 1)) >> 13) - (112 << 10));
+}
+
+static void put(void* data, size_t index, float value, gpi_type type) {
+  switch (type) {
+    case GPI_FLOAT32: ((float*)data)[index] = value; break;
+    case GPI_FLOAT16: ((uint16_t*)data)[index] = to_float16(value); break;
+    case GPI_BFLOAT16: ((uint16_t*)data)[index] = to_bfloat16(value); break;
+  }
+}
+
+void gpi_append(gpi_cpu* cpu, const gpi_append_args* a) {
+  (void)cpu;
+  for (size_t token = 0; token < a->tokens; token++) {
+    if (a->slots[token] < 0) continue;
+    size_t tile = (size_t)a->slots[token] / 16, lane = (size_t)a->slots[token] % 16;
+    for (size_t head = 0; head < a->kv_heads; head++) {
+      const float* key = a->key + token * a->key_stride + head * a->head_dim;
+      const float* value = a->value + token * a->value_stride + head * a->head_dim;
+      size_t base = (tile * a->kv_heads + head) * 16 * a->head_dim;
+      for (size_t d = 0; d < a->head_dim; d++) {
+        put(a->keys, base + d * 16 + lane, key[d], a->type);
+        put(a->values, base + lane * a->head_dim + d, value[d], a->type);
+      }
+    }
+  }
+}
+
+void gpi_rope(gpi_cpu* cpu, const gpi_rope_args* a) {
+  (void)cpu;
+  size_t half = a->rotary_dim / 2;
+  size_t step = a->interleaved ? 2 : 1, partner = a->interleaved ? 1 : half;
+  for (size_t token = 0; token < a->tokens; token++) {
+    const float* cosine = a->table + (size_t)a->positions[token] * a->table_stride;
+    const float* sine = cosine + half;
+    for (size_t head = 0; head < a->heads; head++) {
+      float* x = a->rows + token * a->row_stride + head * a->head_dim;
+      for (size_t i = 0; i < half; i++) {
+        float first = x[i * step], second = x[i * step + partner];
+        x[i * step] = first * cosine[i] - second * sine[i];
+        x[i * step + partner] = second * cosine[i] + first * sine[i];
+      }
+    }
+  }
+}

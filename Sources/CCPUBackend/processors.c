@@ -1,0 +1,15 @@
+#define _GNU_SOURCE
+#include <sched.h>
+#include <unistd.h>
+
+#include "include/gpi_cpu.h"
+
+int gpi_processors(void) {
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
+#endif
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? (int)online : 1;
+}

@@ -1,0 +1,116 @@
+internal import CCPUBackend
+package import Compute
+internal import Numerics
+
+extension CPUBackend {
+  package func appendKV(
+    key: TensorView, value: TensorView, slots: TensorView, cache: any KVCache, layer: Int
+  ) throws(KernelError) {
+    let checks = OperandChecks("appendKV")
+    let cache = try own(cache, layer: layer, checks)
+    let columns = cache.geometry.keyValueHeads * cache.geometry.headDimension
+    try checks.matrix(key, "key", columns: columns)
+    try checks.matrix(value, "value", rows: key.rows, columns: columns)
+    try checks.indices(slots, "slots", count: key.rows, limit: cache.slotCount, allowingNone: true)
+    var arguments = unsafe gpi_append_args(
+      key: key.floats, value: value.floats, key_stride: key.rowStride, value_stride: value.rowStride,
+      keys: cache.keys(ofLayer: layer), values: cache.values(ofLayer: layer),
+      type: cache.geometry.dataType.code, slots: slots.int32s, tokens: key.rows,
+      kv_heads: cache.geometry.keyValueHeads, head_dim: cache.geometry.headDimension)
+    unsafe gpi_append(context, &arguments)
+  }
+
+  package func attention(
+    _ parameters: AttentionParameters, query: TensorView, cache: any KVCache, layer: Int,
+    batch: AttentionBatch, into output: TensorView
+  ) throws(KernelError) {
+    let checks = OperandChecks("attention")
+    let cache = try own(cache, layer: layer, checks)
+    try check(parameters, cache.geometry, checks)
+    let columns = parameters.queryHeads * parameters.headDimension
+    try checks.matrix(query, "query", columns: columns)
+    try checks.matrix(output, "output", rows: query.rows, columns: columns)
+    try check(batch, queries: query.rows, window: parameters.window, cache.geometry, checks)
+    var arguments = unsafe gpi_attention_args(
+      query: query.floats, query_stride: query.rowStride, output: output.floats,
+      output_stride: output.rowStride, keys: cache.keys(ofLayer: layer),
+      values: cache.values(ofLayer: layer), type: cache.geometry.dataType.code,
+      block_tiles: cache.geometry.blockSize / 16, query_starts: batch.queryStarts.int32s,
+      context_lengths: batch.contextLengths.int32s, block_tables: batch.blockTables.int32s,
+      table_stride: batch.blockTables.rowStride, sequences: batch.sequenceCount,
+      query_heads: parameters.queryHeads, kv_heads: parameters.keyValueHeads,
+      head_dim: parameters.headDimension, scale: parameters.scale, softcap: parameters.softcap ?? 0,
+      window: parameters.window ?? 0, slopes: parameters.alibiSlopes?.floats)
+    try checks.finish(unsafe gpi_attention(context, &arguments))
+  }
+
+  private func own(_ cache: any KVCache, layer: Int, _ checks: OperandChecks) throws(KernelError)
+    -> CPUKVCache
+  {
+    guard let own = cache as? CPUKVCache else {
+      throw .unsupported(operation: checks.operation, reason: "the cache was made by another backend")
+    }
+    guard layer >= 0, layer < own.geometry.layers else {
+      throw .indexOutOfRange(
+        operation: checks.operation, operand: "layer", index: 0, value: layer, limit: own.geometry.layers)
+    }
+    return own
+  }
+
+  private func check(
+    _ parameters: AttentionParameters, _ geometry: KVCacheGeometry, _ checks: OperandChecks
+  ) throws(KernelError) {
+    try checks.require(
+      parameters.keyValueHeads == geometry.keyValueHeads
+        && parameters.headDimension == geometry.headDimension,
+      "\(parameters.keyValueHeads) key heads of \(parameters.headDimension) on a cache of "
+        + "\(geometry.keyValueHeads) of \(geometry.headDimension)")
+    try checks.require(
+      parameters.queryHeads > 0 && parameters.queryHeads % parameters.keyValueHeads == 0,
+      "\(parameters.queryHeads) query heads cannot share \(parameters.keyValueHeads) key heads evenly")
+    try checks.require(
+      parameters.window.map { $0 > 0 } ?? true, "a window of \(parameters.window ?? 0) positions")
+    try checks.require(parameters.softcap.map { $0 > 0 } ?? true, "a softcap of \(parameters.softcap ?? 0)")
+    if let slopes = parameters.alibiSlopes {
+      try checks.vector(slopes, "alibiSlopes", count: parameters.queryHeads)
+    }
+  }
+
+  /// Every row must belong to a sequence, and every key that a row can see must lie in the cache.
+  private func check(
+    _ batch: AttentionBatch, queries: Int, window: Int?, _ geometry: KVCacheGeometry, _ checks: OperandChecks
+  ) throws(KernelError) {
+    let sequences = batch.sequenceCount
+    try checks.require(sequences >= 0, "\(sequences) sequences")
+    try checks.indices(batch.queryStarts, "queryStarts", count: sequences + 1, limit: queries + 1)
+    try checks.indices(batch.contextLengths, "contextLengths", count: sequences, limit: Int(Int32.max))
+    try checks.matrix(batch.blockTables, "blockTables", rows: sequences, types: [.int32])
+    let starts = unsafe batch.queryStarts.int32s
+    let lengths = unsafe batch.contextLengths.int32s
+    unsafe try checks.require(
+      starts[0] == 0 && Int(starts[sequences]) == queries,
+      "queryStarts run from \(starts[0]) to \(starts[sequences]), the query has rows 0 to \(queries)")
+    for sequence in 0..<sequences {
+      let length = unsafe Int(lengths[sequence])
+      let count = unsafe Int(starts[sequence + 1]) - Int(starts[sequence])
+      try checks.require(
+        count >= 0 && count <= length,
+        "sequence \(sequence) has \(count) query rows and a context of \(length)")
+      if count == 0 { continue }
+      let table = unsafe batch.blockTables.int32s + sequence * batch.blockTables.rowStride
+      let first = window.map { max(0, length - count + 1 - $0) } ?? 0
+      let last = (length - 1) / geometry.blockSize
+      try checks.require(
+        last < batch.blockTables.columns,
+        "sequence \(sequence) of \(length) positions has only \(batch.blockTables.columns) blocks")
+      for index in first / geometry.blockSize...last {
+        let block = unsafe Int(table[index])
+        if block < 0 || block >= geometry.blockCount {
+          throw .indexOutOfRange(
+            operation: checks.operation, operand: "blockTables[\(sequence)]", index: index, value: block,
+            limit: geometry.blockCount)
+        }
+      }
+    }
+  }
+}

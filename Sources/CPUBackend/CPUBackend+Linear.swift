@@ -1,0 +1,28 @@
+internal import CCPUBackend
+package import Compute
+internal import Numerics
+
+extension CPUBackend {
+  package func linear(
+    _ input: TensorView, _ weight: LinearWeight, accumulate: Bool, into output: TensorView
+  ) throws(KernelError) {
+    let checks = OperandChecks("linear")
+    try checks.matrix(input, "input", columns: weight.inputs)
+    try checks.matrix(output, "output", rows: input.rows, columns: weight.outputs)
+    if let bias = weight.bias {
+      try checks.vector(bias.view, "bias", count: weight.outputs, types: DataType.floats)
+    }
+    switch weight.store {
+    case .dense(let tensor):
+      try checks.matrix(
+        tensor.view, "weight", rows: weight.outputs, columns: weight.inputs, types: DataType.floats)
+      var arguments = unsafe gpi_linear_args(
+        input: input.floats, input_stride: input.rowStride, weight: tensor.view.address,
+        weight_stride: tensor.view.rowStride, weight_type: tensor.dataType.code,
+        bias: weight.bias?.view.address, bias_type: (weight.bias?.dataType ?? .float32).code,
+        output: output.floats, output_stride: output.rowStride, rows: input.rows, inputs: weight.inputs,
+        outputs: weight.outputs, accumulate: accumulate ? 1 : 0)
+      try checks.finish(unsafe gpi_linear(context, &arguments))
+    }
+  }
+}

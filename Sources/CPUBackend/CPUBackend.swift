@@ -1,0 +1,132 @@
+internal import CCPUBackend
+package import Compute
+internal import Glibc
+package import Numerics
+
+/// Computes on the processor: the reference that GPU kernels are compared with, and an engine for laptops.
+///
+/// Activations are float32; weights stay as stored (float32, float16, bfloat16, mapped files included) and are
+/// widened in registers. Each output element is reduced in one fixed order, so its bits depend neither on the other
+/// rows of the batch, nor on chunking, threads or instruction set. Operations are done when they return.
+@safe
+package final class CPUBackend: Backend {
+  package let name = "cpu"
+  package let activationType = DataType.float32
+  /// Threads that compute, the caller's included.
+  package let threads: Int
+  package let instructionSet: InstructionSet
+  let context: OpaquePointer
+
+  /// - Parameters:
+  ///   - threads: one per core that this process may use, if left out.
+  ///   - instructionSet: the fastest this machine has, if left out.
+  /// - Precondition: `instructionSet` is available.
+  package init(threads: Int? = nil, instructionSet: InstructionSet? = nil) {
+    let wanted = max(1, min(threads ?? ProcessorCount.available, 1024))
+    let set = instructionSet ?? .best
+    guard let context = unsafe gpi_cpu_create(Int32(wanted), set.code) else {
+      preconditionFailure("\(set.rawValue) is not available on this processor, or memory has run out")
+    }
+    unsafe self.context = context
+    self.threads = unsafe Int(gpi_cpu_threads(context))
+    self.instructionSet = set
+  }
+
+  deinit { unsafe gpi_cpu_destroy(context) }
+
+  /// Zeroed pages that the system provides when they are first touched.
+  package func allocate(byteCount: Int) throws(KernelError) -> Storage {
+    guard byteCount >= 0 else {
+      throw .unsupported(operation: "allocate", reason: "a byte count of \(byteCount)")
+    }
+    try checkMemory(byteCount)
+    let count = max(byteCount, 1)
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS
+    guard let base = unsafe mmap(nil, count, PROT_READ | PROT_WRITE, flags, -1, 0),
+      unsafe base != UnsafeMutableRawPointer(bitPattern: -1)
+    else { throw .outOfMemory(requestedBytes: byteCount, availableBytes: AvailableMemory.bytes) }
+    return unsafe Storage(
+      DeviceBuffer(adopting: base, byteCount: count) { base in unsafe munmap(base, count) })
+  }
+
+  package func place(_ tensor: Tensor) throws(KernelError) -> Tensor { tensor }
+
+  package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
+    let checks = OperandChecks("place")
+    switch weight.store {
+    case .dense(let tensor): try checks.type(tensor.view, "weight", DataType.floats)
+    }
+    if let bias = weight.bias {
+      try checks.vector(bias.view, "bias", count: weight.outputs, types: DataType.floats)
+    }
+    return weight
+  }
+
+  package func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {
+    let checks = OperandChecks("makeKVCache")
+    guard DataType.floats.contains(geometry.dataType) else {
+      throw .unsupportedDataType(
+        operation: "makeKVCache", operand: "cache", found: geometry.dataType, supported: DataType.floats)
+    }
+    let factors = [
+      2, geometry.layers, geometry.blockCount, geometry.blockSize, geometry.keyValueHeads,
+      geometry.headDimension, geometry.dataType.byteCount,
+    ]
+    var bytes = 1
+    for factor in factors {
+      let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
+      try checks.require(factor > 0 && !overflow, "a cache of \(geometry)")
+      bytes = product
+    }
+    try checks.require(
+      geometry.blockSize % 16 == 0, "a block of \(geometry.blockSize) tokens, not a multiple of 16")
+    try checkMemory(bytes)
+    return CPUKVCache(
+      geometry: geometry, keys: try allocate(byteCount: bytes / 2 + CPUKVCache.slackBytes),
+      values: try allocate(byteCount: bytes / 2 + CPUKVCache.slackBytes))
+  }
+
+  package func upload(
+    _ bytes: UnsafeRawBufferPointer, to destination: TensorView
+  ) throws(KernelError) {
+    let rowBytes = destination.columns * destination.dataType.byteCount
+    let stride = destination.rowStride * destination.dataType.byteCount
+    try checkBytes("upload", bytes.count, destination)
+    guard let source = bytes.baseAddress else { return }
+    for row in 0..<destination.rows {
+      unsafe (destination.address + row * stride).copyMemory(
+        from: source + row * rowBytes, byteCount: rowBytes)
+    }
+  }
+
+  package func download(
+    _ source: TensorView, to bytes: UnsafeMutableRawBufferPointer
+  ) throws(KernelError) {
+    let rowBytes = source.columns * source.dataType.byteCount
+    let stride = source.rowStride * source.dataType.byteCount
+    try checkBytes("download", bytes.count, source)
+    guard let destination = bytes.baseAddress else { return }
+    for row in 0..<source.rows {
+      unsafe (destination + row * rowBytes).copyMemory(
+        from: source.address + row * stride, byteCount: rowBytes)
+    }
+  }
+
+  package func synchronize() throws(KernelError) {}
+
+  /// The system hands out more than it has and fails on first touch; so large requests are compared with what there is.
+  private func checkMemory(_ byteCount: Int) throws(KernelError) {
+    if byteCount >= 1 << 26, let available = AvailableMemory.bytes, byteCount > available {
+      throw .outOfMemory(requestedBytes: byteCount, availableBytes: available)
+    }
+  }
+
+  private func checkBytes(_ operation: String, _ count: Int, _ view: TensorView) throws(KernelError) {
+    let expected = view.shape.elementCount * view.dataType.byteCount
+    guard count == expected else {
+      throw .shapeMismatch(
+        operation: operation, operand: "bytes", found: [count],
+        expected: "\(expected) bytes for \(view.shape)")
+    }
+  }
+}

@@ -1,0 +1,37 @@
+internal import CCPUBackend
+package import Compute
+internal import Numerics
+
+/// Keys and values of all layers in tiles of 16 positions, laid out for sixteen-lane arithmetic:
+///
+/// ```
+/// keys    [layer][tile][head][component][16 positions]     scores: a lane is a key
+/// values  [layer][tile][head][16 positions][component]     output: a lane is a component
+/// ```
+/// A block is `blockSize / 16` consecutive tiles.
+package final class CPUKVCache: KVCache {
+  package let geometry: KVCacheGeometry
+  private let keys: Storage
+  private let values: Storage
+
+  /// Kernels read whole vectors, up to 15 elements past a row of values.
+  static let slackBytes = 64
+
+  init(geometry: KVCacheGeometry, keys: Storage, values: Storage) {
+    self.geometry = geometry
+    self.keys = keys
+    self.values = values
+  }
+
+  var slotCount: Int { geometry.blockCount * geometry.blockSize }
+
+  /// Bytes of the keys (or of the values) of one layer.
+  var layerBytes: Int { geometry.bytesPerBlock / (2 * geometry.layers) * geometry.blockCount }
+
+  @unsafe func keys(ofLayer layer: Int) -> UnsafeMutableRawPointer {
+    unsafe keys.address + layer * layerBytes
+  }
+  @unsafe func values(ofLayer layer: Int) -> UnsafeMutableRawPointer {
+    unsafe values.address + layer * layerBytes
+  }
+}

@@ -1,0 +1,61 @@
+package import Compute
+package import Scheduling
+
+/// What the engine needs of a model: rows of logits for a step. Lives on the engine's thread only.
+package protocol EngineModel: AnyObject {
+  var limits: EngineLimits { get }
+
+  /// Computes the step: keys and values of its tokens go to their slots, logits of `plan.logitRows` come back
+  /// on the host, in that order. Valid until the next call.
+  /// - Throws: the step, and with it the engine, cannot go on.
+  func forward(_ plan: borrowing StepPlan) throws(KernelError) -> LogitRows
+}
+
+/// What a model was built for.
+package struct EngineLimits: Sendable, Equatable {
+  package var vocabularySize: Int
+  /// Prompt and output of one sequence, in tokens.
+  package var maxModelLength: Int
+  /// Blocks of 16 tokens in the key/value pool.
+  package var blockCount: Int
+  package var maxBatchTokens: Int
+  package var maxSequences: Int
+  package var maxLogitRows: Int
+  /// Where the model runs, for people: "cpu", "cuda:0 NVIDIA H100".
+  package var device: String
+
+  package init(
+    vocabularySize: Int, maxModelLength: Int, blockCount: Int, maxBatchTokens: Int, maxSequences: Int,
+    maxLogitRows: Int, device: String
+  ) {
+    self.vocabularySize = vocabularySize
+    self.maxModelLength = maxModelLength
+    self.blockCount = blockCount
+    self.maxBatchTokens = maxBatchTokens
+    self.maxSequences = maxSequences
+    self.maxLogitRows = maxLogitRows
+    self.device = device
+  }
+}
+
+/// Float32 logits in host memory, `[count, vocabularySize]`; somebody else keeps them alive.
+@safe
+package struct LogitRows {
+  package let count: Int
+  package let vocabularySize: Int
+  private let base: UnsafePointer<Float>
+  private let rowStride: Int
+
+  /// - Parameter rowStride: values from one row to the next.
+  package init(_ base: UnsafePointer<Float>, count: Int, vocabularySize: Int, rowStride: Int? = nil) {
+    unsafe self.base = base
+    self.count = count
+    self.vocabularySize = vocabularySize
+    self.rowStride = rowStride ?? vocabularySize
+  }
+
+  @unsafe func row(_ index: Int) -> UnsafeBufferPointer<Float> {
+    precondition(index >= 0 && index < count, "row \(index) of \(count) rows of logits")
+    return unsafe UnsafeBufferPointer(start: base + index * rowStride, count: vocabularySize)
+  }
+}

@@ -1,0 +1,80 @@
+/// What the sampler must know of one choice: its settings, its key, and the tokens it has so far.
+///
+/// Nothing is kept that the settings do not need: without penalties and bad words a choice costs no memory a token.
+package struct SamplingState: Sendable {
+  package let parameters: SamplingParameters
+  /// With `choice`, names the random numbers of this sequence.
+  package let seed: UInt64
+  package let choice: UInt32
+  /// Tokens that end the sequence, masked while fewer than `minTokens` have been generated.
+  package let endTokens: [Int32]
+  package let minTokens: Int
+  package private(set) var outputCount = 0
+
+  /// Occurrences by token; kept only with penalties.
+  private(set) var occurrences: [Int32: Occurrences] = [:]
+  /// The last output tokens, at least as many as the longest bad word has before its last.
+  private(set) var tail: [Int32] = []
+
+  struct Occurrences: Sendable {
+    var inPrompt: Bool
+    var inOutput: Int32
+  }
+
+  /// - Parameter vocabularySize: ids outside it are dropped from masks and biases.
+  package init(
+    parameters: SamplingParameters, seed: UInt64, choice: Int, prompt: some Collection<Int32>,
+    endTokens: [Int32] = [], minTokens: Int = 0, vocabularySize: Int
+  ) {
+    let isToken = { (token: Int32) in token >= 0 && Int(token) < vocabularySize }
+    var parameters = parameters
+    parameters.allowedTokens = parameters.allowedTokens?.filter(isToken)
+    parameters.badWords = parameters.badWords.filter { !$0.isEmpty && $0.allSatisfy(isToken) }
+    parameters.logitBias = parameters.logitBias.filter { isToken($0.key) }
+    self.parameters = parameters
+    self.seed = seed
+    self.choice = UInt32(truncatingIfNeeded: choice)
+    self.endTokens = endTokens.filter(isToken)
+    self.minTokens = minTokens
+    if countsTokens {
+      for token in prompt where isToken(token) {
+        occurrences[token, default: Occurrences(inPrompt: true, inOutput: 0)].inPrompt = true
+      }
+    }
+    tail.reserveCapacity(2 * longestBadPrefix)
+  }
+
+  /// Records a generated token; call it once for each, in order.
+  package mutating func append(_ token: Int32) {
+    outputCount += 1
+    if countsTokens {
+      occurrences[token, default: Occurrences(inPrompt: false, inOutput: 0)].inOutput += 1
+    }
+    let kept = longestBadPrefix
+    if kept > 0 {
+      if tail.count == 2 * kept { tail.removeFirst(kept) }
+      tail.append(token)
+    }
+  }
+
+  var isGreedy: Bool { parameters.temperature < SamplingParameters.greedyTemperature }
+
+  /// The logits have to be copied and changed before a token is chosen.
+  var changesLogits: Bool {
+    countsTokens || !parameters.logitBias.isEmpty || parameters.allowedTokens != nil
+      || !parameters.badWords.isEmpty || masksEnd
+  }
+
+  var masksEnd: Bool { outputCount < minTokens && !endTokens.isEmpty }
+
+  private var countsTokens: Bool {
+    parameters.repetitionPenalty != 1 || parameters.presencePenalty != 0 || parameters.frequencyPenalty != 0
+  }
+
+  private var longestBadPrefix: Int { (parameters.badWords.lazy.map(\.count).max() ?? 1) - 1 }
+}
+
+extension SamplingParameters {
+  /// Temperatures below this choose the most likely token.
+  package static let greedyTemperature: Float = 1e-5
+}
