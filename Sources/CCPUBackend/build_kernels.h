@@ -1,4 +1,5 @@
-// The body of one instruction set's build. The including file has defined GPI_KERNELS, the tile sizes and the target:
+// The body of one instruction set's build. The including file has defined GPI_KERNELS, the tile sizes and the
+// target:
 //
 //   TILE_M, TILE_N   rows by outputs whose accumulators stay in registers
 //   FEW_ROWS         up to here widening a weight again for each row tile is cheaper than storing it widened

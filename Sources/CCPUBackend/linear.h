@@ -5,8 +5,11 @@
 //   W[n]     ─────────────────────────►           after GPI_RUN inputs: sum16, added to output[m, n]
 //
 // so an element's value does not depend on the tile it was computed in (TILE_M rows by TILE_N outputs in
-// registers, other numbers in another build). `linear_few` streams packed weights from memory; `linear_many`
-// widens a tile of them once for all rows.
+// registers, other numbers in another build), only its speed does:
+//
+//   one or two rows    weight rows one after the other, as memory streams best
+//   up to FEW_ROWS     tiles, weights widened again for each row tile
+//   more               tiles, weights widened once into scratch memory
 #pragma once
 
 #include "kernels.h"
@@ -25,8 +28,15 @@ INLINE void multiply_step(const int mr, const float* x, size_t stride, const f32
   }
 }
 
-/// Adds the sums of one run to the output; before the first run that is the bias and, if asked, the old
-/// output.
+/// Adds the sum of one run to its output, which before the first run is the bias and, if asked, the old
+/// value.
+INLINE void add_run(const gpi_linear_args* a, size_t row, size_t column, int first, float sum) {
+  float* output = a->output + row * a->output_stride + column;
+  float base = first && !a->accumulate ? 0.0f : *output;
+  if (first && a->bias) base += load_one(a->bias, column, a->bias_type);
+  *output = base + sum;
+}
+
 INLINE void finish_run(const int mr, const gpi_linear_args* a, size_t row, size_t column, size_t columns,
                        int first, f32x16 sums[TILE_M][TILE_N]) {
   const int count = mr * TILE_N;
@@ -39,14 +49,8 @@ INLINE void finish_run(const int mr, const gpi_linear_args* a, size_t row, size_
                              flat[i + 6], flat[i + 7]);
     memcpy(total + i, &eight, sizeof eight);
   }
-  for (int m = 0; m < mr; m++) {
-    float* output = a->output + (row + m) * a->output_stride + column;
-    for (size_t n = 0; n < columns; n++) {
-      float base = first && !a->accumulate ? 0.0f : output[n];
-      if (first && a->bias) base += load_one(a->bias, column + n, a->bias_type);
-      output[n] = base + total[m * TILE_N + n];
-    }
-  }
+  for (int m = 0; m < mr; m++)
+    for (size_t n = 0; n < columns; n++) add_run(a, row + m, column + n, first, total[m * TILE_N + n]);
 }
 
 /// Copies rows of the input, zero padded to whole vectors, at a stride that does not map all rows to one
@@ -60,6 +64,41 @@ static void pack(const void* opaque, size_t chunk, size_t thread) {
     float* packed = job->packed + row * job->packed_stride;
     memcpy(packed, a->input + row * a->input_stride, a->inputs * sizeof(float));
     memset(packed + a->inputs, 0, (-a->inputs % LANES) * sizeof(float));
+  }
+}
+
+// One weight row after the other is read as fast as memory gives them; several at a time are not. But then
+// the inputs are read again for each output, so it pays only while they lie in the first-level cache. The
+// hardware prefetcher starts anew at each page: ask for bytes two pages on.
+#define STREAM_ROWS 2
+#define STREAM_INPUT_BYTES (36 << 10)
+#define STREAM_AHEAD 8192
+
+INLINE void stream_step(const int mr, const gpi_linear_job* job, size_t k, f32x16 wide,
+                        f32x16 sums[STREAM_ROWS]) {
+  UNROLL for (int m = 0; m < mr; m++) sums[m] =
+      fma16(load(job->packed + m * job->packed_stride + k), wide, sums[m]);
+}
+
+/// One weight row against all inputs, at most STREAM_ROWS.
+INLINE void stream_output(const int mr, const gpi_type type, const gpi_linear_job* job, size_t column) {
+  const gpi_linear_args* a = job->args;
+  const char* w = weight_row(a, column, 0);
+  for (size_t k0 = 0; k0 == 0 || k0 < a->inputs; k0 += GPI_RUN) {
+    size_t stop = k0 + GPI_RUN < a->inputs ? k0 + GPI_RUN : a->inputs;
+    f32x16 sums[STREAM_ROWS];
+    UNROLL for (int m = 0; m < mr; m++) sums[m] = splat(0);
+    size_t k = k0;
+    for (; k + 4 * LANES <= stop; k += 4 * LANES) {
+      UNROLL for (int u = 0; u < 4; u++) {
+        const char* place = w + (k + u * LANES) * type_bytes(type);
+        if (u * LANES * type_bytes(type) % 64 == 0) __builtin_prefetch(place + STREAM_AHEAD, 0, 3);
+        stream_step(mr, job, k + u * LANES, load_wide(w, k + u * LANES, type), sums);
+      }
+    }
+    for (; k + LANES <= stop; k += LANES) stream_step(mr, job, k, load_wide(w, k, type), sums);
+    if (k < stop) stream_step(mr, job, k, load_wide_tail(w, k, stop - k, type), sums);
+    UNROLL for (int m = 0; m < mr; m++) add_run(a, m, column, k0 == 0, sum16(sums[m]));
   }
 }
 
@@ -88,6 +127,16 @@ INLINE void few_rows_tile(const int mr, const gpi_type type, const gpi_linear_jo
 
 INLINE void few_rows(const gpi_type type, const gpi_linear_job* job, size_t begin, size_t end) {
   const gpi_linear_args* a = job->args;
+  if (a->rows <= STREAM_ROWS && a->rows * job->packed_stride * sizeof(float) <= STREAM_INPUT_BYTES) {
+    for (size_t column = begin; column < end; column++) {
+      if (a->rows == 1) {
+        stream_output(1, type, job, column);
+      } else {
+        stream_output(STREAM_ROWS, type, job, column);
+      }
+    }
+    return;
+  }
   for (size_t column = begin; column < end; column += TILE_N) {
     size_t columns = end - column < TILE_N ? end - column : TILE_N;
     const char* w[TILE_N];
