@@ -123,7 +123,8 @@ package struct ConfigurationReader: Sendable {
   }
 
   package func unsupported(_ name: String, _ found: String, _ supported: [String]) -> ModelError {
-    .unsupportedValue(file: file, field: path + name, found: found, supported: supported)
+    .unsupportedValue(
+      file: file, field: Self.excerpt(path + name), found: Self.excerpt(found), supported: supported)
   }
 
   package func conflict(_ fields: String..., reason: String) -> ModelError {
@@ -140,8 +141,12 @@ package struct ConfigurationReader: Sendable {
     case .array(let elements): return "an array of \(elements.count)"
     case .object: return "an object"
     case .string(let string):
-      return string.utf8.count <= 60 ? "\"\(string)\"" : "\"\(string.prefix(60))…\""
+      return "\"\(excerpt(string))\""
     default: return value.description
     }
+  }
+
+  private static func excerpt(_ text: String) -> String {
+    text.utf8.count <= 60 ? text : "\(text.prefix(60))…"
   }
 }

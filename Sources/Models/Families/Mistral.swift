@@ -5,8 +5,8 @@ extension ModelFamily {
   static let mistral = ModelFamily(
     name: "mistral", modelTypes: ["mistral"], architectures: ["MistralForCausalLM", "MistralModel"]
   ) { reader throws(ModelError) in
-    if reader.contains("layer_types") {
-      throw reader.unsupported("layer_types", "given", ["one \"sliding_window\" for all layers"])
+    if let other = try reader.strings("layer_types")?.first(where: { $0 != "sliding_attention" }) {
+      throw reader.unsupported("layer_types", "\"\(other)\"", ["sliding_attention"])
     }
     var configuration = try LlamaLayout.read(
       reader, family: "mistral", attentionBias: false, outputBias: false, feedForwardBias: false)

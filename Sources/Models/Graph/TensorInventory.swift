@@ -24,11 +24,11 @@ package struct TensorInventory: Sendable {
 
   /// "model." or the like, found by where the token embedding is.
   package let prefix: String
-  /// The output projection's module, read unless embeddings are tied.
+  /// The output projection's module; a tied one is not read, though it may be there.
   package let output: String
   package private(set) var requirements: [Requirement] = []
   package private(set) var weightBytes = 0
-  /// Tensors of the checkpoint that the model does not read.
+  /// Tensors of the checkpoint that the model does not read, but for buffers that older exporters wrote.
   package private(set) var unused: [String] = []
 
   package init(_ configuration: ModelConfiguration, in checkpoint: Checkpoint) throws(ModelError) {
@@ -47,8 +47,15 @@ package struct TensorInventory: Sendable {
       throw .unexpectedTensor(name: name, reason: "\(configuration.family) as configured has no such bias")
     }
     let known = Set(requirements.map(\.name))
-    unused = checkpoint.tensors.keys.filter { !known.contains($0) }.sorted()
+    unused = checkpoint.tensorNames.filter { name in
+      !known.contains(name) && !Self.buffers.contains { name.hasSuffix($0) } && name != output + ".weight"
+    }
   }
+
+  /// Rope frequencies and causal masks, which are computed here.
+  private static let buffers = [
+    "rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias",
+  ]
 
   /// The full module name of `module` in layer `layer`.
   func name(_ module: String, layer: Int, _ decoder: DecoderDescription) -> String {

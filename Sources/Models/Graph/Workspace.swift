@@ -93,12 +93,17 @@ struct Workspace {
     }
     guard let rope, case .rope(let parameters) = configuration.decoder.positions else { return }
     let frequencies = parameters.inverseFrequencies(modelLength: limits.maxModelLength)
-    let table = unsafe HostTensor.make(.float32, rope.shape) { bytes in
-      unsafe RopeTable.fill(
-        bytes.bindMemory(to: Float.self), frequencies: frequencies,
-        attentionFactor: parameters.attentionFactor)
+    // In pieces: the table of a long context is large, and the host needs no copy of all of it.
+    for start in stride(from: 0, to: limits.maxModelLength, by: 4096) {
+      let positions = start..<Swift.min(start + 4096, limits.maxModelLength)
+      let shape = Shape(positions.count, parameters.rotaryDimension)
+      let rows = unsafe HostTensor.make(.float32, shape) { bytes in
+        unsafe RopeTable.fill(
+          bytes.bindMemory(to: Float.self), positions: positions, frequencies: frequencies,
+          attentionFactor: parameters.attentionFactor)
+      }
+      try Self.upload(rows, rope.rows(positions), backend)
     }
-    try Self.upload(table, rope, backend)
   }
 
   private static func upload(

@@ -8,22 +8,15 @@ internal import Glibc
 /// The angle is the float32 product of position and frequency, as in Hugging Face; its cosine and sine are
 /// rounded once.
 package enum RopeTable {
-  /// Bytes of the table, nil when they overflow.
-  package static func byteCount(positions: Int, rotaryDimension: Int) -> Int? {
-    let (elements, overflow) = positions.multipliedReportingOverflow(by: rotaryDimension)
-    let (bytes, bytesOverflow) = elements.multipliedReportingOverflow(by: 4)
-    return overflow || bytesOverflow ? nil : bytes
-  }
-
-  /// Fills `table`, float32 `[positions, 2 · frequencies.count]`.
+  /// Fills `table`, float32 `[positions.count, 2 · frequencies.count]`.
   package static func fill(
-    _ table: UnsafeMutableBufferPointer<Float>, frequencies: [Float], attentionFactor: Float
+    _ table: UnsafeMutableBufferPointer<Float>, positions: Range<Int>, frequencies: [Float],
+    attentionFactor: Float
   ) {
     let pairs = frequencies.count
-    guard pairs > 0 else { return }
-    let positions = table.count / (2 * pairs)
-    for position in 0..<positions {
-      let row = position * 2 * pairs
+    precondition(table.count == positions.count * 2 * pairs, "the table has another size")
+    for position in positions {
+      let row = (position - positions.lowerBound) * 2 * pairs
       for pair in 0..<pairs {
         let angle = Double(Float(position) * frequencies[pair])
         unsafe table[row + pair] = Float(cos(angle)) * attentionFactor
