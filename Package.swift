@@ -73,5 +73,6 @@ let package = Package(
         "Numerics", "JSON",
       ]),
     tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
+    tests("Command", ["gpuinfer"]),
   ]
 )

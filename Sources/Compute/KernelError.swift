@@ -15,8 +15,8 @@ extension KernelError: CustomStringConvertible {
   package var description: String {
     switch self {
     case .outOfMemory(let requested, let available):
-      let missing = available.map { "; \((requested - $0 + 1_048_575) >> 20) MiB are missing" } ?? ""
-      return "out of memory: \((requested + 1_048_575) >> 20) MiB were asked for\(missing)"
+      let missing = available.map { "; \(Self.mebibytes(requested - $0)) MiB are missing" } ?? ""
+      return "out of memory: \(Self.mebibytes(requested)) MiB were asked for\(missing)"
     case .unsupportedDataType(let operation, let operand, let found, let supported):
       let known = supported.map(\.rawValue).joined(separator: ", ")
       return "\(operation): \(operand) has type \(found.rawValue); supported: \(known)"
@@ -30,4 +30,7 @@ extension KernelError: CustomStringConvertible {
       return "\(operation): device error \(code): \(message)"
     }
   }
+
+  /// Rounded up; a request may be as large as `Int.max`.
+  private static func mebibytes(_ bytes: Int) -> Int { (bytes >> 20) + (bytes & 0xF_FFFF == 0 ? 0 : 1) }
 }

@@ -36,6 +36,10 @@ final class EngineThread: Sendable {
     life = Monitor(.running(thread))
   }
 
+  deinit {
+    if case .running(let thread) = life.withLock({ $0 }) { pthread_detach(thread) }
+  }
+
   /// Waits until the function has returned. From any thread but its own; later callers wait for the first.
   func join() {
     let mine = life.withLock { life -> pthread_t? in

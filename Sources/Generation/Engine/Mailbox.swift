@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// What other threads want of the engine, and what they may know of it. One lock, held for moments.
 final class Mailbox: Sendable {
   enum Command: Sendable {
@@ -28,8 +30,6 @@ final class Mailbox: Sendable {
     var commands: [Command] = []
     /// Requests in `commands`.
     var posted = 0
-    /// Requests the engine has taken over and not yet started; as of its last look in here.
-    var waiting = 0
     /// Requests not over yet, those in `commands` included.
     var live = 0
     var nextNumber: UInt64 = 0
@@ -38,6 +38,8 @@ final class Mailbox: Sendable {
   }
 
   private let state = Monitor(State())
+  /// Requests the engine has taken over and that no step has carried yet. The engine's thread writes it.
+  private let waiting = Atomic(0)
 
   /// Posts a request, if there is room for one.
   func submit(_ request: GenerationRequest, queueLimit: Int, arrival: UInt64) throws(SubmissionError) -> (
@@ -50,7 +52,7 @@ final class Mailbox: Sendable {
       case .draining, .stopping: return .failure(.draining)
       case .stopped(let reason): return .failure(.stopped(reason))
       }
-      let queued = state.waiting + state.posted
+      let queued = waiting.load(ordering: .relaxed) + state.posted
       if queued >= queueLimit {
         return .failure(.overloaded(retryAfterSeconds: Self.retryAfter(queued, state.finishInterval)))
       }
@@ -92,18 +94,18 @@ final class Mailbox: Sendable {
 
   var phase: Phase { state.withLock(\.phase) }
 
-  /// Requests waiting for their first step.
-  var queued: Int { state.withLock { $0.waiting + $0.posted } }
+  /// Requests the engine has not looked at yet.
+  var posted: Int { state.withLock(\.posted) }
 
-  /// The engine's look in: gives away what was posted and leaves what it has to tell.
+  /// The engine's look in: takes what was posted.
   ///
   /// - Parameters:
   ///   - commands: empty; swapped with the posted ones, so that both arrays keep their room.
   ///   - blocks: waits until there is something to do.
-  func collect(into commands: inout [Command], waiting: Int, blocks: Bool) -> Phase {
+  func collect(into commands: inout [Command], blocks: Bool) -> Phase {
     func take(_ state: inout State) -> Phase {
       swap(&state.commands, &commands)
-      state.waiting = waiting + state.posted
+      waiting.wrappingAdd(state.posted, ordering: .relaxed)
       state.posted = 0
       return state.phase
     }
@@ -113,6 +115,8 @@ final class Mailbox: Sendable {
     }
     return phase ?? .stopping
   }
+
+  func setWaiting(_ count: Int) { waiting.store(count, ordering: .relaxed) }
 
   func requestsEnded(_ count: Int, finishInterval: Double) {
     state.update { state in
@@ -133,7 +137,6 @@ final class Mailbox: Sendable {
   func close(_ reason: String) -> [Command] {
     state.update { state in
       state.phase = .stopped(reason)
-      state.live = 0
       let commands = state.commands
       state.commands = []
       return commands

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// An operating-system thread that must be joined.
+/// An operating-system thread, to be joined or detached.
 @safe
 package struct Thread: ~Copyable, @unchecked Sendable {
   private let handle: pthread_t
@@ -33,6 +33,9 @@ package struct Thread: ~Copyable, @unchecked Sendable {
     }
     self.handle = handle
   }
+
+  /// Lets it run on by itself.
+  package consuming func detach() { pthread_detach(handle) }
 
   /// Waits for the thread to return.
   package consuming func join() { pthread_join(handle, nil) }

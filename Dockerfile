@@ -1,0 +1,22 @@
+# Two stages, whose steps are the project's own scripts: build the relocatable folder, then carry only that.
+#
+#   docker build -t gpuinfer .
+#   docker run --rm -p 8000:8000 gpuinfer                                 # the demo model
+#   docker run --rm -p 8000:8000 -v /models/my-model:/model:ro gpuinfer serve /model --host 0.0.0.0
+FROM swift:6.3-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN Scripts/package && mkdir /out && tar -C /out --strip-components=1 -xJf dist/gpuinfer-*.tar.xz
+
+FROM debian:bookworm-slim
+# libmicrohttpd is linked against GnuTLS, which the slim image leaves out.
+RUN apt-get update && apt-get install -y --no-install-recommends libgnutls30 libstdc++6 \
+  && rm -rf /var/lib/apt/lists/* \
+  && useradd --system --uid 10001 --no-create-home gpuinfer
+COPY --from=build /out /opt/gpuinfer
+ENV PATH=/opt/gpuinfer/bin:$PATH
+USER 10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["gpuinfer"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]

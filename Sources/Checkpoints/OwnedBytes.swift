@@ -1,0 +1,22 @@
+/// Memory for a tensor that could not be borrowed from its file: decoded, reordered, or badly aligned there.
+@safe
+final class OwnedBytes: Sendable {
+  let byteCount: Int
+  private let base: UInt
+
+  /// Uninitialised, aligned to 64 bytes: a cache line, and wide enough for any vector load.
+  init(byteCount: Int) {
+    self.byteCount = byteCount
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: 64)
+    base = UInt(bitPattern: memory)
+  }
+
+  deinit { unsafe UnsafeMutableRawPointer(bitPattern: base)?.deallocate() }
+
+  /// To be filled by whoever made this object, before anybody else sees it.
+  @unsafe var mutableBytes: UnsafeMutableRawBufferPointer {
+    unsafe UnsafeMutableRawBufferPointer(start: UnsafeMutableRawPointer(bitPattern: base), count: byteCount)
+  }
+
+  @unsafe var bytes: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(mutableBytes) }
+}

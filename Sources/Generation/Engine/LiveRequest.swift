@@ -1,0 +1,67 @@
+internal import Scheduling
+
+/// A request on the engine's thread, from its submission to its last event.
+final class LiveRequest {
+  let number: UInt64
+  let outbox: Outbox
+  let prompt: [Int32]
+  let stop: StopConditions
+  let logprobs: Int?
+  let promptLogprobs: Int?
+  let arrival: UInt64
+  /// By choice.
+  var ids: [SequenceID] = []
+  var unfinished: Int
+  /// Events of this step, in order.
+  var staged: [TokenEvent] = []
+  var isTouched = false
+
+  /// When a step first carried it; nil while it queues.
+  var startTime: UInt64?
+  var firstTokenTime: UInt64?
+  var lastTokenTime: UInt64 = 0
+  var longestOutput = 0
+  var cachedTokens = 0
+  var reportedPrompt = false
+  /// By prompt position, when asked for.
+  var foundPromptLogprobs: [TokenLogprobs?] = []
+
+  init(_ submission: Mailbox.Submission) {
+    let request = submission.request
+    number = submission.number
+    outbox = submission.outbox
+    prompt = request.prompt
+    stop = request.stop
+    logprobs = request.logprobs
+    promptLogprobs = request.promptLogprobs
+    arrival = submission.arrival
+    unfinished = request.choices
+    staged.reserveCapacity(2 * request.choices + 2)
+    if promptLogprobs != nil {
+      foundPromptLogprobs = Array(repeating: nil, count: request.prompt.count)
+    }
+  }
+}
+
+/// One choice of a live request.
+final class LiveSequence {
+  let request: LiveRequest
+  let id: SequenceID
+  let choice: Int
+  let sampling: SamplingState
+  var generated = 0
+  /// When its last token came; until the first one, when the request came.
+  var lastTokenTime: UInt64
+  /// Of the token of this step.
+  var logprobs: TokenLogprobs?
+  /// Why this step could not give it a token.
+  var failure: String?
+
+  init(request: LiveRequest, id: SequenceID, choice: Int, sampling: SamplingState) {
+    self.request = request
+    self.id = id
+    self.choice = choice
+    self.sampling = sampling
+    lastTokenTime = request.arrival
+  }
+}

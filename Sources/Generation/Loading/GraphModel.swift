@@ -1,0 +1,48 @@
+package import Checkpoints
+package import Compute
+package import Models
+package import Scheduling
+
+/// A decoder with its key/value pool on one backend, as the engine runs it.
+@safe
+package final class GraphModel: EngineModel {
+  package let limits: EngineLimits
+  package let graph: ModelGraph
+  package let cache: any KVCache
+  /// Where logits are copied to from a device whose memory the host cannot read; empty otherwise.
+  private let staging: UnsafeMutableBufferPointer<Float>
+
+  /// Binds the weights and reserves workspace and pool; nothing is reserved later.
+  package init(
+    checkpoint: Checkpoint, backend: any Backend, limits: ModelLimits, blockCount: Int
+  ) throws(ModelError) {
+    graph = try ModelGraph(checkpoint: checkpoint, backend: backend, limits: limits)
+    do { cache = try graph.makeKVCache(blockCount: blockCount) } catch { throw .kernel(error) }
+    let vocabularySize = graph.configuration.vocabularySize
+    self.limits = EngineLimits(
+      vocabularySize: vocabularySize, maxModelLength: limits.maxModelLength, blockCount: blockCount,
+      maxBatchTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
+      maxLogitRows: graph.maxLogitRows, device: backend.name)
+    // Only the CPU's own memory holds finished results when `forward` returns.
+    let count = backend.name == "cpu" ? 0 : graph.maxLogitRows * vocabularySize
+    unsafe staging = .allocate(capacity: count)
+  }
+
+  deinit { unsafe staging.deallocate() }
+
+  package func forward(_ plan: borrowing StepPlan) throws(KernelError) -> LogitRows {
+    let view = try graph.forward(copy plan, cache: cache)
+    let rows = plan.logitRows.count
+    let vocabularySize = limits.vocabularySize
+    if unsafe staging.isEmpty {
+      let base = unsafe UnsafePointer(view.address.assumingMemoryBound(to: Float.self))
+      return unsafe LogitRows(base, count: rows, vocabularySize: vocabularySize, rowStride: view.rowStride)
+    }
+    let target = unsafe UnsafeMutableBufferPointer(rebasing: staging[..<(rows * vocabularySize)])
+    try unsafe graph.backend.download(view, to: UnsafeMutableRawBufferPointer(target))
+    guard let base = unsafe staging.baseAddress else {
+      throw .unsupported(operation: "forward", reason: "logits have nowhere to go")
+    }
+    return unsafe LogitRows(UnsafePointer(base), count: rows, vocabularySize: vocabularySize)
+  }
+}

@@ -1,0 +1,153 @@
+package import Checkpoints
+package import Models
+package import Numerics
+
+/// The device a model is to run on, as far as planning goes.
+package struct DeviceProfile: Sendable {
+  /// "cpu", "simt" or "cuda".
+  package var name: String
+  package var activationType: DataType
+  /// Memory that can be had now; nil when nobody knows.
+  package var availableBytes: Int?
+
+  package init(name: String, activationType: DataType, availableBytes: Int?) {
+    self.name = name
+    self.activationType = activationType
+    self.availableBytes = availableBytes
+  }
+
+  var isHost: Bool { name != "cuda" }
+}
+
+/// What the user may limit; nil leaves the choice to the plan.
+package struct LoadingOptions: Sendable {
+  /// `--max-model-len`: prompt and output, in tokens.
+  package var maxModelLength: Int?
+  /// `--max-num-batched-tokens`
+  package var maxBatchTokens: Int?
+  /// `--max-num-seqs`
+  package var maxSequences: Int?
+  /// `--kv-cache-memory-bytes`: the size of the key/value pool.
+  package var kvCacheBytes: Int?
+  /// `--gpu-memory-utilization`: the part of the available memory that may be used, without `kvCacheBytes`.
+  package var memoryUtilization = 0.92
+  /// `--kv-cache-dtype`
+  package var cacheType: DataType?
+  /// `--generation-config vllm` turns the checkpoint's sampling defaults off.
+  package var usesGenerationConfiguration = true
+  /// `--chat-template`: Jinja source instead of the model's.
+  package var chatTemplate: String?
+
+  package init() {}
+}
+
+/// What is reserved at start, and never more later.
+package struct MemoryReservation: Sendable, Equatable {
+  package var limits: ModelLimits
+  package var weightBytes: Int
+  package var workspaceBytes: Int
+  package var bytesPerBlock: Int
+  package var blockCount: Int
+
+  package var cacheBytes: Int { blockCount * bytesPerBlock }
+
+  /// Without `kvCacheBytes`, a host keeps the pool below this, as its memory is everybody's.
+  static let hostCacheLimit = 4 << 30
+
+  /// Chooses limits and the size of the pool.
+  ///
+  /// - The pool holds at least one sequence of the maximum length. A length nobody asked for gives way to memory;
+  ///   one that was asked for is refused with the bytes that are missing.
+  /// - It is never larger than all sequences at full length can use.
+  package static func plan(
+    _ configuration: ModelConfiguration, checkpoint: Checkpoint, device: DeviceProfile,
+    options: LoadingOptions
+  ) throws(ModelLoadingError) -> MemoryReservation {
+    var limits = try limits(configuration, device, options)
+    let plan: MemoryPlan
+    do {
+      plan = try ModelGraph.memoryPlan(
+        checkpoint: checkpoint, limits: limits, activationType: device.activationType)
+    } catch {
+      throw .model(error)
+    }
+    let wanted = (limits.maxModelLength - 1) / ModelLimits.blockSize + 1
+    let fewest = options.maxModelLength == nil ? 1 : wanted
+    let fixed = plan.weightBytes + plan.workspaceBytes
+    var shortage = MemoryShortage(
+      weightBytes: plan.weightBytes, workspaceBytes: plan.workspaceBytes,
+      cacheBytes: fewest * plan.bytesPerBlock, tokens: fewest * ModelLimits.blockSize)
+
+    let usable: Int
+    if let bytes = options.kvCacheBytes {
+      guard bytes > 0 else {
+        throw .option(name: "--kv-cache-memory-bytes", found: "\(bytes)", allowed: "above 0")
+      }
+      usable = bytes
+      shortage.cacheLimit = bytes
+    } else {
+      let share = device.availableBytes.map { Int(Double($0) * options.memoryUtilization) }
+      usable = min(share.map { $0 - fixed } ?? .max, device.isHost ? hostCacheLimit : .max)
+      shortage.availableBytes = share
+    }
+    let (useful, overflow) = wanted.multipliedReportingOverflow(by: limits.maxSequences)
+    let largest = Int(Int32.max) / ModelLimits.blockSize
+    let blocks = min(
+      max(usable, 0) / max(plan.bytesPerBlock, 1), overflow ? largest : max(useful, fewest), largest)
+    if blocks < fewest {
+      // The host's own limit is meant for comfort; it does not refuse a length that memory can hold.
+      if options.kvCacheBytes == nil, device.isHost, shortage.missingBytes <= 0 {
+        return MemoryReservation(limits, plan, fewest)
+      }
+      throw .memory(shortage)
+    }
+    if let available = device.availableBytes, options.kvCacheBytes != nil,
+      let _ = plan.missingBytes(available: available, blocks: blocks)
+    {
+      shortage.cacheBytes = blocks * plan.bytesPerBlock
+      shortage.tokens = blocks * ModelLimits.blockSize
+      shortage.availableBytes = available
+      throw .memory(shortage)
+    }
+    limits.maxModelLength = min(limits.maxModelLength, blocks * ModelLimits.blockSize)
+    return MemoryReservation(limits, plan, blocks)
+  }
+
+  private init(_ limits: ModelLimits, _ plan: MemoryPlan, _ blockCount: Int) {
+    self.limits = limits
+    weightBytes = plan.weightBytes
+    workspaceBytes = plan.workspaceBytes
+    bytesPerBlock = plan.bytesPerBlock
+    self.blockCount = blockCount
+  }
+
+  private static func limits(
+    _ configuration: ModelConfiguration, _ device: DeviceProfile, _ options: LoadingOptions
+  ) throws(ModelLoadingError) -> ModelLimits {
+    guard options.memoryUtilization > 0, options.memoryUtilization <= 1 else {
+      throw .option(
+        name: "--gpu-memory-utilization", found: "\(options.memoryUtilization)",
+        allowed: "above 0 and at most 1")
+    }
+    for (name, value) in [
+      ("--max-model-len", options.maxModelLength), ("--max-num-batched-tokens", options.maxBatchTokens),
+      ("--max-num-seqs", options.maxSequences),
+    ] {
+      if let value, value < 1 { throw .option(name: name, found: "\(value)", allowed: "at least 1") }
+    }
+    // A step of a host is long: small ones keep the running sequences' tokens coming.
+    let batch = options.maxBatchTokens ?? max(device.isHost ? 512 : 2048, options.maxSequences ?? 0)
+    let sequences = options.maxSequences ?? min(device.isHost ? 64 : 256, batch)
+    guard sequences <= batch else {
+      throw .option(
+        name: "--max-num-batched-tokens", found: "\(batch)", allowed: "at least --max-num-seqs (\(sequences))"
+      )
+    }
+    // Rows beyond one a sequence only speed up prompt log-probabilities; 64 MiB are enough for that.
+    let rows = min(batch, (64 << 20) / (4 * configuration.vocabularySize))
+    return ModelLimits(
+      maxBatchTokens: batch, maxSequences: sequences,
+      maxModelLength: options.maxModelLength ?? configuration.defaultModelLength,
+      maxLogitRows: max(sequences, rows), cacheType: options.cacheType)
+  }
+}

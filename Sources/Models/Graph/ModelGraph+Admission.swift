@@ -1,0 +1,81 @@
+internal import Compute
+internal import Scheduling
+
+extension ModelGraph {
+  /// Checks that a plan fits the limits and the cache, so that no kernel reads or writes outside its memory.
+  ///
+  /// - Complexity: O(tokens + sequences + block table entries) comparisons, nothing beside a step's arithmetic.
+  func admit(_ plan: borrowing StepPlan, _ cache: any KVCache) throws(KernelError) -> AttentionBatch {
+    let geometry = cache.geometry
+    guard geometry == cacheGeometry(blockCount: geometry.blockCount) else {
+      throw .unsupported(operation: "forward", reason: "the key/value cache was made for another model")
+    }
+    let (tokens, sequences, stride) = (plan.tokens.count, plan.contextLengths.count, plan.blockTableStride)
+    try check("tokens", tokens, tokens <= limits.maxBatchTokens, "at most \(limits.maxBatchTokens)")
+    try check("contextLengths", sequences, sequences <= limits.maxSequences, "at most \(limits.maxSequences)")
+    try check("positions", plan.positions.count, plan.positions.count == tokens, "[\(tokens)], one a token")
+    try check("slots", plan.slots.count, plan.slots.count == tokens, "[\(tokens)], one a token")
+    let rows = workspace.step.layout.rowCapacity
+    try check("logitRows", plan.logitRows.count, plan.logitRows.count <= rows, "at most \(rows)")
+    let starts = plan.queryStarts.count
+    try check(
+      "queryStarts", starts, starts == sequences + 1 || (sequences == 0 && starts == 0), "[\(sequences + 1)]")
+    let (entries, overflow) = sequences.multipliedReportingOverflow(by: stride)
+    try check(
+      "blockTables", plan.blockTables.count,
+      !overflow && plan.blockTables.count == entries && entries <= workspace.step.layout.tableCapacity,
+      "[\(sequences), \(stride)], at most \(workspace.step.layout.tableCapacity) entries")
+
+    try check("tokens", plan.tokens, 0..<configuration.vocabularySize)
+    try check("positions", plan.positions, 0..<limits.maxModelLength)
+    try check("slots", plan.slots, -1..<geometry.blockCount * geometry.blockSize)
+    try check("blockTables", plan.blockTables, 0..<geometry.blockCount)
+    try check("logitRows", plan.logitRows, 0..<tokens)
+    return try batch(plan)
+  }
+
+  private func batch(_ plan: borrowing StepPlan) throws(KernelError) -> AttentionBatch {
+    let sequences = plan.contextLengths.count
+    let reachable = Swift.min(plan.blockTableStride * ModelLimits.blockSize, limits.maxModelLength)
+    var maxQueryLength = 0
+    var maxContextLength = 0
+    var end = 0
+    for sequence in 0..<sequences {
+      let next = Int(plan.queryStarts[sequence + 1])
+      let context = Int(plan.contextLengths[sequence])
+      let queries = next - end
+      guard Int(plan.queryStarts[sequence]) == end, queries >= 0, context >= queries, context <= reachable
+      else {
+        throw .unsupported(
+          operation: "forward",
+          reason: "sequence \(sequence) of the plan has \(queries) new tokens and a context of \(context); "
+            + "its block table and the model length reach \(reachable)")
+      }
+      maxQueryLength = Swift.max(maxQueryLength, queries)
+      maxContextLength = Swift.max(maxContextLength, context)
+      end = next
+    }
+    try check("queryStarts", end, end == plan.tokens.count, "up to the \(plan.tokens.count) tokens")
+    let inputs = workspace.step
+    return AttentionBatch(
+      queryStarts: inputs.view(inputs.layout.queryStarts, sequences + 1),
+      contextLengths: inputs.view(inputs.layout.contextLengths, sequences),
+      blockTables: inputs.blockTables(sequences: sequences, stride: plan.blockTableStride),
+      sequenceCount: sequences, maxQueryLength: maxQueryLength, maxContextLength: maxContextLength)
+  }
+
+  private func check(
+    _ operand: String, _ found: Int, _ holds: Bool, _ expected: @autoclosure () -> String
+  ) throws(KernelError) {
+    guard !holds else { return }
+    throw .shapeMismatch(operation: "forward", operand: operand, found: [found], expected: expected())
+  }
+
+  private func check(_ operand: String, _ values: [Int32], _ range: Range<Int>) throws(KernelError) {
+    for index in values.indices where !range.contains(Int(values[index])) {
+      throw .indexOutOfRange(
+        operation: "forward", operand: operand, index: index, value: Int(values[index]),
+        limit: range.upperBound)
+    }
+  }
+}

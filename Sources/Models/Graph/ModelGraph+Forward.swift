@@ -1,0 +1,179 @@
+package import Compute
+package import Scheduling
+
+extension ModelGraph {
+  /// Computes one step: keys and values of all its tokens into `cache`, and the logits it asks for.
+  ///
+  /// Enqueues only; nothing is allocated. A row's bits do not depend on what else is in the step.
+  ///
+  /// - Returns: float32 `[plan.logitRows.count, vocabularySize]`, in the order of `logitRows`, valid until the
+  ///   next call.
+  /// - Throws: a plan that does not fit the limits or the cache, with nothing enqueued. More logit rows than
+  ///   `limits.maxLogitRows` are refused: use `run` and `logits(of:)`.
+  package func forward(_ plan: StepPlan, cache: any KVCache) throws(KernelError) -> TensorView {
+    guard plan.logitRows.count <= maxLogitRows else {
+      throw .shapeMismatch(
+        operation: "forward", operand: "logitRows", found: [plan.logitRows.count],
+        expected: "at most \(maxLogitRows) rows at once")
+    }
+    try run(plan, cache: cache)
+    return try logits(of: 0..<plan.logitRows.count)
+  }
+
+  /// Rows that one call of `logits(of:)` can give.
+  package var maxLogitRows: Int { workspace.logits.rows }
+
+  /// Computes all layers of a step; `logits(of:)` then gives its logits piece by piece.
+  package func run(_ plan: StepPlan, cache: any KVCache) throws(KernelError) {
+    stepTokens = 0
+    stepLogitRows = 0
+    let batch = try admit(plan, cache)
+    let tokens = plan.tokens.count
+    guard tokens > 0 else { return }
+    try workspace.step.upload(plan, to: backend)
+
+    let step = StepViews(workspace, plan: plan, batch: batch)
+    try embed(step)
+    for (index, pass) in passes.enumerated() {
+      try attention(pass, index, step, cache, isFirst: index == 0)
+      try feedForward(pass, index, step)
+    }
+    stepTokens = tokens
+    stepLogitRows = plan.logitRows.count
+  }
+
+  /// The logits of some of the last step's `logitRows`, by their place in it.
+  ///
+  /// - Returns: float32 `[range.count, vocabularySize]`, valid until the next call.
+  package func logits(of range: Range<Int>) throws(KernelError) -> TensorView {
+    let output = workspace.logits.prefix(rows: Swift.min(range.count, maxLogitRows))
+    guard range.lowerBound >= 0, range.upperBound <= stepLogitRows, range.count <= maxLogitRows else {
+      throw .shapeMismatch(
+        operation: "logits", operand: "range", found: [range.lowerBound, range.upperBound],
+        expected: "at most \(maxLogitRows) of the last step's \(stepLogitRows) rows")
+    }
+    guard !range.isEmpty else { return output }
+
+    let rows = workspace.step.view(workspace.step.layout.logitRows + range.lowerBound, range.count)
+    let residual = workspace.gatheredResidual.prefix(rows: range.count)
+    let projected = workspace.gatheredProjected.prefix(rows: range.count)
+    let hidden = workspace.hidden.prefix(rows: range.count)
+    try backend.gatherRows(workspace.residual.prefix(rows: stepTokens), rows: rows, into: residual)
+    try backend.gatherRows(workspace.projected.prefix(rows: stepTokens), rows: rows, into: projected)
+    try backend.norm(finalNorm, residual: residual, adding: projected, into: hidden)
+    try observer?(.finalNorm, hidden)
+    try backend.linear(hidden, weights.output, accumulate: false, into: output)
+    try observer?(.logits, output)
+    return output
+  }
+}
+
+/// The workspace cut to the rows of one step.
+struct StepViews {
+  let residual: TensorView
+  let hidden: TensorView
+  let projected: TensorView
+  let query: TensorView
+  let key: TensorView
+  let value: TensorView
+  let queryKeyValue: TensorView
+  let attention: TensorView
+  let gate: TensorView
+  let up: TensorView
+  let activated: TensorView
+  /// int32 `[T]`.
+  let tokens: TensorView
+  let positions: TensorView
+  let slots: TensorView
+  let batch: AttentionBatch
+
+  init(_ workspace: borrowing Workspace, plan: borrowing StepPlan, batch: AttentionBatch) {
+    let count = plan.tokens.count
+    residual = workspace.residual.prefix(rows: count)
+    hidden = workspace.hidden.prefix(rows: count)
+    projected = workspace.projected.prefix(rows: count)
+    query = workspace.query.prefix(rows: count)
+    key = workspace.key.prefix(rows: count)
+    value = workspace.value.prefix(rows: count)
+    queryKeyValue = workspace.queryKeyValue.prefix(rows: count)
+    attention = workspace.attention.prefix(rows: count)
+    gate = workspace.gate.prefix(rows: count)
+    up = workspace.up.prefix(rows: count)
+    activated = workspace.activated.prefix(rows: count)
+    let inputs = workspace.step.layout
+    tokens = workspace.step.view(inputs.tokens, count)
+    positions = workspace.step.view(inputs.positions, count)
+    slots = workspace.step.view(inputs.slots, count)
+    self.batch = batch
+  }
+}
+
+// MARK: The layers
+
+extension ModelGraph {
+  private func embed(_ step: StepViews) throws(KernelError) {
+    let target = embeddingNorm == nil ? step.residual : step.hidden
+    let table = weights.positionEmbedding?.view
+    try backend.embed(
+      tokens: step.tokens, table: weights.tokenEmbedding.view,
+      positions: table == nil ? nil : step.positions, positionTable: table, into: target)
+    if let embeddingNorm {
+      try backend.norm(embeddingNorm, residual: step.hidden, adding: nil, into: step.residual)
+    }
+    try observer?(.embedding, step.residual)
+  }
+
+  /// The attention half: afterwards `projected` holds what it adds to the residual.
+  private func attention(
+    _ pass: LayerPass, _ index: Int, _ step: StepViews, _ cache: any KVCache, isFirst: Bool
+  ) throws(KernelError) {
+    // The previous layer's output joins the residual here, in the norm that reads the sum anyway.
+    try backend.norm(
+      pass.attentionNorm, residual: step.residual, adding: isFirst ? nil : step.projected, into: step.hidden)
+    try observer?(.layer(index, .residual), step.residual)
+    try observer?(.layer(index, .attentionNorm), step.hidden)
+
+    switch pass.weights.attention {
+    case .separate(let query, let key, let value):
+      try backend.linear(step.hidden, query, accumulate: false, into: step.query)
+      try backend.linear(step.hidden, key, accumulate: false, into: step.key)
+      try backend.linear(step.hidden, value, accumulate: false, into: step.value)
+    case .fused(let weight):
+      try backend.linear(step.hidden, weight, accumulate: false, into: step.queryKeyValue)
+    }
+    if let rope {
+      try backend.rope(rope, positions: step.positions, query: step.query, key: step.key)
+    }
+    try observer?(.layer(index, .query), step.query)
+    try observer?(.layer(index, .key), step.key)
+    try observer?(.layer(index, .value), step.value)
+
+    try backend.appendKV(key: step.key, value: step.value, slots: step.slots, cache: cache, layer: index)
+    try backend.attention(
+      pass.attention, query: step.query, cache: cache, layer: index, batch: step.batch, into: step.attention)
+    try observer?(.layer(index, .attention), step.attention)
+    try backend.linear(step.attention, pass.weights.attentionOutput, accumulate: false, into: step.projected)
+    try observer?(.layer(index, .attentionOutput), step.projected)
+  }
+
+  /// The feed-forward half: afterwards `projected` holds what is still to be added to the residual.
+  private func feedForward(_ pass: LayerPass, _ index: Int, _ step: StepViews) throws(KernelError) {
+    let isParallel = configuration.decoder.block == .parallel
+    try backend.norm(
+      pass.feedForwardNorm, residual: step.residual, adding: isParallel ? nil : step.projected,
+      into: step.hidden)
+    try observer?(.layer(index, .feedForwardNorm), step.hidden)
+
+    let activation = configuration.decoder.activation
+    try backend.linear(step.hidden, pass.weights.up, accumulate: false, into: step.up)
+    if let gate = pass.weights.gate {
+      try backend.linear(step.hidden, gate, accumulate: false, into: step.gate)
+      try backend.activation(activation, gate: step.gate, up: step.up, into: step.activated)
+    } else {
+      try backend.activation(activation, gate: step.up, up: nil, into: step.activated)
+    }
+    try observer?(.layer(index, .activated), step.activated)
+    try backend.linear(step.activated, pass.weights.down, accumulate: isParallel, into: step.projected)
+    try observer?(.layer(index, .feedForwardOutput), step.projected)
+  }
+}

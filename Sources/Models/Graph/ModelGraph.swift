@@ -1,0 +1,131 @@
+package import Checkpoints
+package import Compute
+internal import Scheduling
+package import Numerics
+
+/// A decoder bound to its weights on one backend, ready to compute steps.
+///
+/// Weights are checked and placed once, and the workspace is reserved once; a step only enqueues operations. The
+/// graph belongs to the thread that made it, as its backend does.
+package final class ModelGraph {
+  package let configuration: ModelConfiguration
+  package let limits: ModelLimits
+  package let backend: any Backend
+  package let memoryPlan: MemoryPlan
+  /// Tensors of the checkpoint that the model does not read, for a note to the user.
+  package let unusedTensors: [String]
+  /// Called with each named activation as it is computed; the view is valid during the call. For layer traces;
+  /// nil costs nothing.
+  package var observer: ((TracePoint, TensorView) throws(KernelError) -> Void)?
+
+  let weights: DecoderWeights
+  let passes: [LayerPass]
+  let embeddingNorm: NormParameters?
+  let finalNorm: NormParameters
+  let rope: RopeParameters?
+  var workspace: Workspace
+  /// Tokens and logit rows of the last step.
+  var stepTokens = 0
+  var stepLogitRows = 0
+
+  /// A layer's weights with its parameters made ready.
+  struct LayerPass {
+    let weights: DecoderWeights.Layer
+    let attentionNorm: NormParameters
+    let feedForwardNorm: NormParameters
+    let attention: AttentionParameters
+  }
+
+  package init(
+    checkpoint: Checkpoint, backend: any Backend, limits: ModelLimits
+  ) throws(ModelError) {
+    let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
+    try limits.validate(configuration)
+    let inventory = try TensorInventory(configuration, in: checkpoint)
+    let layout = try WorkspaceLayout(configuration, limits: limits, activationType: backend.activationType)
+    self.configuration = configuration
+    self.limits = limits
+    self.backend = backend
+    memoryPlan = MemoryPlan(
+      configuration, inventory: inventory, layout: layout,
+      cacheType: limits.cacheType ?? backend.activationType)
+    unusedTensors = inventory.unused
+
+    weights = try DecoderWeights(
+      configuration, inventory: inventory, checkpoint: checkpoint, backend: backend)
+    do throws(KernelError) {
+      workspace = try Workspace(configuration, layout: layout, limits: limits, backend: backend)
+      try workspace.fillTables(configuration, limits: limits, backend: backend)
+    } catch { throw .kernel(error) }
+
+    embeddingNorm = weights.embeddingNorm?.parameters
+    finalNorm = weights.finalNorm.parameters
+    if let table = workspace.rope, case .rope(let parameters) = configuration.decoder.positions {
+      rope = RopeParameters(
+        pairing: parameters.pairing, headDimension: configuration.headDimension,
+        rotaryDimension: parameters.rotaryDimension, table: table)
+    } else {
+      rope = nil
+    }
+    let slopes = workspace.slopes
+    passes = zip(weights.layers, configuration.layers).map { weights, layer in
+      LayerPass(
+        weights: weights, attentionNorm: weights.attentionNorm.parameters,
+        feedForwardNorm: weights.feedForwardNorm.parameters,
+        attention: AttentionParameters(
+          queryHeads: configuration.queryHeads, keyValueHeads: configuration.keyValueHeads,
+          headDimension: configuration.headDimension, scale: layer.attentionScale, window: layer.window,
+          alibiSlopes: slopes, softcap: configuration.decoder.attentionSoftcap))
+    }
+  }
+
+  /// What a model will need, without reserving anything: for refusing a model that does not fit with the number
+  /// of bytes that are missing.
+  package static func memoryPlan(
+    checkpoint: Checkpoint, limits: ModelLimits, activationType: DataType
+  ) throws(ModelError) -> MemoryPlan {
+    let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
+    try limits.validate(configuration)
+    return MemoryPlan(
+      configuration, inventory: try TensorInventory(configuration, in: checkpoint),
+      layout: try WorkspaceLayout(configuration, limits: limits, activationType: activationType),
+      cacheType: limits.cacheType ?? activationType)
+  }
+
+  /// The shape of this model's key/value pool with `blockCount` blocks.
+  package func cacheGeometry(blockCount: Int) -> KVCacheGeometry {
+    Self.cacheGeometry(configuration, blockCount, limits.cacheType ?? backend.activationType)
+  }
+
+  static func cacheGeometry(
+    _ configuration: ModelConfiguration, _ blockCount: Int, _ type: DataType
+  ) -> KVCacheGeometry {
+    KVCacheGeometry(
+      layers: configuration.layers.count, blockCount: blockCount, blockSize: ModelLimits.blockSize,
+      keyValueHeads: configuration.keyValueHeads, headDimension: configuration.headDimension, dataType: type)
+  }
+
+  /// Reserves a pool of `blockCount` blocks.
+  ///
+  /// - Throws: `outOfMemory` when it does not fit.
+  package func makeKVCache(blockCount: Int) throws(KernelError) -> any KVCache {
+    guard blockCount > 0 else {
+      throw .unsupported(operation: "makeKVCache", reason: "\(blockCount) blocks; at least one is needed")
+    }
+    let (_, overflow) = blockCount.multipliedReportingOverflow(by: memoryPlan.bytesPerBlock)
+    guard !overflow else { throw .outOfMemory(requestedBytes: Int.max, availableBytes: nil) }
+    return try backend.makeKVCache(cacheGeometry(blockCount: blockCount))
+  }
+}
+
+extension MemoryPlan {
+  init(
+    _ configuration: ModelConfiguration, inventory: TensorInventory, layout: WorkspaceLayout,
+    cacheType: DataType
+  ) {
+    weightBytes = inventory.weightBytes
+    workspaceBytes = layout.byteCount
+    blockSize = ModelLimits.blockSize
+    bytesPerBlock = ModelGraph.cacheGeometry(configuration, 1, cacheType).bytesPerBlock
+  }
+}

@@ -1,0 +1,43 @@
+package import Numerics
+
+/// How much one step may hold; the workspace is reserved for exactly this.
+package struct ModelLimits: Sendable, Equatable {
+  /// Tokens of all sequences in one step.
+  package var maxBatchTokens: Int
+  package var maxSequences: Int
+  /// Tokens of one sequence, prompt and output.
+  package var maxModelLength: Int
+  /// Rows of logits computed at once; `ModelGraph.logits(of:)` reads more rows in pieces of this size.
+  package var maxLogitRows: Int
+  /// The type of cached keys and values; nil for the backend's activation type.
+  package var cacheType: DataType?
+
+  package init(
+    maxBatchTokens: Int, maxSequences: Int, maxModelLength: Int, maxLogitRows: Int, cacheType: DataType? = nil
+  ) {
+    self.maxBatchTokens = maxBatchTokens
+    self.maxSequences = maxSequences
+    self.maxModelLength = maxModelLength
+    self.maxLogitRows = maxLogitRows
+    self.cacheType = cacheType
+  }
+
+  /// Tokens in a block of the key/value cache.
+  package static let blockSize = 16
+
+  var maxBlocksPerSequence: Int { (maxModelLength - 1) / Self.blockSize + 1 }
+
+  func validate(_ configuration: ModelConfiguration) throws(ModelError) {
+    try Self.check("the step's token limit", maxBatchTokens, 1...(1 << 24))
+    try Self.check("the sequence limit", maxSequences, 1...(1 << 20))
+    try Self.check("the limit of logit rows", maxLogitRows, 1...(1 << 24))
+    let positions = configuration.hardPositionLimit ?? ConfigurationRange.positions.upperBound
+    try Self.check("the maximum model length", maxModelLength, 1...positions)
+  }
+
+  private static func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(ModelError) {
+    guard range.contains(value) else {
+      throw .limit(name: name, found: value, allowed: "from \(range.lowerBound) to \(range.upperBound)")
+    }
+  }
+}

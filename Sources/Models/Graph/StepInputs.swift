@@ -1,0 +1,100 @@
+internal import Compute
+internal import Numerics
+internal import Scheduling
+
+/// The integers of a step on the device: one block of host memory, copied once a step.
+///
+/// ```
+/// | tokens T | positions T | slots T | queryStarts S+1 | contextLengths S | logitRows T | blockTables … |
+/// ```
+/// Each part has a fixed place, so a recorded graph of kernels can be replayed; the block tables come last because
+/// only their used part is copied.
+struct StepInputs {
+  struct Layout: Equatable {
+    let tokens: Int
+    let positions: Int
+    let slots: Int
+    let queryStarts: Int
+    let contextLengths: Int
+    let logitRows: Int
+    let blockTables: Int
+    /// Logit rows that fit.
+    let rowCapacity: Int
+    /// Integers in all.
+    let count: Int
+
+    init(_ limits: ModelLimits) throws(ModelError) {
+      var end = 0
+      func part(_ count: Int) -> Int {
+        defer { end += (count + 3) & ~3 }
+        return end
+      }
+      tokens = part(limits.maxBatchTokens)
+      positions = part(limits.maxBatchTokens)
+      slots = part(limits.maxBatchTokens)
+      queryStarts = part(limits.maxSequences + 1)
+      contextLengths = part(limits.maxSequences)
+      rowCapacity = limits.maxBatchTokens
+      logitRows = part(limits.maxBatchTokens)
+      blockTables = end
+      let (tables, overflow) = limits.maxSequences.multipliedReportingOverflow(
+        by: limits.maxBlocksPerSequence)
+      guard !overflow, tables <= 1 << 40 else {
+        throw .limit(
+          name: "the sequence limit", found: limits.maxSequences, allowed: "less for this model length")
+      }
+      count = end + tables
+    }
+
+    /// Integers of block tables that fit.
+    var tableCapacity: Int { count - blockTables }
+  }
+
+  let layout: Layout
+  /// int32 `[layout.count]`, on the device.
+  let device: TensorView
+  private var staging: [Int32]
+
+  init(layout: Layout, device: TensorView) {
+    self.layout = layout
+    self.device = device
+    staging = Array(repeating: 0, count: layout.count)
+  }
+
+  /// Copies the plan's arrays to the device. The plan has been checked to fit.
+  mutating func upload(_ plan: borrowing StepPlan, to backend: any Backend) throws(KernelError) {
+    put(plan.tokens, at: layout.tokens)
+    put(plan.positions, at: layout.positions)
+    put(plan.slots, at: layout.slots)
+    put(plan.queryStarts, at: layout.queryStarts)
+    put(plan.contextLengths, at: layout.contextLengths)
+    put(plan.logitRows, at: layout.logitRows)
+    put(plan.blockTables, at: layout.blockTables)
+    let used = layout.blockTables + plan.blockTables.count
+    try unsafe staging.withUnsafeBufferPointer { values throws(KernelError) in
+      try unsafe backend.upload(
+        UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: values[..<used])), to: row(used))
+    }
+  }
+
+  /// The first integers as one row: one copy, where a vector may be copied element by element.
+  private func row(_ count: Int) -> TensorView {
+    unsafe TensorView(address: device.address, shape: Shape(1, count), dataType: .int32)
+  }
+
+  private mutating func put(_ values: [Int32], at start: Int) {
+    unsafe values.withUnsafeBytes { source in
+      unsafe staging.withUnsafeMutableBytes { target in
+        unsafe UnsafeMutableRawBufferPointer(rebasing: target[(start * 4)...]).copyMemory(from: source)
+      }
+    }
+  }
+
+  func view(_ start: Int, _ count: Int) -> TensorView { device.rows(start..<start + count) }
+
+  /// int32 `[sequences, stride]`.
+  func blockTables(sequences: Int, stride: Int) -> TensorView {
+    unsafe TensorView(
+      address: device.address + layout.blockTables * 4, shape: Shape(sequences, stride), dataType: .int32)
+  }
+}

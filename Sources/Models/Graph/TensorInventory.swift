@@ -1,0 +1,169 @@
+package import Checkpoints
+internal import Compute
+internal import Numerics
+
+/// The tensors a configuration asks for, found in a checkpoint and checked: names, shapes and types.
+///
+/// Reads no element, so every such mistake is reported before memory is reserved.
+package struct TensorInventory: Sendable {
+  package enum Role: Sendable, Equatable {
+    /// Of a linear layer; kept in the type of the file.
+    case matrix
+    /// An embedding or position table; kept in the type of the file.
+    case table
+    /// A norm's weight or any bias; held as float32.
+    case vector
+  }
+
+  package struct Requirement: Sendable, Equatable {
+    package let name: String
+    /// As it lies in the file.
+    package let shape: [Int]
+    package let role: Role
+  }
+
+  /// "model." or the like, found by where the token embedding is.
+  package let prefix: String
+  /// The output projection's module; a tied one is not read, though it may be there.
+  package let output: String
+  package private(set) var requirements: [Requirement] = []
+  package private(set) var weightBytes = 0
+  /// Tensors of the checkpoint that the model does not read, but for buffers that older exporters wrote.
+  package private(set) var unused: [String] = []
+
+  package init(_ configuration: ModelConfiguration, in checkpoint: Checkpoint) throws(ModelError) {
+    let decoder = configuration.decoder
+    let candidates = decoder.prefixes.map { $0 + decoder.tokenEmbedding + ".weight" }
+    guard let match = candidates.firstIndex(where: { checkpoint.tensors[$0] != nil }) else {
+      throw .missingTensor(name: candidates[0], checkpoint: checkpoint.path)
+    }
+    prefix = decoder.prefixes[match]
+    output = decoder.output.first { checkpoint.tensors[$0 + ".weight"] != nil } ?? decoder.output[0]
+    collect(configuration)
+
+    for requirement in requirements { try check(requirement, in: checkpoint) }
+    for name in absentBiases(decoder, layers: configuration.layers.count)
+    where checkpoint.tensors[name] != nil {
+      throw .unexpectedTensor(name: name, reason: "\(configuration.family) as configured has no such bias")
+    }
+    let known = Set(requirements.map(\.name))
+    unused = checkpoint.tensorNames.filter { name in
+      !known.contains(name) && !Self.buffers.contains { name.hasSuffix($0) } && name != output + ".weight"
+    }
+  }
+
+  /// Rope frequencies and causal masks, which are computed here.
+  private static let buffers = [
+    "rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias",
+  ]
+
+  /// The full module name of `module` in layer `layer`.
+  func name(_ module: String, layer: Int, _ decoder: DecoderDescription) -> String {
+    "\(prefix)\(decoder.layerStem)\(layer).\(module)"
+  }
+
+  // MARK: What is asked for
+
+  private mutating func collect(_ configuration: ModelConfiguration) {
+    let decoder = configuration.decoder
+    let hidden = configuration.hiddenSize
+    require(prefix + decoder.tokenEmbedding + ".weight", [configuration.vocabularySize, hidden], .table)
+    if case .learned(let table) = decoder.positions {
+      require(prefix + table + ".weight", [configuration.maxPositions, hidden], .table)
+    }
+    if let norm = decoder.embeddingNorm { requireNorm(prefix + norm, hidden, decoder) }
+    for layer in configuration.layers.indices {
+      requireNorm(name(decoder.attentionNorm, layer: layer, decoder), hidden, decoder)
+      requireNorm(name(decoder.feedForwardNorm, layer: layer, decoder), hidden, decoder)
+      for (projection, outputs, inputs) in configuration.projections {
+        let module = name(projection.name, layer: layer, decoder)
+        let shape = decoder.weightOrder == .outputsFirst ? [outputs, inputs] : [inputs, outputs]
+        require(module + ".weight", shape, .matrix)
+        if projection.bias { require(module + ".bias", [outputs], .vector) }
+      }
+    }
+    requireNorm(prefix + decoder.finalNorm, hidden, decoder)
+    if !decoder.tiesEmbeddings {
+      require(output + ".weight", [configuration.vocabularySize, hidden], .matrix)
+    }
+  }
+
+  private mutating func require(_ name: String, _ shape: [Int], _ role: Role) {
+    requirements.append(Requirement(name: name, shape: shape, role: role))
+  }
+
+  private mutating func requireNorm(_ module: String, _ count: Int, _ decoder: DecoderDescription) {
+    require(module + ".weight", [count], .vector)
+    if decoder.norm.kind == .layer { require(module + ".bias", [count], .vector) }
+  }
+
+  /// Biases the description rules out. Found in a checkpoint they mean that the configuration is wrong, and
+  /// leaving them out would give fluent nonsense.
+  private func absentBiases(_ decoder: DecoderDescription, layers: Int) -> [String] {
+    let projections = decoder.projections.filter { !$0.bias }.map(\.name)
+    return (0..<layers).flatMap { layer in
+      projections.map { name($0, layer: layer, decoder) + ".bias" }
+    } + decoder.output.map { $0 + ".bias" }
+  }
+
+  // MARK: What is there
+
+  private static let matrixTypes: [DataType] = [.float32, .float16, .bfloat16]
+
+  private mutating func check(_ requirement: Requirement, in checkpoint: Checkpoint) throws(ModelError) {
+    guard let entry = checkpoint.tensors[requirement.name] else {
+      throw .missingTensor(name: requirement.name, checkpoint: checkpoint.path)
+    }
+    guard entry.shape == requirement.shape else {
+      throw .tensorShape(name: requirement.name, expected: requirement.shape, found: entry.shape)
+    }
+    guard Self.matrixTypes.contains(entry.dataType) else {
+      throw .tensorType(
+        name: requirement.name, found: entry.dataType.rawValue, supported: Self.matrixTypes.map(\.rawValue))
+    }
+    let size = requirement.role == .vector ? 4 : entry.dataType.byteCount
+    weightBytes += entry.elementCount * size
+  }
+}
+
+extension DecoderDescription {
+  /// The linear layers of one layer.
+  var projections: [Projection] {
+    var all: [Projection]
+    switch attention {
+    case .separate(let query, let key, let value): all = [query, key, value]
+    case .fused(let projection, _): all = [projection]
+    }
+    all.append(attentionOutput)
+    switch feedForward {
+    case .gated(let gate, let up, let down): all += [gate, up, down]
+    case .plain(let up, let down): all += [up, down]
+    }
+    return all
+  }
+}
+
+extension ModelConfiguration {
+  /// The linear layers of one layer with their sizes.
+  var projections: [(projection: DecoderDescription.Projection, outputs: Int, inputs: Int)] {
+    var all: [(projection: DecoderDescription.Projection, outputs: Int, inputs: Int)]
+    switch decoder.attention {
+    case .separate(let query, let key, let value):
+      all = [
+        (query, queryWidth, hiddenSize), (key, keyValueWidth, hiddenSize), (value, keyValueWidth, hiddenSize),
+      ]
+    case .fused(let projection, _): all = [(projection, queryWidth + 2 * keyValueWidth, hiddenSize)]
+    }
+    all.append((decoder.attentionOutput, hiddenSize, queryWidth))
+    switch decoder.feedForward {
+    case .gated(let gate, let up, let down):
+      all += [
+        (gate, intermediateSize, hiddenSize), (up, intermediateSize, hiddenSize),
+        (down, hiddenSize, intermediateSize),
+      ]
+    case .plain(let up, let down):
+      all += [(up, intermediateSize, hiddenSize), (down, hiddenSize, intermediateSize)]
+    }
+    return all
+  }
+}

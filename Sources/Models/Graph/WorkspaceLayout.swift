@@ -1,0 +1,97 @@
+internal import Numerics
+
+/// Where each buffer of the forward pass lies in one reservation.
+///
+/// ```
+/// residual [T, H] | hidden [T, H] | projected [T, H] | shared | logits … | rope | slopes | step
+///
+/// shared, attention    | qkv [T, (Hq + 2·Hkv)·D] | attention [T, Hq·D] |
+/// shared, feed-forward | gate and up [T, 2·I or I] | activated [T, I]      |
+/// logits               | gathered residual and projected [R, H] twice | logits [R, V] float32 |
+/// rope                 | [maxModelLength, rotaryDimension] float32
+/// slopes               | [Hq] float32
+/// step                 | int32, see `StepInputs`
+/// ```
+/// Attention and feed-forward never need their buffers at the same time, so they share memory.
+struct WorkspaceLayout: Equatable {
+  private(set) var byteCount = 0
+  let maxTokens: Int
+  let maxLogitRows: Int
+
+  let residual: Int
+  let hidden: Int
+  let projected: Int
+  let queryKeyValue: Int
+  let attention: Int
+  let gateUp: Int
+  let activated: Int
+  let gatheredResidual: Int
+  let gatheredProjected: Int
+  let logits: Int
+  let rope: Int
+  let slopes: Int
+  let step: Int
+  let stepLayout: StepInputs.Layout
+
+  init(
+    _ configuration: ModelConfiguration, limits: ModelLimits, activationType: DataType
+  ) throws(ModelError) {
+    let tokens = limits.maxBatchTokens
+    let rows = Swift.min(limits.maxLogitRows, tokens)
+    let hiddenSize = configuration.hiddenSize
+    let size = activationType.byteCount
+    var cursor = Cursor()
+    maxTokens = tokens
+    maxLogitRows = rows
+
+    residual = try cursor.reserve(tokens, hiddenSize, size)
+    hidden = try cursor.reserve(tokens, hiddenSize, size)
+    projected = try cursor.reserve(tokens, hiddenSize, size)
+
+    let shared = cursor
+    queryKeyValue = try cursor.reserve(
+      tokens, configuration.queryWidth + 2 * configuration.keyValueWidth, size)
+    attention = try cursor.reserve(tokens, configuration.queryWidth, size)
+    let afterAttention = cursor
+    cursor = shared
+    var feedForwardWidth = configuration.intermediateSize
+    if case .gated = configuration.decoder.feedForward { feedForwardWidth *= 2 }
+    gateUp = try cursor.reserve(tokens, feedForwardWidth, size)
+    activated = try cursor.reserve(tokens, configuration.intermediateSize, size)
+    cursor.advance(to: afterAttention)
+
+    gatheredResidual = try cursor.reserve(rows, hiddenSize, size)
+    gatheredProjected = try cursor.reserve(rows, hiddenSize, size)
+    logits = try cursor.reserve(rows, configuration.vocabularySize, 4)
+
+    var rotary = 0
+    if case .rope(let parameters) = configuration.decoder.positions { rotary = parameters.rotaryDimension }
+    rope = try cursor.reserve(limits.maxModelLength, rotary, 4)
+    slopes = try cursor.reserve(configuration.queryHeads, 1, 4)
+    stepLayout = try StepInputs.Layout(limits)
+    step = try cursor.reserve(stepLayout.count, 1, 4)
+    byteCount = cursor.offset
+  }
+
+  /// Hands out offsets aligned to 256 bytes: a full line of any memory, and what vector loads of any device need.
+  struct Cursor {
+    private(set) var offset = 0
+
+    mutating func reserve(_ rows: Int, _ columns: Int, _ size: Int) throws(ModelError) -> Int {
+      let start = offset
+      let (elements, overflow) = rows.multipliedReportingOverflow(by: columns)
+      let (bytes, bytesOverflow) = elements.multipliedReportingOverflow(by: size)
+      let (end, endOverflow) = start.addingReportingOverflow(bytes)
+      guard !overflow, !bytesOverflow, !endOverflow, end <= Self.limit else {
+        throw .limit(name: "the workspace of \(rows) rows of \(columns)", found: rows, allowed: "less")
+      }
+      offset = (end + 255) & ~255
+      return start
+    }
+
+    mutating func advance(to other: Cursor) { offset = Swift.max(offset, other.offset) }
+
+    /// Far above any memory, and far from overflow.
+    private static let limit = 1 << 50
+  }
+}

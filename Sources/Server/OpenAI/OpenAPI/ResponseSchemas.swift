@@ -1,0 +1,116 @@
+internal import JSON
+
+/// What the routes answer, as JSON Schema.
+enum ResponseSchemas {
+  static let all: [(name: String, schema: JSONValue)] = [
+    ("ErrorResponse", error), ("Usage", usage), ("CompletionLogprobs", completionLogprobs),
+    ("CompletionResponse", completion), ("ChatLogprobs", chatLogprobs), ("ChatCompletionResponse", chat),
+    ("ModelCard", model), ("ModelList", modelList), ("TokenizeResponse", tokenize),
+    ("DetokenizeResponse", object(["prompt": string])),
+    ("TokenizerInformation", ["type": "object", "additionalProperties": true]),
+    ("VersionResponse", object(["version": string])), ("LoadResponse", object(["server_load": count])),
+  ]
+
+  static func reference(_ name: String) -> JSONValue { ["$ref": .string("#/components/schemas/" + name)] }
+
+  // MARK: Pieces
+
+  private static let string: JSONValue = ["type": "string"]
+  private static let number: JSONValue = ["type": "number"]
+  private static let boolean: JSONValue = ["type": "boolean"]
+  private static let integer: JSONValue = ["type": "integer"]
+  private static let count: JSONValue = ["type": "integer", "minimum": 0]
+  private static let null: JSONValue = ["type": "null"]
+
+  /// Every member is required; more may come.
+  private static func object(_ members: JSONObject) -> JSONValue {
+    [
+      "type": "object", "properties": .object(members), "required": .array(members.keys.map { .string($0) }),
+      "additionalProperties": true,
+    ]
+  }
+
+  private static func array(_ element: JSONValue) -> JSONValue { ["type": "array", "items": element] }
+
+  private static func optional(_ schema: JSONValue) -> JSONValue { ["anyOf": [schema, null]] }
+
+  private static func constant(_ text: String) -> JSONValue { ["const": .string(text)] }
+
+  // MARK: Bodies
+
+  private static let error = object([
+    "error": object([
+      "message": string,
+      "type": ["type": "string", "enum": .array(APIError.Kind.allCases.map { .string($0.rawValue) })],
+      "param": optional(string), "code": integer,
+    ])
+  ])
+
+  private static let usage = object([
+    "prompt_tokens": count, "total_tokens": count, "completion_tokens": count,
+    "prompt_tokens_details": optional(object(["cached_tokens": count])),
+  ])
+
+  private static let completionLogprobs = object([
+    "text_offset": array(count), "token_logprobs": array(optional(number)), "tokens": array(string),
+    "top_logprobs": array(optional(["type": "object", "additionalProperties": number])),
+  ])
+
+  private static let promptLogprobs = optional(
+    array(
+      optional([
+        "type": "object",
+        "additionalProperties": object(["logprob": number, "rank": integer, "decoded_token": string]),
+      ])))
+
+  private static let finishReason: JSONValue = ["type": "string", "enum": ["stop", "length", "abort"]]
+  private static let stopReason: JSONValue = ["type": ["string", "integer", "null"]]
+  private static let tokenIDs = optional(array(count))
+
+  private static let completion = object([
+    "id": string, "object": constant("text_completion"), "created": count, "model": string,
+    "system_fingerprint": string,
+    "choices": array(
+      object([
+        "index": count, "text": string, "logprobs": optional(reference("CompletionLogprobs")),
+        "finish_reason": finishReason, "stop_reason": stopReason, "token_ids": tokenIDs,
+        "prompt_logprobs": promptLogprobs, "prompt_token_ids": tokenIDs,
+      ])), "usage": reference("Usage"), "kv_transfer_params": null,
+  ])
+
+  private static let chatToken: JSONObject = [
+    "token": string, "logprob": number, "bytes": optional(array(count)),
+  ]
+
+  private static let chatLogprobs: JSONValue = {
+    var token = chatToken
+    token["top_logprobs"] = array(object(chatToken))
+    return object(["content": optional(array(object(token)))])
+  }()
+
+  private static let chat = object([
+    "id": string, "object": constant("chat.completion"), "created": count, "model": string,
+    "system_fingerprint": string, "service_tier": null,
+    "choices": array(
+      object([
+        "index": count,
+        "message": object([
+          "role": constant("assistant"), "content": optional(string), "refusal": null, "annotations": null,
+          "audio": null, "function_call": null, "reasoning": optional(string),
+        ]), "logprobs": optional(reference("ChatLogprobs")), "finish_reason": finishReason,
+        "stop_reason": stopReason, "token_ids": tokenIDs,
+      ])), "usage": reference("Usage"), "prompt_logprobs": promptLogprobs, "prompt_token_ids": tokenIDs,
+    "kv_transfer_params": null,
+  ])
+
+  private static let model = object([
+    "id": string, "object": constant("model"), "created": count, "owned_by": string, "root": string,
+    "parent": optional(string), "max_model_len": count, "permission": array(["type": "object"]),
+  ])
+
+  private static let modelList = object(["object": constant("list"), "data": array(reference("ModelCard"))])
+
+  private static let tokenize = object([
+    "count": count, "max_model_len": count, "tokens": array(count), "token_strs": optional(array(string)),
+  ])
+}

@@ -1,0 +1,28 @@
+internal import Checkpoints
+internal import Compute
+internal import Generation
+internal import Models
+
+/// A model for the commands that compute whole texts, without an engine: `eval`, `score`, `bench model`.
+struct DirectModel {
+  let checkpoint: Checkpoint
+  let graph: ModelGraph
+
+  /// - Parameter longestWindow: tokens in the longest text that will be computed at once.
+  init(_ arguments: ParsedArguments, longestWindow: Int) throws {
+    let checkpoint = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
+    let device = try Device.chosen(arguments).resolved()
+    let threads = try arguments.integer(Device.threads.name, in: 1...1024)
+    self.checkpoint = checkpoint
+    graph = try ModelGraph(
+      checkpoint: checkpoint, backend: device.makeBackend(threads: threads),
+      limits: ModelLimits(
+        maxBatchTokens: max(longestWindow, Self.stepTokens),
+        maxSequences: max(1, Self.stepTokens / max(longestWindow, 1)), maxModelLength: longestWindow,
+        maxLogitRows: Self.logitRows))
+  }
+
+  /// Enough rows to keep the matrix products busy, few enough that their activations stay in the cache.
+  private static let stepTokens = 512
+  private static let logitRows = 64
+}

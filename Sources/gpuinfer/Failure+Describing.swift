@@ -1,0 +1,46 @@
+internal import Checkpoints
+internal import Compute
+internal import Generation
+internal import JSON
+internal import Models
+internal import Server
+internal import Tokenizers
+
+extension Failure {
+  /// Gives every error of the modules below its exit code and its text.
+  init(describing error: any Error) {
+    switch error {
+    case let failure as Failure: self = failure
+    case let error as UsageError: self = Failure(.usage, error.description)
+    case let error as CheckpointError:
+      self = Failure(ExitCode(rawValue: error.exitCode) ?? .badData, "\(error)")
+    case let error as ModelError: self = Failure(Self.code(of: error), "\(error)")
+    case let error as TokenizerError: self = Failure(Self.code(of: error), "\(error)")
+    case let error as JSONError: self = Failure(.badData, "\(error)")
+    case let error as KernelError: self = Failure(Self.code(of: error), "\(error)")
+    case let error as HTTPServerError: self = Failure(.unavailable, "\(error)")
+    case let error as EngineError: self = Failure(.internalError, "\(error)")
+    default: self = Failure(.internalError, "\(error)")
+    }
+  }
+
+  private static func code(of error: ModelError) -> ExitCode {
+    switch error {
+    case .checkpoint(let error): ExitCode(rawValue: error.exitCode) ?? .badData
+    case .kernel(let error): code(of: error)
+    case .limit: .usage
+    default: .badData
+    }
+  }
+
+  private static func code(of error: KernelError) -> ExitCode {
+    switch error {
+    case .outOfMemory, .device: .unavailable
+    default: .internalError
+    }
+  }
+
+  private static func code(of error: TokenizerError) -> ExitCode {
+    if case .fileNotFound = error { .inputNotFound } else { .badData }
+  }
+}
