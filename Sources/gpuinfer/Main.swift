@@ -11,7 +11,7 @@ enum Main {
   static let version = "0.1.0"
 
   static let commands: [any Command.Type] = [
-    TokenizeCommand.self, ScoreCommand.self, EvalCommand.self, InspectCommand.self, DoctorCommand.self,
+    TokenizeCommand.self, ScoreCommand.self, EvalCommand.self, InspectCommand.self, DoctorCommand.self, BenchCommand.self,
   ]
 
   static func main() {
