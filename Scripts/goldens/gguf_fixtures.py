@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes Tests/Fixtures/gguf from Tests/Fixtures/tiny with the `gguf` package, and what reading them must give.
+"""Writes Tests/Fixtures/gguf from the checkpoints in Tests/Fixtures with the `gguf` package, and what reading them must give.
 
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install numpy gguf==0.19.0 sentencepiece
     /tmp/venv/bin/python Scripts/goldens/gguf_fixtures.py
@@ -13,6 +13,7 @@ blocks.gguf holds random blocks of every quantised type, blocks.safetensors thei
 """
 
 import json
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -24,6 +25,7 @@ from gguf import GGMLQuantizationType as Q
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "Tests/Fixtures/tiny"
+LLAMA3 = ROOT / "Tests/Fixtures/families/llama-rope-llama3"
 OUT = ROOT / "Tests/Fixtures/gguf"
 
 ARCHITECTURES = {
@@ -104,9 +106,10 @@ def add_hyperparameters(writer, model, config):
         writer.add_sliding_window(config["sliding_window"])
     if model != "qwen2":
         writer.add_vocab_size(config["vocab_size"])
-        writer.add_rope_dimension_count(hidden // heads)
-        writer.add_key_length(config["head_dim"])
-        writer.add_value_length(config["head_dim"])
+        head_size = config.get("head_dim", hidden // heads)
+        writer.add_rope_dimension_count(head_size)
+        writer.add_key_length(head_size)
+        writer.add_value_length(head_size)
 
 
 def add_tokenizer(writer, model, config):
@@ -156,16 +159,36 @@ def storage(array, wanted):
     return wanted if array.shape[-1] % gguf.GGML_QUANT_SIZES[wanted][0] == 0 else Q.BF16
 
 
-def write_model(model, wanted):
-    name = f"{model}-{wanted.name.lower()}"
-    config = json.loads((TINY / model / "config.json").read_text())
-    source = read_safetensors(TINY / model / "model.safetensors")
+def llama3_factors(config):
+    """What the converter stores in rope_freqs.weight: 1 for short wavelengths, the factor for long ones."""
+    scaling = config["rope_scaling"]
+    size = config.get("head_dim", config["hidden_size"] // config["num_attention_heads"])
+    length = scaling["original_max_position_embeddings"]
+    factors = []
+    for pair in range(size // 2):
+        wavelength = 2 * math.pi * config["rope_theta"] ** (2 * pair / size)
+        turns = length / wavelength
+        low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+        smooth = min(max((turns - low) / (high - low), 0), 1)
+        factors.append(1 / ((1 - smooth) / scaling["factor"] + smooth))
+    return np.array(factors, np.float32)
+
+
+def write_model(model, wanted, directory=None, name=None):
+    name = name or f"{model}-{wanted.name.lower()}"
+    with_tokenizer = directory is None
+    directory = directory or TINY / model
+    config = json.loads((directory / "config.json").read_text())
+    source = read_safetensors(directory / "model.safetensors")
     architecture = ARCHITECTURES[model]
     layers = config.get("num_hidden_layers", config.get("n_layer"))
     names = gguf.get_tensor_name_map(architecture, layers)
     writer = gguf.GGUFWriter(OUT / f"{name}.gguf", gguf.MODEL_ARCH_NAMES[architecture])
     add_hyperparameters(writer, model, config)
-    add_tokenizer(writer, model, config)
+    if with_tokenizer:
+        add_tokenizer(writer, model, config)
+    if (config.get("rope_scaling") or {}).get("rope_type") == "llama3":
+        writer.add_tensor("rope_freqs.weight", llama3_factors(config))
     expected = {}
     for hf_name, array in sorted(source.items()):
         stored = np.ascontiguousarray(to_gguf(model, config, hf_name, array))
@@ -257,6 +280,7 @@ def main():
         ("gpt2", Q.F32), ("bloom", Q.F16),
     ):
         write_model(model, kind)
+    write_model("llama", Q.F32, LLAMA3, "llama3-rope-f32")
     write_blocks()
     write_quantizer_vectors()
 

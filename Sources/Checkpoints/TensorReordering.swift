@@ -24,7 +24,8 @@ enum TensorReordering: Sendable, Equatable {
 
   /// nil if a stored tensor of this shape can be reordered, else what shape was expected.
   func complaint(about stored: [Int]) -> String? {
-    let rows = stored.first ?? 0
+    // A scalar is one value, which no number of heads divides.
+    let rows = stored.first ?? 1
     switch self {
     case .ropeRows(let heads):
       return heads > 0 && rows % (2 * heads) == 0 ? nil : "rows of \(heads) heads of an even size"

@@ -1,4 +1,5 @@
 package import JSON
+internal import Synchronization
 
 /// Text to token ids and back, as described by a Hugging Face `tokenizer.json` or a GGUF vocabulary.
 ///
@@ -18,55 +19,96 @@ package final class Tokenizer: Sendable {
   package let unkID: Int32?
   package let padID: Int32?
 
-  /// Reads `tokenizer.json` and, where they exist, `tokenizer_config.json` and `special_tokens_map.json`.
-  package static func load(directory: String) throws(TokenizerError) -> Tokenizer {
-    throw .fileNotFound(path: directory + "/tokenizer.json")
+  let parts: TokenizerParts
+  let decoding: DecodingTables
+  /// Working memory that no call is using now.
+  let idleScratch = Mutex<[EncodeScratch]>([])
+
+  /// The scanner that does all the cutting, where the stages amount to one.
+  let scanner: PieceScanner?
+  let affixes: (before: [Int32], after: [Int32])
+
+  init(_ parts: TokenizerParts, configuration: JSONValue, special: SpecialTokenNames) {
+    self.parts = parts
+    self.configuration = configuration
+    let decoding = DecodingTables(
+      parts.decoder, vocabulary: parts.model.vocabulary, added: parts.added,
+      holdsBytes: parts.model.holdsBytes)
+    self.decoding = decoding
+    vocabularySize = max(parts.model.vocabulary.endID, parts.added.endID)
+    scanner = PreTokenizer.scanner(for: parts.preTokenizers)
+    affixes = parts.postProcessor.singleAffixes
+
+    func id(_ token: String?) -> Int32? { token.flatMap { Self.id(of: $0, parts) } }
+    let modelUnknown = parts.model.unknown.flatMap(decoding.spelling).map {
+      String(decoding: $0, as: UTF8.self)
+    }
+    bosToken = special.bos
+    eosToken = special.eos
+    padToken = special.pad
+    unkToken = special.unk ?? modelUnknown
+    bosID = id(special.bos)
+    eosID = id(special.eos)
+    padID = id(special.pad)
+    unkID = id(special.unk) ?? parts.model.unknown
   }
 
   /// - Parameters:
   ///   - json: the bytes of a `tokenizer.json`.
   ///   - configuration: the parsed `tokenizer_config.json`.
-  package init(json: [UInt8], configuration: JSONValue?) throws(TokenizerError) {
-    throw .missing(field: "model")
+  package convenience init(json: [UInt8], configuration: JSONValue?) throws(TokenizerError) {
+    try self.init(json: json, configuration: configuration, specialTokensMap: nil)
   }
 
-  package init(gguf: GGUFVocabulary) throws(TokenizerError) {
-    throw .missing(field: "tokenizer.ggml.tokens")
+  convenience init(
+    json: [UInt8], configuration: JSONValue?, specialTokensMap: JSONValue?
+  ) throws(TokenizerError) {
+    let parts = try TokenizerParts(try TokenizerFile(json))
+    self.init(
+      parts, configuration: configuration ?? .object([:]),
+      special: SpecialTokenNames(configuration, fallback: specialTokensMap))
   }
+}
 
-  /// - Parameters:
-  ///   - addSpecialTokens: apply the post-processor, which adds tokens such as BOS or `[CLS]`.
-  ///   - parseSpecialTokens: a special token written in the text becomes that token; otherwise it is plain text.
-  package func encode(
-    _ text: String, addSpecialTokens: Bool = true, parseSpecialTokens: Bool = true
-  ) throws(TokenizerError) -> [Int32] {
-    []
-  }
+// MARK: Tokens
 
-  /// Bytes that are no valid UTF-8 are encoded one by one by tokenizers that know all bytes; others see U+FFFD.
-  package func encode(
-    _ text: [UInt8], addSpecialTokens: Bool = true, parseSpecialTokens: Bool = true
-  ) throws(TokenizerError) -> [Int32] {
-    []
-  }
-
-  /// Two texts as one input, with the segment number of each token (BERT's `token_type_ids`).
-  package func encodePair(
-    _ first: String, _ second: String, addSpecialTokens: Bool = true, parseSpecialTokens: Bool = true
-  ) throws(TokenizerError) -> (ids: [Int32], typeIDs: [Int32]) {
-    ([], [])
-  }
-
-  /// Ids without a token are passed over; bytes that form no UTF-8 become U+FFFD.
-  package func decode(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool = false) -> String { "" }
-
+extension Tokenizer {
   /// The bytes a token adds to a text when it does not come first; empty for an id without a token.
-  package func bytes(of id: Int32) -> [UInt8] { [] }
+  package func bytes(of id: Int32) -> [UInt8] { decoding.texts.text(of: id) }
 
   /// The token as the vocabulary spells it: `Ġthe`, `▁the`, `##ing`, `<0x0A>`.
-  package func token(of id: Int32) -> String? { nil }
+  package func token(of id: Int32) -> String? {
+    decoding.spelling(of: id).map { String(decoding: $0, as: UTF8.self) }
+  }
 
-  package func id(of token: String) -> Int32? { nil }
+  /// The id of a token as the vocabulary spells it.
+  package func id(of token: String) -> Int32? { Self.id(of: token, parts) }
 
-  package func isSpecial(_ id: Int32) -> Bool { false }
+  private static func id(of token: String, _ parts: TokenizerParts) -> Int32? {
+    var spelling = Array(token.utf8)
+    if let id = parts.added.id(of: spelling) { return id }
+    if parts.model.holdsBytes {
+      spelling = []
+      if !ByteAlphabet.appendBytes(of: Array(token.utf8).span, to: &spelling) { return nil }
+    }
+    let id = parts.model.vocabulary.id(of: spelling.span)
+    return id < 0 ? nil : id
+  }
+
+  /// Whether a token is one of those that decoding leaves out on request.
+  package func isSpecial(_ id: Int32) -> Bool { decoding.texts.kind(of: id) == .special }
+}
+
+// MARK: Decoding
+
+extension Tokenizer {
+  /// Ids without a token are passed over; bytes that form no UTF-8 become U+FFFD.
+  package func decode(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool = false) -> String {
+    String(decoding: decodeBytes(ids, skipSpecialTokens: skipSpecialTokens), as: UTF8.self)
+  }
+
+  /// Like `decode`, but of a byte-level vocabulary the bytes as they are.
+  package func decodeBytes(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool = false) -> [UInt8] {
+    decoding.decode(ids, skipSpecialTokens: skipSpecialTokens)
+  }
 }

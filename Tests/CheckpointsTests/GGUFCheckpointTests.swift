@@ -7,7 +7,8 @@ import Testing
 /// Files written by the `gguf` package with llama.cpp's layouts, against the Hugging Face checkpoints they came from.
 @Suite struct GGUFCheckpointTests {
   private static let names = [
-    "llama-bf16", "llama-q8_0", "llama-q4_0", "mistral-f16", "qwen2-bf16", "gpt2-f32", "bloom-f16",
+    "llama-bf16", "llama-q8_0", "llama-q4_0", "llama3-rope-f32", "mistral-f16", "qwen2-bf16", "gpt2-f32",
+    "bloom-f16",
   ]
 
   private func open(_ name: String) throws -> Checkpoint {

@@ -6,21 +6,23 @@ import Testing
   static let key = BlockHashKey(low: 0x0706_0504_0302_0100, high: 0x0f0e_0d0c_0b0a_0908)
 
   /// `openssl mac -macopt hexkey:000102…0f -macopt size:16 SIPHASH` over the bytes 0, 1, 2 …
-  @Test(arguments: [
-    (0, "a3817f04ba25a8e66df67214c7550293"),
-    (1, "da87c1d86b99af44347659119b22fc45"),
-    (7, "a1f1ebbed8dbc153c0b84aa61ff08239"),
-    (8, "3b62a9ba6258f5610f83e264f31497b4"),
-    (15, "5493e99933b0a8117e08ec0f97cfc3d9"),
-    (80, "d2c76ae17a4370f858fba4795a0df822"),
-  ])
-  func `the hash is OpenSSL's SipHash-2-4-128`(count: Int, expected: String) {
+  @Test(
+    "The hash is OpenSSL's SipHash-2-4-128",
+    arguments: [
+      (0, "a3817f04ba25a8e66df67214c7550293"),
+      (1, "da87c1d86b99af44347659119b22fc45"),
+      (7, "a1f1ebbed8dbc153c0b84aa61ff08239"),
+      (8, "3b62a9ba6258f5610f83e264f31497b4"),
+      (15, "5493e99933b0a8117e08ec0f97cfc3d9"),
+      (80, "d2c76ae17a4370f858fba4795a0df822"),
+    ])
+  func openSSL(count: Int, expected: String) {
     var hash = SipHash128(key: Self.key)
     for byte in 0..<count { hash.append(UInt8(byte)) }
     #expect(Self.hexadecimal(hash.finish()) == expected)
   }
 
-  @Test func `a block's digest hashes the parent's sixteen bytes and the tokens, little-endian`() {
+  @Test("A digest hashes the parent's sixteen bytes and then the tokens, little-endian") func layout() {
     // The bytes 0 … 79 as a parent digest and sixteen tokens.
     let parent = BlockDigest(low: 0x0706_0504_0302_0100, high: 0x0f0e_0d0c_0b0a_0908)
     var tokens: [Int32] = [-1, -1]
@@ -32,7 +34,8 @@ import Testing
     #expect(Self.hexadecimal(digest) == "d2c76ae17a4370f858fba4795a0df822")
   }
 
-  @Test func `the digest depends on every token, the order, the prefix, the salt and the key`() {
+  @Test("A digest depends on every token, the order, the prefix, the salt and the key")
+  func distinct() {
     let tokens = [Int32](0..<32)
     let plain = BlockDigest.root(salt: nil, key: Self.key)
     let first = plain.chained(tokens: tokens, start: 0, key: Self.key)
@@ -53,7 +56,7 @@ import Testing
     #expect(Set(digests).count == digests.count)
   }
 
-  @Test func `random keys differ`() {
+  @Test("Random keys differ") func randomKeys() {
     #expect(BlockHashKey.random() != BlockHashKey.random())
   }
 

@@ -53,7 +53,7 @@ struct GGUFModel {
     for tensor in gguf.tensors where tensor.name != ropeTensor {
       let name = GGUFTensorName(tensor.name)
       if GGUFArchitecture.ignoredTensors.contains(name.stem) { continue }
-      guard let rule = architecture.tensors[name.stem], !name.suffix.isEmpty, (name.layer ?? 0) < layers
+      guard let rule = architecture.tensors[name.stem], name.isWellFormed, (name.layer ?? 0) < layers
       else {
         throw .unknownTensor(tensor.name, architecture: architecture.name)
       }

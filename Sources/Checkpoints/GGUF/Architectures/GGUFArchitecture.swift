@@ -64,6 +64,9 @@ struct GGUFTensorName: Equatable {
     stem = parts.joined(separator: ".")
   }
 
+  /// False for names a table must not match: without suffix, or with a "#" of their own.
+  var isWellFormed: Bool { !suffix.isEmpty && stem.contains("#") == (layer != nil) }
+
   /// The Hugging Face name a rule gives this tensor.
   func applied(to rule: GGUFArchitecture.Rule) -> String {
     guard let layer else { return rule.name + suffix }

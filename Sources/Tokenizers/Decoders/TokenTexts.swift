@@ -1,0 +1,53 @@
+/// What each token adds to a text, made ready once so that decoding is copying.
+///
+/// A token's text is the result of the decoder's early stages for a token that is not the first.
+struct TokenTexts: Sendable {
+  private var bytes: [UInt8] = []
+  /// By id: where the text begins; one more at the end.
+  private var starts: [UInt32] = [0]
+  /// By id.
+  private var kinds: [Kind] = []
+
+  enum Kind: UInt8, Sendable {
+    case none, text, special
+    /// The text is one byte of a run spelled "<0xE4>".
+    case byte
+  }
+
+  init(count: Int) {
+    starts.reserveCapacity(count + 1)
+    kinds.reserveCapacity(count)
+  }
+
+  mutating func append(_ text: Span<UInt8>, _ kind: Kind) {
+    bytes.append(text)
+    starts.append(UInt32(truncatingIfNeeded: bytes.count))
+    kinds.append(kind)
+  }
+
+  mutating func appendNone() {
+    starts.append(UInt32(truncatingIfNeeded: bytes.count))
+    kinds.append(.none)
+  }
+
+  mutating func markSpecial(_ id: Int32) {
+    if kind(of: id) == .text { kinds[Int(id)] = .special }
+  }
+
+  @inline(__always)
+  func kind(of id: Int32) -> Kind { id >= 0 && Int(id) < kinds.count ? kinds[Int(id)] : .none }
+
+  /// The id's kind must not be `none`.
+  @inline(__always)
+  func appendText(of id: Int32, to result: inout [UInt8]) {
+    let start = Int(starts[Int(id)])
+    let end = Int(starts[Int(id) + 1])
+    result.append(bytes.span.extracting(start..<end))
+  }
+
+  func text(of id: Int32) -> [UInt8] {
+    var text: [UInt8] = []
+    if kind(of: id) != .none { appendText(of: id, to: &text) }
+    return text
+  }
+}

@@ -1,0 +1,154 @@
+import Glibc
+import Testing
+
+@testable import Scheduling
+
+/// A plan that contradicts what a sequence's tokens say, found by `FakeModel`.
+struct PlanFault: Error, CustomStringConvertible {
+  var description: String
+  init(_ description: String) { self.description = description }
+}
+
+/// What a test knows about a sequence on its own account: every token it ever had.
+final class History {
+  private(set) var tokens: [Int32] = []
+  /// `prefixes[p]` stands for the tokens `0 ... p` and the salt; equal only for equal histories.
+  private(set) var prefixes: [UInt64] = []
+  private var last: UInt64
+
+  init(prompt: [Int32], salt: String?) {
+    last = 0x9e37_79b9_7f4a_7c15
+    for byte in (salt ?? "").utf8 { mix(UInt64(byte) + 1 << 40) }
+    if salt != nil { mix(1 << 50) }
+    tokens.reserveCapacity(prompt.count + 64)
+    for token in prompt { append(token) }
+  }
+
+  func append(_ token: Int32) {
+    tokens.append(token)
+    mix(UInt64(UInt32(bitPattern: token)))
+    prefixes.append(last)
+  }
+
+  private func mix(_ value: UInt64) {
+    last = (last ^ value) &* 0xbf58_476d_1ce4_e5b9
+    last ^= last >> 29
+  }
+}
+
+/// A model that computes nothing but remembers, for each KV slot, whose prefix was written there. It runs a
+/// plan as the kernels do (all writes, then all reads) and demands that each entry finds exactly its own
+/// history under every context position. Sharing a wrong block, reusing one too early or losing one shows
+/// up as a foreign prefix.
+struct FakeModel {
+  var memory: [UInt64]
+  let blockSize = KVBlockPool.blockSize
+
+  init(blockCount: Int) { memory = Array(repeating: 0, count: blockCount * 16) }
+
+  mutating func run(_ plan: StepPlan, histories: (SequenceID) -> History?) throws {
+    try checkShape(plan)
+    var written = Set<Int32>()
+    for (row, entry) in plan.entries.enumerated() {
+      guard let history = histories(entry.id) else { throw PlanFault("\(entry.id) is not alive") }
+      let end = Int(plan.contextLengths[row])
+      let start = end - entry.tokenCount
+      if start < 0 || end > history.tokens.count {
+        throw PlanFault("\(entry.id): context \(end) out of range")
+      }
+      for offset in 0..<entry.tokenCount {
+        let position = start + offset
+        let flat = entry.tokenStart + offset
+        let block = plan.blockTables[row * plan.blockTableStride + position / blockSize]
+        if plan.positions[flat] != position || plan.tokens[flat] != history.tokens[position]
+          || plan.slots[flat] != block * 16 + Int32(position % blockSize)
+        {
+          throw PlanFault("\(entry.id): wrong token, position or slot at position \(position)")
+        }
+        if !written.insert(plan.slots[flat]).inserted {
+          throw PlanFault("slot \(plan.slots[flat]) is written twice in a step")
+        }
+        memory[Int(plan.slots[flat])] = history.prefixes[position]
+      }
+    }
+    for (row, entry) in plan.entries.enumerated() {
+      guard let history = histories(entry.id) else { continue }
+      try attend(plan, row, history, entry.id)
+    }
+  }
+
+  private func attend(_ plan: StepPlan, _ row: Int, _ history: History, _ id: SequenceID) throws {
+    let context = Int(plan.contextLengths[row])
+    let base = row * plan.blockTableStride
+    let agrees = unsafe memory.withUnsafeBufferPointer { memory in
+      unsafe history.prefixes.withUnsafeBufferPointer { prefixes in
+        guard let memory = memory.baseAddress, let prefixes = prefixes.baseAddress else { return false }
+        var position = 0
+        while position < context {
+          let slot = Int(plan.blockTables[base + position / 16]) * 16
+          let count = min(16, context - position)
+          if unsafe memcmp(memory + slot, prefixes + position, count * 8) != 0 { return false }
+          position += 16
+        }
+        return true
+      }
+    }
+    if !agrees { throw PlanFault("\(id): the context of \(context) tokens is not this sequence's") }
+    let blocks = (context + 15) / 16
+    for index in blocks..<max(blocks, plan.blockTableStride) where plan.blockTables[base + index] != 0 {
+      throw PlanFault("row \(row) is not padded with zeros")
+    }
+  }
+
+  private func checkShape(_ plan: StepPlan) throws {
+    let rows = plan.entries.count
+    var tokens = 0
+    var logits = 0
+    var prompts = false
+    for (row, entry) in plan.entries.enumerated() {
+      if plan.queryStarts[row] != tokens || entry.tokenStart != tokens || entry.tokenCount < 1 {
+        throw PlanFault("entry \(row) does not start at row \(tokens)")
+      }
+      if entry.logitRange.lowerBound != logits { throw PlanFault("entry \(row): wrong logit range") }
+      for row in entry.logitRange {
+        let flat = Int(plan.logitRows[row])
+        if flat < tokens || flat >= tokens + entry.tokenCount {
+          throw PlanFault("logit row \(row) is foreign")
+        }
+      }
+      let last = entry.logitRange.last.map { Int(plan.logitRows[$0]) }
+      if entry.samples && last != tokens + entry.tokenCount - 1 {
+        throw PlanFault("entry \(row) samples without its last logits row")
+      }
+      if entry.tokenCount > 1 { prompts = true }
+      if prompts && entry.tokenCount == 1 && entry.samples && plan.contextLengths[row] > 1 {
+        // A prompt cut to its last token is a decode as well, so single tokens behind a piece end nothing.
+        throw PlanFault("a decode stands behind a piece of a prompt")
+      }
+      tokens += entry.tokenCount
+      logits = entry.logitRange.upperBound
+    }
+    let counts = [plan.tokens.count, plan.positions.count, plan.slots.count]
+    if counts != [tokens, tokens, tokens] || plan.logitRows.count != logits
+      || plan.queryStarts.last != Int32(tokens) || plan.queryStarts.count != rows + 1
+      || plan.contextLengths.count != rows || plan.blockTables.count != rows * plan.blockTableStride
+    {
+      throw PlanFault("arrays of different lengths")
+    }
+  }
+}
+
+/// SplitMix64: the same numbers on every machine.
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+  init(seed: UInt64) { state = seed }
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var value = state
+    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+    return value ^ value >> 31
+  }
+  mutating func below(_ bound: Int) -> Int { Int(truncatingIfNeeded: next() % UInt64(bound)) }
+  mutating func chance(_ numerator: Int, in denominator: Int) -> Bool { below(denominator) < numerator }
+}

@@ -1,0 +1,15 @@
+import Testing
+
+@testable import Scheduling
+
+@Suite struct SimulationTests {
+  /// 20 schedulers of different limits and policies, 5,000 operations each: 10⁵ in all.
+  @Test("Random operations keep every promise", arguments: UInt64(1)...20)
+  func randomOperations(seed: UInt64) throws {
+    var simulation = try Simulation(seed: seed)
+    for _ in 0..<5000 { try simulation.operate() }
+    try simulation.drain()
+    #expect(simulation.steps > 500)
+    #expect(simulation.finished > 100)
+  }
+}
