@@ -55,13 +55,13 @@ package final class BatchRunner: Sendable {
     let extra = max(0, options.concurrency - 1)
     let remaining = Monitor(0)
     for _ in 0..<extra {
-      remaining.withLock { $0 += 1 }
+      remaining.update { $0 += 1 }
       let thread = Thread {
         self.work()
-        remaining.withLock { $0 -= 1 }
+        remaining.update { $0 -= 1 }
       }
       guard let thread else {
-        remaining.withLock { $0 -= 1 }
+        remaining.update { $0 -= 1 }
         break
       }
       thread.detach()
