@@ -18,10 +18,15 @@ enum EngineFlags {
     .flag("--enable-prefix-caching", "Share blocks of equal prompts (this is the default)."),
     .flag("--no-enable-prefix-caching", "Never share blocks between requests."),
     .value("--scheduling-policy", "P", default: "fcfs", "fcfs or priority."),
-    .value("--long-prefill-token-threshold", "N", default: "0", "Longest piece of one prompt in a step; 0: no limit."),
-    .value("--max-queued-requests", "N", default: "1024", "Requests that may wait; more are refused with 429."),
+    .value(
+      "--long-prefill-token-threshold", "N", default: "0",
+      "Longest piece of one prompt in a step; 0: no limit."),
+    .value(
+      "--max-queued-requests", "N", default: "1024", "Requests that may wait; more are refused with 429."),
     .value("--seed", "N", default: "0", "Seed of requests that have none."),
-    .value("--generation-config", "WHICH", default: "auto", "auto: the checkpoint's sampling defaults; vllm: none."),
+    .value(
+      "--generation-config", "WHICH", default: "auto", "auto: the checkpoint's sampling defaults; vllm: none."
+    ),
     .value("--chat-template", "FILE", default: "the model's", "A Jinja chat template."),
   ]
 
@@ -60,7 +65,8 @@ enum EngineFlags {
     }
     options.enablePrefixCaching = !arguments.has("--no-enable-prefix-caching")
     options.policy =
-      try arguments.choice("--scheduling-policy", as: Policy.self) == .priority ? .priority : .firstComeFirstServed
+      try arguments.choice("--scheduling-policy", as: Policy.self) == .priority
+      ? .priority : .firstComeFirstServed
     options.longPrefillTokenThreshold =
       try arguments.integer("--long-prefill-token-threshold", in: 0...(1 << 24)) ?? 0
     options.maxQueuedRequests =

@@ -1,4 +1,5 @@
 internal import CPUBackend
+internal import Checkpoints
 internal import Generation
 internal import Glibc
 internal import Models
@@ -16,7 +17,10 @@ struct EngineHost {
   /// Loads the model, reserves its memory and starts the engine.
   ///
   /// - Parameter adjust: a last say of the command over the engine's options.
-  init(_ arguments: ParsedArguments, path: String, names: [String], adjust: (inout EngineOptions) -> Void = { _ in })
+  init(
+    _ arguments: ParsedArguments, path: String, names: [String],
+    adjust: (inout EngineOptions) -> Void = { _ in }
+  )
     throws
   {
     let loading = try EngineFlags.loading(arguments)
@@ -29,6 +33,12 @@ struct EngineHost {
     engine = try model.startEngine(reservation, options) { try device.makeBackend(threads: threads) }
     self.model = model
     self.reservation = reservation
+    var ignored: [String] = []
+    let defaults =
+      loading.usesGenerationConfiguration
+      ? Server.GenerationDefaults(
+        generationConfiguration: model.checkpoint.generationConfiguration, ignored: &ignored)
+      : Server.GenerationDefaults()
     served = ServedModel(
       names: names.isEmpty ? [ModelPath.name(of: path)] : names, root: path, tokenizer: model.tokenizer,
       template: try model.chatTemplate.map { try PromptTemplate(source: $0, tokenizer: model.tokenizer) },
@@ -39,7 +49,7 @@ struct EngineHost {
           throw APIError(400, .badRequest, "\(error)", parameter: "chat_template")
         }
       },
-      generationDefaults: model.defaults, endOfTextTokens: model.defaults.endOfTextTokens,
+      generationDefaults: defaults, endOfTextTokens: model.defaults.endOfTextTokens,
       maxModelLength: reservation.limits.maxModelLength, created: time(nil), service: engine)
   }
 

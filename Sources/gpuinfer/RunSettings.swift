@@ -1,5 +1,6 @@
 internal import Generation
 internal import JSON
+internal import Models
 
 /// What `run` was asked for; what it was not asked for comes from the model.
 struct RunSettings {
@@ -70,7 +71,9 @@ struct Completion {
         case .prompt: continue
         case .token(_, let token, let logprobs):
           if assembler.end != nil { continue }
-          if completion.tokens.isEmpty { completion.firstTokenSeconds = started.duration(to: .now) / .seconds(1) }
+          if completion.tokens.isEmpty {
+            completion.firstTokenSeconds = started.duration(to: .now) / .seconds(1)
+          }
           completion.tokens.append(token)
           let delta = assembler.append(token, logprobs: logprobs)
           completion.take(delta, show)

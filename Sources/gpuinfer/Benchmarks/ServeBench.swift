@@ -33,7 +33,9 @@ enum ServeBench: Benchmark {
     for (label, fraction) in [("p50", 0.5), ("p99", 0.99)] {
       let first = LoadReport.quantile(load.samples.map(\.firstToken), fraction)
       if let first { report.add("time to first token, \(label)", first * 1000, "ms") }
-      if let gap = LoadReport.quantile(gaps, fraction) { report.add("inter-token, \(label)", gap * 1000, "ms") }
+      if let gap = LoadReport.quantile(gaps, fraction) {
+        report.add("inter-token, \(label)", gap * 1000, "ms")
+      }
     }
     return report
   }

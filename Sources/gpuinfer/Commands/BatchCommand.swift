@@ -4,11 +4,14 @@ internal import Server
 /// `gpuinfer batch`: a file of OpenAI batch lines, resumable.
 enum BatchCommand: Command {
   static let specification = CommandSpecification(
-    name: "batch", summary: "Answer a file of OpenAI batch lines; resumes where it stopped.", positionals: [.model],
+    name: "batch", summary: "Answer a file of OpenAI batch lines; resumes where it stopped.",
+    positionals: [.model],
     options: [
       .value("--input", "FILE", aliases: ["-i"], "Batch lines for /v1/completions and /v1/chat/completions."),
-      .value("--output", "FILE", aliases: ["-o"], "Where answers are appended, one line each, as they finish."),
-      .value("--shard", "I/N", default: "0/1", "Answer only the lines whose number leaves I when divided by N."),
+      .value(
+        "--output", "FILE", aliases: ["-o"], "Where answers are appended, one line each, as they finish."),
+      .value(
+        "--shard", "I/N", default: "0/1", "Answer only the lines whose number leaves I when divided by N."),
       .value("--concurrency", "N", default: "64", "Lines in the engine at once."),
       .repeated("--served-model-name", "NAME", "The model's name in the lines."),
       .value("--max-logprobs", "N", default: "20", "Most alternatives a line may ask for."),
@@ -52,7 +55,9 @@ enum BatchCommand: Command {
 
   private static func shard(_ text: String) throws(UsageError) -> BatchOptions.Shard {
     let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
-    guard parts.count == 2, let index = parts[0], let count = parts[1], count >= 1, (0..<count).contains(index) else {
+    guard parts.count == 2, let index = parts[0], let count = parts[1], count >= 1,
+      (0..<count).contains(index)
+    else {
       throw .invalidValue(option: "--shard", value: text, expected: "of the form I/N with 0 <= I < N")
     }
     return BatchOptions.Shard(index: index, count: count)

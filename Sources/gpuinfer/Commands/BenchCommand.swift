@@ -7,12 +7,14 @@ enum BenchCommand: Command {
   static let specification = CommandSpecification(
     name: "bench", summary: "Measure speed: model, tokenizer, engine, kernels, serve.",
     positionals: [
-      .init(name: "KIND", isRequired: true, help: "One of: model, tokenizer, engine, kernels, serve."), .model,
+      .init(name: "KIND", isRequired: true, help: "One of: model, tokenizer, engine, kernels, serve."),
+      .model,
     ],
     options: [
       .flag("--json", "Print one JSON document."),
       Device.option, Device.threads,
-      .value("--repetitions", "N", default: "3", "Runs of each measurement; the best and the median are shown."),
+      .value(
+        "--repetitions", "N", default: "3", "Runs of each measurement; the best and the median are shown."),
       .value("--prompt-tokens", "N", default: "512", "model: tokens of the prompt."),
       .value("--decode-tokens", "N", default: "32", "model: single-token steps."),
       .value("--batch", "N", default: "1", "model: sequences decoded together."),

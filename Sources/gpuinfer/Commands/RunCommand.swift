@@ -8,12 +8,16 @@ enum RunCommand: Command {
   static let specification = CommandSpecification(
     name: "run", summary: "Complete a prompt, or chat in the terminal.", positionals: [.model],
     options: [
-      .value("--prompt", "TEXT", aliases: ["-p"], "The prompt; left out, standard input, or a chat on a terminal."),
+      .value(
+        "--prompt", "TEXT", aliases: ["-p"], "The prompt; left out, standard input, or a chat on a terminal."),
       .value("--max-tokens", "N", aliases: ["-n"], default: "128", "Tokens to generate."),
       .value("--temperature", "T", default: "the model's", "0 always takes the most likely token."),
-      .value("--top-p", "P", default: "the model's", "Sample from the most likely tokens of this total probability."),
+      .value(
+        "--top-p", "P", default: "the model's",
+        "Sample from the most likely tokens of this total probability."),
       .value("--top-k", "K", default: "the model's", "Sample from the K most likely tokens; 0: all."),
-      .value("--min-p", "P", default: "the model's", "Leave out tokens less likely than P times the most likely."),
+      .value(
+        "--min-p", "P", default: "the model's", "Leave out tokens less likely than P times the most likely."),
       .repeated("--stop", "TEXT", "End the text before this."),
       .flag("--ignore-eos", "Go on behind the end of the text."),
       .flag("--chat", "Put the prompt into the model's chat template."),
@@ -73,7 +77,9 @@ private struct Conversation {
 
   mutating func ask(_ text: String) throws -> [Int32] {
     guard let template else {
-      throw Failure(.badData, "the model has no chat template; give one with --chat-template, or use --prompt without --chat")
+      throw Failure(
+        .badData,
+        "the model has no chat template; give one with --chat-template, or use --prompt without --chat")
     }
     messages.append(["role": "user", "content": content(text)])
     do {

@@ -17,9 +17,11 @@ enum ServeCommand: Command {
       .repeated("--allowed-origins", "ORIGIN", "Let browsers call from this origin; * is every one."),
       .value("--max-body-bytes", "SIZE", default: "32MiB", "Longer requests are refused with 413."),
       .value("--max-connections", "N", default: "4096", "Connections held at once."),
-      .value("--sse-ping-interval", "S", default: "15", "Seconds of silence before a stream gets a comment; 0: never."),
       .value(
-        "--drain-timeout", "S", default: "30", aliases: ["--shutdown-timeout"],
+        "--sse-ping-interval", "S", default: "15",
+        "Seconds of silence before a stream gets a comment; 0: never."),
+      .value(
+        "--drain-timeout", "S", aliases: ["--shutdown-timeout"], default: "30",
         "Seconds that running requests may take to end after SIGTERM."),
     ] + EngineFlags.options,
     discussion: """
@@ -32,7 +34,8 @@ enum ServeCommand: Command {
     http.host = arguments.string("--host") ?? http.host
     http.port = try arguments.integer("--port", in: 0...65535) ?? http.port
     http.maximumBodyBytes = try arguments.byteCount("--max-body-bytes") ?? http.maximumBodyBytes
-    http.maximumConnections = try arguments.integer("--max-connections", in: 1...1_000_000) ?? http.maximumConnections
+    http.maximumConnections =
+      try arguments.integer("--max-connections", in: 1...1_000_000) ?? http.maximumConnections
     let drainSeconds = try arguments.number("--drain-timeout", in: 0...86_400) ?? 30
     let options = try serverOptions(arguments)
     let path = try ModelPath.resolve(arguments.positional(0))
@@ -42,7 +45,7 @@ enum ServeCommand: Command {
     let started = ContinuousClock.now
     // The socket first: a taken port is known at once, and probes see /health while the model loads.
     let api = OpenAIServer(options: options)
-    let server = try MicrohttpdServer(options: http, refusal: api.refusal) { api.handle($0) }
+    let server = try MicrohttpdServer(options: http, refusal: api.refuse) { api.handle($0) }
     defer { server.stop() }
     let host = try EngineHost(arguments, path: path, names: arguments.strings("--served-model-name"))
     api.serve(host.served)
@@ -64,7 +67,8 @@ enum ServeCommand: Command {
       options.apiKeys = [unsafe String(cString: key)]
     }
     options.allowedOrigins = arguments.strings("--allowed-origins")
-    options.maximumLogprobs = try arguments.integer("--max-logprobs", in: 0...1_000_000) ?? options.maximumLogprobs
+    options.maximumLogprobs =
+      try arguments.integer("--max-logprobs", in: 0...1_000_000) ?? options.maximumLogprobs
     options.trustsRequestChatTemplates = arguments.has("--trust-request-chat-template")
     options.forcesUsageInStreams = arguments.has("--enable-force-include-usage")
     options.usesPriorities = arguments.string("--scheduling-policy") == "priority"
@@ -75,7 +79,9 @@ enum ServeCommand: Command {
     return options
   }
 
-  private static func announce(_ host: EngineHost, _ address: HTTPAddress, _ milliseconds: Int, apiKey: String?) {
+  private static func announce(
+    _ host: EngineHost, _ address: HTTPAddress, _ milliseconds: Int, apiKey: String?
+  ) {
     let authorization = apiKey == nil ? "" : " -H 'Authorization: Bearer YOUR_KEY'"
     Console.error(
       """
