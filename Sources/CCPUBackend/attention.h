@@ -1,27 +1,32 @@
 // Softmax attention over the paged cache, one pass (online softmax, Milakov and Gimelshein 2018).
 //
-// A query row walks the tiles of 16 positions that it can see, from the first to its own, always the same way:
+// A query row walks the tiles of 16 positions that it can see, from the first to its own, always the same
+// way:
 //
 //   scores   lane = key:        s = Σ_d q[d] · K[d][0…15], even and odd d apart, then added
 //   softmax  m, l[16 lanes]:    l and the output are scaled by e^(m − m') when the maximum grows
 //   output   lane = component:  o += p[j] · V[j], j ascending
 //
-// Rows of a task only share loads: up to ROW_GROUP rows that see the whole tile are computed side by side. So a row has the same
-// bits in a prefill of any chunk size and in a decode.
+// Rows of a task only share loads: up to ROW_GROUP rows that see the whole tile are computed side by side. So
+// a row has the same bits in a prefill of any chunk size and in a decode.
+#pragma once
+
+#include "kernels.h"
+#include "vector.h"
 
 typedef struct {
   const float* query[GPI_QUERY_ROWS];
   float slope[GPI_QUERY_ROWS];
   size_t position[GPI_QUERY_ROWS], first[GPI_QUERY_ROWS];
   float maximum[GPI_QUERY_ROWS];
-  float *sums;    // [rows][16]
-  float *weights;  // [rows][16]: p of the current tile
-  float *output;  // [rows][padded]
+  float* sums;     // [rows][16]
+  float* weights;  // [rows][16]: p of the current tile
+  float* output;   // [rows][padded]
   size_t padded;
 } attention_rows;
 
 INLINE void scores_to_weights(const gpi_attention_args* a, attention_rows* rows, size_t row, f32x16 dot,
-                                size_t tile, int low, int high, float* rescale) {
+                              size_t tile, int low, int high, float* rescale) {
   const i32x16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   f32x16 score = dot * splat(a->scale);
   if (a->softcap != 0) score = splat(a->softcap) * tanh16(score / splat(a->softcap));
@@ -61,7 +66,7 @@ INLINE void attend_tile(const int count, const gpi_attention_args* a, attention_
   }
   float rescale[ROW_GROUP];
   UNROLL for (int r = 0; r < count; r++)
-    scores_to_weights(a, rows, row + r, even[r] + odd[r], tile, low, high, &rescale[r]);
+      scores_to_weights(a, rows, row + r, even[r] + odd[r], tile, low, high, &rescale[r]);
 
   const float* weights = rows->weights + row * LANES;
   float* output = rows->output + row * rows->padded;
@@ -88,7 +93,9 @@ INLINE void attend_tile(const int count, const gpi_attention_args* a, attention_
   }
   if (column < rows->padded) {
     f32x16 sum[ROW_GROUP];
-    UNROLL for (int r = 0; r < count; r++) sum[r] = load(output + r * rows->padded + column) * splat(rescale[r]);
+    UNROLL for (int r = 0; r < count; r++) {
+      sum[r] = load(output + r * rows->padded + column) * splat(rescale[r]);
+    }
     for (int j = low; j < high; j++) {
       f32x16 value = load(values + j * a->head_dim + column);
       UNROLL for (int r = 0; r < count; r++) sum[r] = fma16(splat(weights[r * LANES + j]), value, sum[r]);
@@ -110,7 +117,10 @@ static void attention(const void* opaque, size_t chunk, size_t thread) {
   size_t sequence = 0, beyond = a->sequences;  // first_task[sequence] <= chunk < first_task[sequence + 1]
   while (beyond - sequence > 1) {
     size_t middle = (sequence + beyond) / 2;
-    if (job->first_task[middle] <= chunk) sequence = middle; else beyond = middle;
+    if (job->first_task[middle] <= chunk)
+      sequence = middle;
+    else
+      beyond = middle;
   }
   size_t start = (size_t)a->query_starts[sequence];
   size_t queries = (size_t)a->query_starts[sequence + 1] - start;
@@ -158,7 +168,8 @@ static void attention(const void* opaque, size_t chunk, size_t thread) {
         continue;
       }
       size_t whole = r;
-      while (whole < count && whole < r + ROW_GROUP && rows.first[whole] <= low && rows.position[whole] + 1 >= high)
+      while (whole < count && whole < r + ROW_GROUP && rows.first[whole] <= low &&
+             rows.position[whole] + 1 >= high)
         whole++;
       if (whole == r + ROW_GROUP) {
         attend_tile(ROW_GROUP, a, &rows, r, keys, values, tile, 0, LANES);
@@ -179,7 +190,10 @@ static void attention(const void* opaque, size_t chunk, size_t thread) {
     for (size_t column = 0; column < a->head_dim; column += LANES) {
       f32x16 value = load(rows.output + r * rows.padded + column) / total;
       size_t left = a->head_dim - column;
-      if (left >= LANES) store(output + column, value); else store_tail(output + column, value, left);
+      if (left >= LANES)
+        store(output + column, value);
+      else
+        store_tail(output + column, value, left);
     }
   }
 }

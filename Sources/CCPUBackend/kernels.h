@@ -4,18 +4,19 @@
 #include <stddef.h>
 
 #include "include/gpi_cpu.h"
+#include "pool.h"
 
-/// Inputs are reduced in runs of this many; a run's sixteen lanes are summed, then added to the output. A weight tile and
-/// an input tile of one run lie in the first-level cache together.
+/// Inputs are reduced in runs of this many; a run's sixteen lanes are summed, then added to the output. A
+/// weight tile and an input tile of one run lie in the first-level cache together.
 #define GPI_RUN 1024
 /// Query rows of one attention task at most.
 #define GPI_QUERY_ROWS 16
 
 typedef struct {
   const gpi_linear_args* args;
-  float* packed;         // [rows, packed_stride]: inputs, zero padded to 16
+  float* packed;  // [rows, packed_stride]: inputs, zero padded to 16
   size_t packed_stride;
-  char* scratch;         // per thread: one widened weight tile
+  char* scratch;  // per thread: one widened weight tile
   size_t scratch_stride;
   size_t chunk_rows;     // input rows of a packing chunk
   size_t chunk_outputs;  // outputs of a product chunk
@@ -37,14 +38,19 @@ typedef struct {
 
 typedef struct {
   size_t tile_outputs;  // weight rows of one register tile
-  void (*pack)(const void* job, size_t chunk, size_t thread);
-  void (*linear_few)(const void* job, size_t chunk, size_t thread);   // up to 4 rows: weights straight from memory
-  void (*linear_many)(const void* job, size_t chunk, size_t thread);  // weights widened into scratch, reused
-  void (*attention)(const void* job, size_t chunk, size_t thread);
-  void (*norm)(const void* job, size_t chunk, size_t thread);
-  void (*map)(const void* job, size_t chunk, size_t thread);
-  void (*gather)(const void* job, size_t chunk, size_t thread);
+  size_t few_rows;      // the most rows for linear_few
+  gpi_work pack;
+  gpi_work linear_few;   // weights straight from memory
+  gpi_work linear_many;  // weights widened into scratch, then reused
+  gpi_work attention;
+  gpi_work norm;
+  gpi_work map;
+  gpi_work gather;
 } gpi_kernels;
+
+// One build serves every instruction set.
+void gpi_append_rows(const void* job, size_t chunk, size_t thread);
+void gpi_rope_rows(const void* job, size_t chunk, size_t thread);
 
 /// Scratch of one thread in an attention task; layout in attention.h.
 static inline size_t gpi_attention_scratch(size_t head_dim) {

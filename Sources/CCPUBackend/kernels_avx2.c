@@ -6,6 +6,7 @@
 #define GPI_NATIVE_FLOAT16
 #define TILE_M 2
 #define TILE_N 3
+#define FEW_ROWS 4
 #define BLOCK_ROWS 64
 #define ROW_GROUP 2
 #include "build_kernels.h"

@@ -1,4 +1,5 @@
-// One zmm holds the sixteen lanes. 4 × 6 accumulators, 6 weights and an input in flight: 31 of the 32 registers.
+// One zmm holds the sixteen lanes. 4 × 6 accumulators, 6 weights and an input in flight: 31 of the 32
+// registers.
 #if defined(__x86_64__)
 #pragma clang diagnostic ignored "-Wpsabi"  // every function that takes vectors is inlined
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"))), \
@@ -7,6 +8,7 @@
 #define GPI_NATIVE_FLOAT16
 #define TILE_M 4
 #define TILE_N 6
+#define FEW_ROWS 16
 #define BLOCK_ROWS 128
 #define ROW_GROUP 4
 #include "build_kernels.h"

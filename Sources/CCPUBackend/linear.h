@@ -4,46 +4,57 @@
 //   x[m]     ─────────────────────────►           lane i takes k ≡ i (mod 16) in ascending order;
 //   W[n]     ─────────────────────────►           after GPI_RUN inputs: sum16, added to output[m, n]
 //
-// so an element's value does not depend on the tile it was computed in (TILE_M rows by TILE_N outputs in registers,
-// other numbers in another build). `linear_few` streams packed weights from memory; `linear_many` widens a tile of
-// them once for all rows.
+// so an element's value does not depend on the tile it was computed in (TILE_M rows by TILE_N outputs in
+// registers, other numbers in another build), only its speed does:
+//
+//   one or two rows    weight rows one after the other, as memory streams best
+//   up to FEW_ROWS     tiles, weights widened again for each row tile
+//   more               tiles, weights widened once into scratch memory
+#pragma once
+
+#include "kernels.h"
+#include "vector.h"
 
 /// Byte address of weight row `column + n`; outputs past the end repeat the last one and are dropped later.
 INLINE const char* weight_row(const gpi_linear_args* a, size_t column, size_t n) {
   return (const char*)a->weight + (column + n) * a->weight_stride * type_bytes(a->weight_type);
 }
 
-INLINE void multiply_step(const int mr, const float* x, size_t stride, const f32x16* w, f32x16 sums[TILE_M][TILE_N]) {
+INLINE void multiply_step(const int mr, const float* x, size_t stride, const f32x16* w,
+                          f32x16 sums[TILE_M][TILE_N]) {
   UNROLL for (int m = 0; m < mr; m++) {
     f32x16 input = load(x + m * stride);
     UNROLL for (int n = 0; n < TILE_N; n++) sums[m][n] = fma16(input, w[n], sums[m][n]);
   }
 }
 
-/// Adds the sums of one run to the output; before the first run that is the bias and, if asked, the old output.
-INLINE void finish_run(const int mr, const gpi_linear_args* a, size_t row, size_t column, size_t columns, int first,
-                       f32x16 sums[TILE_M][TILE_N]) {
+/// Adds the sum of one run to its output, which before the first run is the bias and, if asked, the old
+/// value.
+INLINE void add_run(const gpi_linear_args* a, size_t row, size_t column, int first, float sum) {
+  float* output = a->output + row * a->output_stride + column;
+  float base = first && !a->accumulate ? 0.0f : *output;
+  if (first && a->bias) base += load_one(a->bias, column, a->bias_type);
+  *output = base + sum;
+}
+
+INLINE void finish_run(const int mr, const gpi_linear_args* a, size_t row, size_t column, size_t columns,
+                       int first, f32x16 sums[TILE_M][TILE_N]) {
   const int count = mr * TILE_N;
   f32x16 flat[TILE_M * TILE_N + 7];
   float total[TILE_M * TILE_N + 7];
   UNROLL for (int i = 0; i < count; i++) flat[i] = sums[i / TILE_N][i % TILE_N];
   UNROLL for (int i = count; i < count + 7; i++) flat[i] = splat(0);
   UNROLL for (int i = 0; i < count; i += 8) {
-    f32x8 eight = sum16_by_8(flat[i], flat[i + 1], flat[i + 2], flat[i + 3], flat[i + 4], flat[i + 5], flat[i + 6],
-                             flat[i + 7]);
+    f32x8 eight = sum16_by_8(flat[i], flat[i + 1], flat[i + 2], flat[i + 3], flat[i + 4], flat[i + 5],
+                             flat[i + 6], flat[i + 7]);
     memcpy(total + i, &eight, sizeof eight);
   }
-  for (int m = 0; m < mr; m++) {
-    float* output = a->output + (row + m) * a->output_stride + column;
-    for (size_t n = 0; n < columns; n++) {
-      float base = first && !a->accumulate ? 0.0f : output[n];
-      if (first && a->bias) base += load_one(a->bias, column + n, a->bias_type);
-      output[n] = base + total[m * TILE_N + n];
-    }
-  }
+  for (int m = 0; m < mr; m++)
+    for (size_t n = 0; n < columns; n++) add_run(a, row + m, column + n, first, total[m * TILE_N + n]);
 }
 
-/// Copies rows of the input, zero padded to whole vectors, at a stride that does not map all rows to one cache set.
+/// Copies rows of the input, zero padded to whole vectors, at a stride that does not map all rows to one
+/// cache set.
 static void pack(const void* opaque, size_t chunk, size_t thread) {
   (void)thread;
   const gpi_linear_job* job = opaque;
@@ -56,15 +67,55 @@ static void pack(const void* opaque, size_t chunk, size_t thread) {
   }
 }
 
+// One weight row after the other is read as fast as memory gives them; several at a time are not. But then
+// the inputs are read again for each output, so it pays only while they lie in the first-level cache. The
+// hardware prefetcher starts anew at each page: ask for bytes two pages on.
+#define STREAM_ROWS 2
+#define STREAM_INPUT_BYTES (36 << 10)
+#define STREAM_AHEAD 8192
+
+INLINE void stream_step(const int mr, const gpi_linear_job* job, size_t k, f32x16 wide,
+                        f32x16 sums[STREAM_ROWS]) {
+  UNROLL for (int m = 0; m < mr; m++) sums[m] =
+      fma16(load(job->packed + m * job->packed_stride + k), wide, sums[m]);
+}
+
+/// One weight row against all inputs, at most STREAM_ROWS.
+INLINE void stream_output(const int mr, const gpi_type type, const gpi_linear_job* job, size_t column) {
+  const gpi_linear_args* a = job->args;
+  const char* w = weight_row(a, column, 0);
+  for (size_t k0 = 0; k0 == 0 || k0 < a->inputs; k0 += GPI_RUN) {
+    size_t stop = k0 + GPI_RUN < a->inputs ? k0 + GPI_RUN : a->inputs;
+    f32x16 sums[STREAM_ROWS];
+    UNROLL for (int m = 0; m < mr; m++) sums[m] = splat(0);
+    size_t k = k0;
+    for (; k + 4 * LANES <= stop; k += 4 * LANES) {
+      UNROLL for (int u = 0; u < 4; u++) {
+        const char* place = w + (k + u * LANES) * type_bytes(type);
+        if (u * LANES * type_bytes(type) % 64 == 0) __builtin_prefetch(place + STREAM_AHEAD, 0, 3);
+        stream_step(mr, job, k + u * LANES, load_wide(w, k + u * LANES, type), sums);
+      }
+    }
+    for (; k + LANES <= stop; k += LANES) stream_step(mr, job, k, load_wide(w, k, type), sums);
+    if (k < stop) stream_step(mr, job, k, load_wide_tail(w, k, stop - k, type), sums);
+    UNROLL for (int m = 0; m < mr; m++) add_run(a, m, column, k0 == 0, sum16(sums[m]));
+  }
+}
+
 /// One run of one tile, weights straight from memory.
 INLINE void few_rows_tile(const int mr, const gpi_type type, const gpi_linear_job* job, const char* const* w,
                           size_t row, size_t column, size_t columns, size_t k0, size_t stop) {
   f32x16 sums[TILE_M][TILE_N], wide[TILE_N];
   UNROLL for (int m = 0; m < mr; m++) UNROLL for (int n = 0; n < TILE_N; n++) sums[m][n] = splat(0);
   const float* x = job->packed + row * job->packed_stride;
+  // Memory answers slower than a tile is used up: ask for the same run of the next tile meanwhile.
+  const size_t ahead = job->args->weight_stride * TILE_N;
   size_t k = k0;
   for (; k + LANES <= stop; k += LANES) {
-    UNROLL for (int n = 0; n < TILE_N; n++) wide[n] = load_wide(w[n], k, type);
+    UNROLL for (int n = 0; n < TILE_N; n++) {
+      wide[n] = load_wide(w[n], k, type);
+      __builtin_prefetch(w[n] + (k + ahead) * type_bytes(type), 0, 2);
+    }
     multiply_step(mr, x + k, job->packed_stride, wide, sums);
   }
   if (k < stop) {
@@ -76,6 +127,16 @@ INLINE void few_rows_tile(const int mr, const gpi_type type, const gpi_linear_jo
 
 INLINE void few_rows(const gpi_type type, const gpi_linear_job* job, size_t begin, size_t end) {
   const gpi_linear_args* a = job->args;
+  if (a->rows <= STREAM_ROWS && a->rows * job->packed_stride * sizeof(float) <= STREAM_INPUT_BYTES) {
+    for (size_t column = begin; column < end; column++) {
+      if (a->rows == 1) {
+        stream_output(1, type, job, column);
+      } else {
+        stream_output(STREAM_ROWS, type, job, column);
+      }
+    }
+    return;
+  }
   for (size_t column = begin; column < end; column += TILE_N) {
     size_t columns = end - column < TILE_N ? end - column : TILE_N;
     const char* w[TILE_N];
@@ -84,12 +145,20 @@ INLINE void few_rows(const gpi_type type, const gpi_linear_job* job, size_t begi
       size_t stop = k0 + GPI_RUN < a->inputs ? k0 + GPI_RUN : a->inputs;
       for (size_t row = 0; row < a->rows; row += TILE_M) {
         switch (a->rows - row) {
-          case 1: few_rows_tile(1, type, job, w, row, column, columns, k0, stop); break;
+          case 1:
+            few_rows_tile(1, type, job, w, row, column, columns, k0, stop);
+            break;
 #if TILE_M > 2
-          case 2: few_rows_tile(2, type, job, w, row, column, columns, k0, stop); break;
-          case 3: few_rows_tile(3, type, job, w, row, column, columns, k0, stop); break;
+          case 2:
+            few_rows_tile(2, type, job, w, row, column, columns, k0, stop);
+            break;
+          case 3:
+            few_rows_tile(3, type, job, w, row, column, columns, k0, stop);
+            break;
 #endif
-          default: few_rows_tile(TILE_M, type, job, w, row, column, columns, k0, stop); break;
+          default:
+            few_rows_tile(TILE_M, type, job, w, row, column, columns, k0, stop);
+            break;
         }
       }
     }
@@ -102,31 +171,41 @@ static void linear_few(const void* opaque, size_t chunk, size_t thread) {
   size_t begin = chunk * job->chunk_outputs, outputs = job->args->outputs;
   size_t end = begin + job->chunk_outputs < outputs ? begin + job->chunk_outputs : outputs;
   switch (job->args->weight_type) {
-    case GPI_FLOAT32: few_rows(GPI_FLOAT32, job, begin, end); break;
-    case GPI_FLOAT16: few_rows(GPI_FLOAT16, job, begin, end); break;
-    case GPI_BFLOAT16: few_rows(GPI_BFLOAT16, job, begin, end); break;
+    case GPI_FLOAT32:
+      few_rows(GPI_FLOAT32, job, begin, end);
+      break;
+    case GPI_FLOAT16:
+      few_rows(GPI_FLOAT16, job, begin, end);
+      break;
+    case GPI_BFLOAT16:
+      few_rows(GPI_BFLOAT16, job, begin, end);
+      break;
   }
 }
 
 /// Widens inputs k0 ..< stop of `columns` weight rows to `tile[k / 16][TILE_N][16]`.
-INLINE void widen_tile(const gpi_type type, const gpi_linear_args* a, size_t column, size_t columns, size_t k0,
-                       size_t stop, float* tile) {
+INLINE void widen_tile(const gpi_type type, const gpi_linear_args* a, size_t column, size_t columns,
+                       size_t k0, size_t stop, float* tile) {
   for (size_t n = 0; n < TILE_N; n++) {
     const char* w = weight_row(a, column, n < columns ? n : columns - 1);
     float* destination = tile + n * LANES;
     size_t k = k0;
-    for (; k + LANES <= stop; k += LANES, destination += TILE_N * LANES) store(destination, load_wide(w, k, type));
+    for (; k + LANES <= stop; k += LANES, destination += TILE_N * LANES)
+      store(destination, load_wide(w, k, type));
     if (k < stop) store(destination, load_wide_tail(w, k, stop - k, type));
   }
 }
 
-/// One run of one tile, weights from the widened tile.
-INLINE void many_rows_tile(const int mr, const gpi_linear_job* job, const float* tile, size_t row, size_t column,
-                           size_t columns, size_t k0, size_t steps) {
+/// One run of one tile, weights from the widened tile. Brings `ahead` into the cache meanwhile, `ahead_step`
+/// bytes a step.
+INLINE void many_rows_tile(const int mr, const gpi_linear_job* job, const float* tile, const char* ahead,
+                           size_t ahead_step, size_t row, size_t column, size_t columns, size_t k0,
+                           size_t steps) {
   f32x16 sums[TILE_M][TILE_N], wide[TILE_N];
   UNROLL for (int m = 0; m < mr; m++) UNROLL for (int n = 0; n < TILE_N; n++) sums[m][n] = splat(0);
   const float* x = job->packed + row * job->packed_stride + k0;
-  for (size_t step = 0; step < steps; step++, x += LANES, tile += TILE_N * LANES) {
+  for (size_t step = 0; step < steps; step++, x += LANES, tile += TILE_N * LANES, ahead += ahead_step) {
+    __builtin_prefetch(ahead, 0, 2);
     UNROLL for (int n = 0; n < TILE_N; n++) wide[n] = load(tile + n * LANES);
     multiply_step(mr, x, job->packed_stride, wide, sums);
   }
@@ -148,19 +227,39 @@ static void linear_many(const void* opaque, size_t chunk, size_t thread) {
       for (size_t column = begin; column < end; column += TILE_N) {
         size_t columns = end - column < TILE_N ? end - column : TILE_N;
         switch (a->weight_type) {
-          case GPI_FLOAT32: widen_tile(GPI_FLOAT32, a, column, columns, k0, stop, tile); break;
-          case GPI_FLOAT16: widen_tile(GPI_FLOAT16, a, column, columns, k0, stop, tile); break;
-          case GPI_BFLOAT16: widen_tile(GPI_BFLOAT16, a, column, columns, k0, stop, tile); break;
+          case GPI_FLOAT32:
+            widen_tile(GPI_FLOAT32, a, column, columns, k0, stop, tile);
+            break;
+          case GPI_FLOAT16:
+            widen_tile(GPI_FLOAT16, a, column, columns, k0, stop, tile);
+            break;
+          case GPI_BFLOAT16:
+            widen_tile(GPI_BFLOAT16, a, column, columns, k0, stop, tile);
+            break;
         }
-        size_t row = block;
-        for (; row + TILE_M <= block_end; row += TILE_M)
-          many_rows_tile(TILE_M, job, tile, row, column, columns, k0, steps);
-        switch (block_end - row) {
-          case 1: many_rows_tile(1, job, tile, row, column, columns, k0, steps); break;
+        // The first row tiles each fetch one row of the next weight tile; the others look at what is there
+        // already.
+        const char* ahead = weight_row(a, column + TILE_N, 0) + k0 * type_bytes(a->weight_type);
+        size_t ahead_step = LANES * type_bytes(a->weight_type), asked = 0;
+        for (size_t row = block; row < block_end; row += TILE_M) {
+          if (asked++ == TILE_N) ahead = (const char*)tile;
+          switch (block_end - row) {
+            case 1:
+              many_rows_tile(1, job, tile, ahead, ahead_step, row, column, columns, k0, steps);
+              break;
 #if TILE_M > 2
-          case 2: many_rows_tile(2, job, tile, row, column, columns, k0, steps); break;
-          case 3: many_rows_tile(3, job, tile, row, column, columns, k0, steps); break;
+            case 2:
+              many_rows_tile(2, job, tile, ahead, ahead_step, row, column, columns, k0, steps);
+              break;
+            case 3:
+              many_rows_tile(3, job, tile, ahead, ahead_step, row, column, columns, k0, steps);
+              break;
 #endif
+            default:
+              many_rows_tile(TILE_M, job, tile, ahead, ahead_step, row, column, columns, k0, steps);
+              break;
+          }
+          if (asked < TILE_N) ahead += a->weight_stride * type_bytes(a->weight_type);
         }
       }
     }

@@ -1,6 +1,7 @@
-// A job is open while its chunks are being handed out. Workers that are awake join it and take chunks from one
-// counter beside the caller; the caller closes the job when the counter has run out and waits only for those who joined. A
-// worker that sleeps, or that the system has not scheduled, therefore never holds anybody up.
+// A job is open while its chunks are being handed out. Workers that are awake join it and take chunks from
+// one counter beside the caller; the caller closes the job when the counter has run out and waits only for
+// those who joined. A worker that sleeps, or that the system has not scheduled, therefore never holds anybody
+// up.
 //
 //   state   | job number : 32 | open : 1 | workers that joined : 31 |
 #include "pool.h"
@@ -65,7 +66,8 @@ static void wait_for_news(gpi_pool* pool, uint64_t seen) {
     pause_cpu();
   }
   pthread_mutex_lock(&pool->lock);
-  // The caller opens a job, then looks at `sleeping`; we announce sleep, then look at the job: one of us sees the other.
+  // The caller opens a job, then looks at `sleeping`; we announce sleep, then look at the job: one of us sees
+  // the other.
   atomic_fetch_add(&pool->sleeping, 1);
   while (!has_news(pool, seen)) pthread_cond_wait(&pool->wake, &pool->lock);
   atomic_fetch_sub(&pool->sleeping, 1);

@@ -12,5 +12,6 @@ gpi_pool* gpi_pool_create(size_t threads);
 void gpi_pool_destroy(gpi_pool* pool);
 size_t gpi_pool_threads(const gpi_pool* pool);
 
-/// Runs `work` for chunks 0 ..< chunks, here and on the workers, and returns when all are done. Allocates nothing.
+/// Runs `work` for chunks 0 ..< chunks, here and on the workers, and returns when all are done. Allocates
+/// nothing.
 void gpi_pool_run(gpi_pool* pool, gpi_work work, const void* args, size_t chunks);

@@ -1,7 +1,7 @@
 // Rope and cache writes: they move data and multiply once, so one build serves every instruction set.
 #include <string.h>
 
-#include "include/gpi_cpu.h"
+#include "kernels.h"
 
 static uint16_t to_bfloat16(float value) {
   uint32_t bits;
@@ -31,15 +31,24 @@ static uint16_t to_float16(float value) {
 
 static void put(void* data, size_t index, float value, gpi_type type) {
   switch (type) {
-    case GPI_FLOAT32: ((float*)data)[index] = value; break;
-    case GPI_FLOAT16: ((uint16_t*)data)[index] = to_float16(value); break;
-    case GPI_BFLOAT16: ((uint16_t*)data)[index] = to_bfloat16(value); break;
+    case GPI_FLOAT32:
+      ((float*)data)[index] = value;
+      break;
+    case GPI_FLOAT16:
+      ((uint16_t*)data)[index] = to_float16(value);
+      break;
+    case GPI_BFLOAT16:
+      ((uint16_t*)data)[index] = to_bfloat16(value);
+      break;
   }
 }
 
-void gpi_append(gpi_cpu* cpu, const gpi_append_args* a) {
-  (void)cpu;
-  for (size_t token = 0; token < a->tokens; token++) {
+void gpi_append_rows(const void* opaque, size_t chunk, size_t thread) {
+  (void)thread;
+  const gpi_rows_job* job = opaque;
+  const gpi_append_args* a = job->args;
+  for (size_t token = chunk * job->chunk_rows; token < a->tokens && token < (chunk + 1) * job->chunk_rows;
+       token++) {
     if (a->slots[token] < 0) continue;
     size_t tile = (size_t)a->slots[token] / 16, lane = (size_t)a->slots[token] % 16;
     for (size_t head = 0; head < a->kv_heads; head++) {
@@ -54,11 +63,14 @@ void gpi_append(gpi_cpu* cpu, const gpi_append_args* a) {
   }
 }
 
-void gpi_rope(gpi_cpu* cpu, const gpi_rope_args* a) {
-  (void)cpu;
+void gpi_rope_rows(const void* opaque, size_t chunk, size_t thread) {
+  (void)thread;
+  const gpi_rows_job* job = opaque;
+  const gpi_rope_args* a = job->args;
   size_t half = a->rotary_dim / 2;
   size_t step = a->interleaved ? 2 : 1, partner = a->interleaved ? 1 : half;
-  for (size_t token = 0; token < a->tokens; token++) {
+  for (size_t token = chunk * job->chunk_rows; token < a->tokens && token < (chunk + 1) * job->chunk_rows;
+       token++) {
     const float* cosine = a->table + (size_t)a->positions[token] * a->table_stride;
     const float* sine = cosine + half;
     for (size_t head = 0; head < a->heads; head++) {

@@ -1,4 +1,9 @@
-// Operations on independent rows: norms (sums in double precision, 16 lanes in a fixed order), activations and gathers.
+// Operations on independent rows: norms (sums in double precision, 16 lanes in a fixed order), activations
+// and gathers.
+#pragma once
+
+#include "kernels.h"
+#include "vector.h"
 
 INLINE f32x16 load_part(const float* row, size_t column, size_t columns) {
   return columns - column >= LANES ? load(row + column) : load_tail(row + column, columns - column);
@@ -8,8 +13,10 @@ INLINE f32x16 load_part_wide(const void* row, size_t column, size_t columns, gpi
   return load_wide_tail(row, column, columns - column, type);
 }
 INLINE void store_part(float* row, size_t column, size_t columns, f32x16 value) {
-  if (columns - column >= LANES) store(row + column, value);
-  else store_tail(row + column, value, columns - column);
+  if (columns - column >= LANES)
+    store(row + column, value);
+  else
+    store_tail(row + column, value, columns - column);
 }
 
 INLINE void norm_row(const gpi_norm_args* a, size_t row) {
@@ -79,11 +86,21 @@ static void map(const void* opaque, size_t chunk, size_t thread) {
   const gpi_map_args* a = job->args;
   for (size_t row = chunk * job->chunk_rows; row < a->rows && row < (chunk + 1) * job->chunk_rows; row++) {
     switch (a->map) {
-      case GPI_SILU: map_row(GPI_SILU, a, row); break;
-      case GPI_GELU: map_row(GPI_GELU, a, row); break;
-      case GPI_GELU_TANH: map_row(GPI_GELU_TANH, a, row); break;
-      case GPI_RELU: map_row(GPI_RELU, a, row); break;
-      case GPI_ADD: map_row(GPI_ADD, a, row); break;
+      case GPI_SILU:
+        map_row(GPI_SILU, a, row);
+        break;
+      case GPI_GELU:
+        map_row(GPI_GELU, a, row);
+        break;
+      case GPI_GELU_TANH:
+        map_row(GPI_GELU_TANH, a, row);
+        break;
+      case GPI_RELU:
+        map_row(GPI_RELU, a, row);
+        break;
+      case GPI_ADD:
+        map_row(GPI_ADD, a, row);
+        break;
     }
   }
 }

@@ -1,7 +1,10 @@
-// Sixteen float lanes as one value. The compiler splits it into what the instruction set has (one zmm, two ymm, four
-// NEON registers); each lane sees the same operations everywhere, so every build gives the same bits.
+// Sixteen float lanes as one value. The compiler splits it into what the instruction set has (one zmm, two
+// ymm, four NEON registers); each lane sees the same operations everywhere, so every build gives the same
+// bits.
 //
 // Included once per instruction set, inside a target attribute.
+#pragma once
+
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -41,15 +44,14 @@ INLINE f32x16 pick(i32x16 mask, f32x16 yes, f32x16 no) {
 INLINE f32x16 smaller(f32x16 a, f32x16 b) { return pick(b < a, b, a); }
 INLINE f32x16 larger(f32x16 a, f32x16 b) { return pick(b > a, b, a); }
 
-INLINE f32x16 widen_bfloat16(u16x16 bits) {
-  return (f32x16)(__builtin_convertvector(bits, u32x16) << 16);
-}
+INLINE f32x16 widen_bfloat16(u16x16 bits) { return (f32x16)(__builtin_convertvector(bits, u32x16) << 16); }
 
 #if defined(GPI_NATIVE_FLOAT16)
 typedef _Float16 f16x16 __attribute__((vector_size(32)));
 INLINE f32x16 widen_float16(u16x16 bits) { return __builtin_convertvector((f16x16)bits, f32x16); }
 #else
-// Moves exponent and mantissa into place and corrects the bias by a multiplication, which also normalises subnormals.
+// Moves exponent and mantissa into place and corrects the bias by a multiplication, which also normalises
+// subnormals.
 INLINE f32x16 widen_float16(u16x16 bits) {
   u32x16 wide = __builtin_convertvector(bits, u32x16);
   u32x16 magnitude = (wide & 0x7FFF) << 13;
@@ -92,10 +94,11 @@ INLINE void store_tail(float* destination, f32x16 value, size_t count) {
 }
 
 // The one reduction tree: lane i with i + 8, then i + 4, i + 2, i + 1.
-#define FOLD(v, combine, width8, width4, width2)                                                     \
-  width8 h8 = combine(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),                         \
-                      __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));                  \
-  width4 h4 = combine(__builtin_shufflevector(h8, h8, 0, 1, 2, 3), __builtin_shufflevector(h8, h8, 4, 5, 6, 7)); \
+#define FOLD(v, combine, width8, width4, width2)                                                         \
+  width8 h8 = combine(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),                             \
+                      __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));                      \
+  width4 h4 =                                                                                            \
+      combine(__builtin_shufflevector(h8, h8, 0, 1, 2, 3), __builtin_shufflevector(h8, h8, 4, 5, 6, 7)); \
   width2 h2 = combine(__builtin_shufflevector(h4, h4, 0, 1), __builtin_shufflevector(h4, h4, 2, 3))
 #define PLUS(a, b) ((a) + (b))
 INLINE float sum16(f32x16 v) {
@@ -131,7 +134,8 @@ INLINE f32x8 sum16_by_8(f32x16 a, f32x16 b, f32x16 c, f32x16 d, f32x16 e, f32x16
          __builtin_shufflevector(all, all, 1, 3, 5, 7, 9, 11, 13, 15);
 }
 
-/// e^x within 1.5 units in the last place; 0 below −104, infinity above 88.73. Taylor terms to r^7 on |r| ≤ ln 2 / 2.
+/// e^x within 1.5 units in the last place; 0 below −104, infinity above 88.73. Taylor terms to r^7 on |r| ≤
+/// ln 2 / 2.
 INLINE f32x16 exp16(f32x16 x) {
   x = larger(smaller(x, splat(89.0f)), splat(-104.0f));
   const f32x16 round = splat(0x1.8p23f);  // adding it leaves the nearest integer in the low mantissa bits
@@ -171,7 +175,8 @@ INLINE f32x16 tanh16(f32x16 x) {
 
 INLINE f32x16 silu16(f32x16 x) { return x / (1.0f + exp16(-x)); }
 
-/// x · Φ(x) = max(x, 0) − |x| Φ(−|x|). Φ(−t) e^(t²/2) is smooth: a polynomial in (t − 3) / (t + 3), minimax fit 6.3e-8.
+/// x · Φ(x) = max(x, 0) − |x| Φ(−|x|). Φ(−t) e^(t²/2) is smooth: a polynomial in (t − 3) / (t + 3), minimax
+/// fit 6.3e-8.
 INLINE f32x16 gelu16(f32x16 x) {
   f32x16 size = (f32x16)((i32x16)x & INT32_MAX);
   f32x16 t = smaller(size, splat(16.0f));

@@ -84,7 +84,7 @@ extension CPUBackend {
     try checks.require(sequences >= 0, "\(sequences) sequences")
     try checks.indices(batch.queryStarts, "queryStarts", count: sequences + 1, limit: queries + 1)
     try checks.indices(batch.contextLengths, "contextLengths", count: sequences, limit: Int(Int32.max))
-    try checks.matrix(batch.blockTables, "blockTables", rows: sequences, types: [.int32])
+    try checks.matrix(batch.blockTables, "blockTables", rows: sequences, types: DataType.int32Only)
     let starts = unsafe batch.queryStarts.int32s
     let lengths = unsafe batch.contextLengths.int32s
     unsafe try checks.require(

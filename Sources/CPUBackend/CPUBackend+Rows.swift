@@ -74,11 +74,8 @@ extension CPUBackend {
     try checks.matrix(parameters.table, "table", columns: rotary)
     try checks.matrix(query, "query")
     try checks.matrix(key, "key", rows: query.rows)
-    for (view, name) in [(query, "query"), (key, "key")] where view.columns % parameters.headDimension != 0 {
-      throw .shapeMismatch(
-        operation: "rope", operand: name, found: view.shape.array,
-        expected: "columns in heads of \(parameters.headDimension)")
-    }
+    try checks.heads(query, "query", of: parameters.headDimension)
+    try checks.heads(key, "key", of: parameters.headDimension)
     try checks.indices(positions, "positions", count: query.rows, limit: parameters.table.rows)
     rotate(query, parameters, positions)
     rotate(key, parameters, positions)

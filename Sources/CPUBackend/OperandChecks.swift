@@ -11,7 +11,7 @@ struct OperandChecks {
   /// A view `[rows, columns]` of one of `types`; a dimension left out may be anything.
   func matrix(
     _ view: TensorView, _ operand: String, rows: Int? = nil, columns: Int? = nil,
-    types: [DataType] = [.float32]
+    types: [DataType] = DataType.float32Only
   ) throws(KernelError) {
     try type(view, operand, types)
     let shape = view.shape
@@ -23,9 +23,18 @@ struct OperandChecks {
     }
   }
 
-  /// A contiguous view `[count]` (or any shape of `count` contiguous elements that starts with a dimension of 1).
+  /// A matrix whose columns are whole heads.
+  func heads(_ view: TensorView, _ operand: String, of dimension: Int) throws(KernelError) {
+    guard view.columns % dimension == 0 else {
+      throw .shapeMismatch(
+        operation: operation, operand: operand, found: view.shape.array,
+        expected: "columns in heads of \(dimension)")
+    }
+  }
+
+  /// A contiguous view `[count]`.
   func vector(
-    _ view: TensorView, _ operand: String, count: Int, types: [DataType] = [.float32]
+    _ view: TensorView, _ operand: String, count: Int, types: [DataType] = DataType.float32Only
   ) throws(KernelError) {
     try type(view, operand, types)
     guard view.shape.rank == 1, view.shape[0] == count, view.rowStride == 1 || count <= 1 else {
@@ -38,7 +47,7 @@ struct OperandChecks {
   func indices(
     _ view: TensorView, _ operand: String, count: Int, limit: Int, allowingNone: Bool = false
   ) throws(KernelError) {
-    try vector(view, operand, count: count, types: [.int32])
+    try vector(view, operand, count: count, types: DataType.int32Only)
     let values = unsafe view.int32s
     for index in 0..<count {
       let value = unsafe Int(values[index])
@@ -69,6 +78,10 @@ struct OperandChecks {
 extension DataType {
   /// What weights, tables and caches may be stored as; widened to float32 in registers.
   static let floats: [DataType] = [.float32, .float16, .bfloat16]
+
+  // Constants, so that a check allocates no array.
+  static let float32Only: [DataType] = [.float32]
+  static let int32Only: [DataType] = [.int32]
 
   /// - Precondition: one of `floats`.
   var code: gpi_type {

@@ -26,7 +26,9 @@ struct PerplexityTests {
     return (0..<count).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &generator) }
   }
 
-  @Test("logits of a window are the reference, whatever shares the step and however rows are cut", arguments: [1, 7, 64])
+  @Test(
+    "logits of a window are the reference, whatever shares the step and however rows are cut",
+    arguments: [1, 7, 64])
   func reference(rows: Int) throws {
     let file = try SafetensorsFile(path: Fixtures.path("tiny/llama/expected.safetensors"))
     let prompts = try (0..<3).map { try file.tensor("input_ids_\($0)").integers().map { Int32($0) } }
@@ -49,7 +51,9 @@ struct PerplexityTests {
   }
 
   /// Scores each token by a window of its own: the definition, without any batching.
-  @Test("each token is scored once, by the window the protocol gives it", arguments: [(12, 12), (12, 5), (12, 1), (2, 2)])
+  @Test(
+    "each token is scored once, by the window the protocol gives it",
+    arguments: [(12, 12), (12, 5), (12, 1), (2, 2)])
   func protocolOfWindows(context: Int, stride: Int) throws {
     let tokens = Self.randomTokens(41, vocabulary: 512, seed: UInt64(context * 100 + stride))
     let scorer = try Self.scorer("tiny/llama", window: context)
@@ -86,7 +90,9 @@ struct PerplexityTests {
   func limits() throws {
     let scorer = try Self.scorer("tiny/llama", window: 16)
     let tokens = Self.randomTokens(400, vocabulary: 512, seed: 9)
-    #expect(try Perplexity.measure(Array(tokens[0..<15]), with: scorer, context: 16, stride: 16) { _, _ in true } == nil)
+    #expect(
+      try Perplexity.measure(Array(tokens[0..<15]), with: scorer, context: 16, stride: 16) { _, _ in true }
+        == nil)
     let stopped = try #require(
       try Perplexity.measure(tokens, with: scorer, context: 16, stride: 16) { _, _ in false })
     #expect(stopped.windows == scorer.capacity)
@@ -110,7 +116,8 @@ struct PerplexityTests {
     let tokens = try tokenizer.encode(text, addSpecialTokens: false)
     let scorer = try Self.scorer("demo", window: 256)
     let result = try #require(
-      try Perplexity.measure(Array(tokens[0..<512]), with: scorer, context: 256, stride: 256) { _, _ in true })
+      try Perplexity.measure(Array(tokens[0..<512]), with: scorer, context: 256, stride: 256) { _, _ in true }
+    )
     #expect(result.scoredTokens == 510)
     for (mean, reference) in zip(result.windowMeans, means) { #expect(abs(mean - reference) < 1e-4) }
   }

@@ -45,6 +45,23 @@ struct VectorTests {
       #expect(tokenizer.decode(vector.ids) == vector.decoded, "\(vector.testDescription)")
     }
   }
+
+  @Test(
+    "a GGUF vocabulary gives the same ids",
+    arguments: [
+      ("gpt2", "ggml-vocab-gpt-2.gguf"), ("llama2", "ggml-vocab-llama-spm.gguf"),
+      ("bert", "ggml-vocab-bert-bge.gguf"),
+    ])
+  func ggufGivesTheSame(name: String, file: String) throws {
+    guard let folder = Vocabularies.folder(name) else { return }
+    let tokenizer = try Tokenizer(gguf: try GGUFReader.vocabulary("\(folder)/\(file)"))
+    for vector in try Vector.load(folder + "/vectors.json") {
+      #expect(
+        try tokenizer.encode(vector.text, addSpecialTokens: false) == vector.ids, "\(vector.testDescription)")
+      #expect(try tokenizer.encode(vector.text) == vector.idsWithSpecial, "\(vector.testDescription)")
+      #expect(tokenizer.decode(vector.ids) == vector.decoded, "\(vector.testDescription)")
+    }
+  }
 }
 
 /// Where the vocabularies lie: some with the tests, some only on machines that may hold them.

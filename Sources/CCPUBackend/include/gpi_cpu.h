@@ -1,9 +1,10 @@
 // The CPU backend's hot loops, behind one C interface.
 //
 // Swift cannot pick vector code at run time, so the loops that decide speed (linear, attention, norm,
-// activation) live here, compiled once per instruction set from the same source. Every build gives the same bits:
-// sixteen logical lanes, fused multiply-add everywhere, one fixed order per output element, whatever the batch,
-// the number of threads or the instruction set. Callers check shapes and indices; nothing here does.
+// activation) live here, compiled once per instruction set from the same source. Every build gives the same
+// bits: sixteen logical lanes, fused multiply-add everywhere, one fixed order per output element, whatever
+// the batch, the number of threads or the instruction set. Callers check shapes and indices; nothing here
+// does.
 #pragma once
 
 #include <stddef.h>
@@ -22,7 +23,8 @@ typedef struct gpi_cpu gpi_cpu;
 /// 1 where this processor and operating system can run `isa`.
 int gpi_isa_available(gpi_isa isa);
 
-/// `threads` includes the caller; fewer are started where the system gives no more. NULL where memory has run out.
+/// `threads` includes the caller; fewer are started where the system gives no more. NULL where memory has run
+/// out.
 gpi_cpu* gpi_cpu_create(int threads, gpi_isa isa);
 void gpi_cpu_destroy(gpi_cpu* cpu);
 /// The caller and the workers that could be started.

@@ -137,11 +137,11 @@ extension EngineCore {
   mutating func publish() {
     if touched.isEmpty { return }
     var ended = 0
-    for request in touched {
+    for index in 0..<touched.count {
+      let request = touched[index]
       let isOver = request.unfinished == 0
       request.isTouched = false
-      request.outbox.publish(request.staged, closing: isOver)
-      request.staged.removeAll(keepingCapacity: true)
+      request.outbox.publish(&request.staged, closing: isOver)
       if isOver { ended += 1 }
     }
     touched.removeAll(keepingCapacity: true)

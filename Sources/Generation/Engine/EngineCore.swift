@@ -77,6 +77,13 @@ struct EngineCore: ~Copyable {
     }
   }
 
+  /// Applies what has been posted without waiting: for who drives the steps himself.
+  mutating func takeCommands() {
+    _ = mailbox.collect(into: &commands, blocks: false)
+    apply()
+    publish()
+  }
+
   /// Closes the mailbox, then ends every request: who reads a last event finds the engine stopped.
   private mutating func close(_ why: String, _ reason: FinishReason) {
     metrics.update { $0.counters.isAlive = false }
@@ -91,8 +98,8 @@ struct EngineCore: ~Copyable {
       guard case .submit(let submission) = command else { continue }
       let choices = submission.request.choices
       metrics.update { $0.finished[keyPath: count] += UInt64(choices) }
-      submission.outbox.publish(
-        (0..<choices).map { .finished(choice: $0, reason: reason) }, closing: true)
+      var events = (0..<choices).map { TokenEvent.finished(choice: $0, reason: reason) }
+      submission.outbox.publish(&events, closing: true)
     }
   }
 

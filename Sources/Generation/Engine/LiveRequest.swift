@@ -48,7 +48,7 @@ final class LiveSequence {
   let request: LiveRequest
   let id: SequenceID
   let choice: Int
-  var sampling: SamplingState
+  let sampling: SamplingState
   var generated = 0
   /// When its last token came; until the first one, when the request came.
   var lastTokenTime: UInt64

@@ -17,10 +17,16 @@ final class Outbox: Sendable {
     self.state = Monitor(state)
   }
 
+  /// Moves the events over; `events` is empty afterwards and has room for the next ones.
   /// - Parameter closing: nothing comes after these.
-  func publish(_ events: [TokenEvent], closing: Bool) {
+  func publish(_ events: inout [TokenEvent], closing: Bool) {
     state.update { state in
-      state.events.append(contentsOf: events)
+      if state.events.isEmpty {
+        swap(&state.events, &events)
+      } else {
+        state.events.append(contentsOf: events)
+        events.removeAll(keepingCapacity: true)
+      }
       if closing { state.isClosed = true }
     }
   }
@@ -28,8 +34,10 @@ final class Outbox: Sendable {
   func next(until deadline: UInt64?) -> [TokenEvent]? {
     state.wait(until: deadline) { state -> [TokenEvent]?? in
       if state.events.isEmpty { return state.isClosed ? .some(nil) : nil }
-      let events = state.events.map { $0 }
-      state.events.removeAll(keepingCapacity: true)
+      // The reader pays for the next buffer, so that the engine does not.
+      var events: [TokenEvent] = []
+      events.reserveCapacity(max(8, min(state.events.count * 2, 256)))
+      swap(&state.events, &events)
       return events
     } ?? []
   }

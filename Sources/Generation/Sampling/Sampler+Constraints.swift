@@ -3,7 +3,7 @@ extension Sampler {
   ///
   /// The order is vLLM's: allowed tokens, bad words, end tokens before `minTokens`, logit bias, repetition
   /// penalty, frequency penalty, presence penalty.
-  mutating func applyConstraints(_ state: borrowing SamplingState, _ logits: UnsafeBufferPointer<Float>) {
+  mutating func applyConstraints(_ state: SamplingState, _ logits: UnsafeBufferPointer<Float>) {
     let row = unsafe UnsafeMutableBufferPointer(rebasing: scratch[..<logits.count])
     let parameters = state.parameters
     if let allowed = parameters.allowedTokens {

@@ -51,7 +51,7 @@ package struct Sampler: ~Copyable {
   /// - Parameter logits: `[vocabularySize]` raw logits; not changed.
   /// - Complexity: O(vocabulary), without a full sort.
   package mutating func sample(
-    _ logits: UnsafeBufferPointer<Float>, _ state: borrowing SamplingState, position: Int
+    _ logits: UnsafeBufferPointer<Float>, _ state: SamplingState, position: Int
   ) throws(SamplingFailure) -> Int32 {
     let count = logits.count
     precondition(count > 0 && count <= vocabularySize, "a row of logits has \(vocabularySize) values")
@@ -64,6 +64,13 @@ package struct Sampler: ~Copyable {
     }
     if best.value == -.infinity { throw .nothingAllowed }
     if state.isGreedy { return best.token }
+    return try unsafe draw(row, state, best, position: position)
+  }
+
+  /// Steps 3 to 7, on a row that went through the first.
+  private mutating func draw(
+    _ row: UnsafeBufferPointer<Float>, _ state: SamplingState, _ best: RowScan.Largest, position: Int
+  ) throws(SamplingFailure) -> Int32 {
     let parameters = state.parameters
     let temperature = parameters.temperature
     let top = best.value / temperature
@@ -72,7 +79,7 @@ package struct Sampler: ~Copyable {
     let floor =
       parameters.minP > 0
       ? top + PortableMath.log(max(parameters.minP, .leastNormalMagnitude)) : -.infinity
-    let limitsCount = parameters.topK > 0 && parameters.topK < count
+    let limitsCount = parameters.topK > 0 && parameters.topK < row.count
     let race = Race(
       seed: state.seed, choice: state.choice, position: UInt32(truncatingIfNeeded: position),
       temperature: temperature)

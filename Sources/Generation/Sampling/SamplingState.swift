@@ -1,7 +1,8 @@
 /// What the sampler must know of one choice: its settings, its key, and the tokens it has so far.
 ///
 /// Nothing is kept that the settings do not need: without penalties and bad words a choice costs no memory a token.
-package struct SamplingState: Sendable {
+/// A class, so that the step loop passes it on without copying its settings; it belongs to one thread.
+package final class SamplingState {
   package let parameters: SamplingParameters
   /// With `choice`, names the random numbers of this sequence.
   package let seed: UInt64
@@ -10,6 +11,13 @@ package struct SamplingState: Sendable {
   package let endTokens: [Int32]
   package let minTokens: Int
   package private(set) var outputCount = 0
+  let isGreedy: Bool
+  /// Penalties are on.
+  private let countsTokens: Bool
+  /// Tokens of the longest bad word before its last.
+  private let longestBadPrefix: Int
+  /// The settings alone say that logits have to be changed.
+  private let alwaysChangesLogits: Bool
 
   /// Occurrences by token; kept only with penalties.
   private(set) var occurrences: [Int32: Occurrences] = [:]
@@ -36,6 +44,13 @@ package struct SamplingState: Sendable {
     self.choice = UInt32(truncatingIfNeeded: choice)
     self.endTokens = endTokens.filter(isToken)
     self.minTokens = minTokens
+    isGreedy = parameters.temperature < SamplingParameters.greedyTemperature
+    countsTokens =
+      parameters.repetitionPenalty != 1 || parameters.presencePenalty != 0 || parameters.frequencyPenalty != 0
+    longestBadPrefix = (parameters.badWords.lazy.map(\.count).max() ?? 1) - 1
+    alwaysChangesLogits =
+      countsTokens || !parameters.logitBias.isEmpty || parameters.allowedTokens != nil
+      || !parameters.badWords.isEmpty
     if countsTokens {
       for token in prompt where isToken(token) {
         occurrences[token, default: Occurrences(inPrompt: true, inOutput: 0)].inPrompt = true
@@ -45,7 +60,7 @@ package struct SamplingState: Sendable {
   }
 
   /// Records a generated token; call it once for each, in order.
-  package mutating func append(_ token: Int32) {
+  package func append(_ token: Int32) {
     outputCount += 1
     if countsTokens {
       occurrences[token, default: Occurrences(inPrompt: false, inOutput: 0)].inOutput += 1
@@ -57,21 +72,10 @@ package struct SamplingState: Sendable {
     }
   }
 
-  var isGreedy: Bool { parameters.temperature < SamplingParameters.greedyTemperature }
-
   /// The logits have to be copied and changed before a token is chosen.
-  var changesLogits: Bool {
-    countsTokens || !parameters.logitBias.isEmpty || parameters.allowedTokens != nil
-      || !parameters.badWords.isEmpty || masksEnd
-  }
+  var changesLogits: Bool { alwaysChangesLogits || masksEnd }
 
   var masksEnd: Bool { outputCount < minTokens && !endTokens.isEmpty }
-
-  private var countsTokens: Bool {
-    parameters.repetitionPenalty != 1 || parameters.presencePenalty != 0 || parameters.frequencyPenalty != 0
-  }
-
-  private var longestBadPrefix: Int { (parameters.badWords.lazy.map(\.count).max() ?? 1) - 1 }
 }
 
 extension SamplingParameters {

@@ -100,7 +100,7 @@ package struct Rope: Sendable, Equatable {
   }
 
   private static func scale(_ length: Int, by factor: Double) -> Int {
-    Int(exactly: (Double(length) * factor).rounded(.down)) ?? length
+    Int(Swift.min(Double(length) * factor, Double(ConfigurationRange.positions.upperBound)))
   }
 }
 

@@ -39,11 +39,7 @@ final class BatchOutput: Sendable {
     length = Mutex(end)
     if ftruncate(descriptor, end) != 0 {
       // A pipe or a terminal has no length.
-      if errno != EINVAL {
-        let reason = systemError()
-        close(descriptor)
-        throw .cannotWrite(path: path, reason: reason)
-      }
+      if errno != EINVAL { throw .cannotWrite(path: path, reason: systemError()) }
     }
   }
 

@@ -129,7 +129,7 @@ import Synchronization
     var sampler = Sampler(vocabularySize: vocabularySize)
     var endTokens = request.stop.stopTokens
     if !request.stop.ignoreEndOfText { endTokens += request.stop.endOfTextTokens }
-    var state = SamplingState(
+    let state = SamplingState(
       parameters: request.sampling, seed: request.sampling.seed ?? 0, choice: choice, prompt: request.prompt,
       endTokens: endTokens, minTokens: request.stop.minTokens, vocabularySize: vocabularySize)
     var tokens = request.prompt

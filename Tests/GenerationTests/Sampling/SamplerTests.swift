@@ -44,7 +44,7 @@ import Testing
       }
       let seed = random.next()
       let choice = UInt32(round % 3)
-      var state = SamplingState(
+      let state = SamplingState(
         parameters: parameters, seed: seed, choice: Int(choice), prompt: history.prompt,
         endTokens: history.endTokens, minTokens: history.minTokens, vocabularySize: vocabulary)
       for token in history.output { state.append(token) }
@@ -79,7 +79,7 @@ import Testing
         prompt: (0..<30).map { _ in Int32.random(in: 0..<10, using: &random) },
         output: (0..<20).map { _ in Int32.random(in: 0..<4, using: &random) }, endTokens: [0, 11],
         minTokens: 21)
-      var state = SamplingState(
+      let state = SamplingState(
         parameters: parameters, seed: 0, choice: 0, prompt: history.prompt, endTokens: [0, 11], minTokens: 21,
         vocabularySize: vocabulary)
       for token in history.output { state.append(token) }

@@ -48,12 +48,14 @@ final class TestAPI {
     script: @escaping FakeService.Script = FakeService.generate
   ) throws {
     let tokenizer = try Self.demoTokenizer()
+    var defaults = defaults
+    defaults.endOfTextTokens = [1, 4]
     service = FakeService(vocabularySize: tokenizer.vocabularySize, maxModelLength: maxModelLength, script)
     model = ServedModel(
       names: ["demo", "alias/of-demo"], root: "Fixtures/demo", tokenizer: tokenizer, template: template,
       compileTemplate: { source throws(APIError) in
         PromptTemplate(takesContentParts: false) { _ throws(APIError) in source }
-      }, generationDefaults: defaults, endOfTextTokens: [1, 4], maxModelLength: maxModelLength,
+      }, generationDefaults: defaults, maxModelLength: maxModelLength,
       created: 1_700_000_000,
       service: service)
     api = OpenAIServer(model, options: options)
