@@ -33,12 +33,6 @@ struct EngineHost {
     engine = try model.startEngine(reservation, options) { try device.makeBackend(threads: threads) }
     self.model = model
     self.reservation = reservation
-    var ignored: [String] = []
-    let defaults =
-      loading.usesGenerationConfiguration
-      ? Server.GenerationDefaults(
-        generationConfiguration: model.checkpoint.generationConfiguration, ignored: &ignored)
-      : Server.GenerationDefaults()
     served = ServedModel(
       names: names.isEmpty ? [ModelPath.name(of: path)] : names, root: path, tokenizer: model.tokenizer,
       template: try model.chatTemplate.map { try PromptTemplate(source: $0, tokenizer: model.tokenizer) },
@@ -49,7 +43,7 @@ struct EngineHost {
           throw APIError(400, .badRequest, "\(error)", parameter: "chat_template")
         }
       },
-      generationDefaults: defaults, endOfTextTokens: model.defaults.endOfTextTokens,
+      generationDefaults: model.defaults,
       maxModelLength: reservation.limits.maxModelLength, created: time(nil), service: engine)
   }
 

@@ -86,6 +86,7 @@ enum ServeCommand: Command {
     Console.error(
       """
       \(host.memorySummary)
+      \(host.served.defaultsSummary)
       ready in \(milliseconds) ms on \(host.engine.information.device): \(host.served.name), listening on http://\(address)
 
         curl http://\(address)/v1/completions\(authorization) -H 'Content-Type: application/json' \\
