@@ -22,6 +22,20 @@ import Testing
     }
   }
 
+  /// Rope factors stored instead of their rule are the one thing that may round otherwise.
+  @Test(arguments: [
+    ("gguf/llama-bf16", "tiny/llama"), ("gguf/mistral-f16", "tiny/mistral"),
+    ("gguf/qwen2-bf16", "tiny/qwen2"),
+    ("gguf/gpt2-f32", "tiny/gpt2"), ("gguf/bloom-f16", "tiny/bloom"),
+  ])
+  func `an unquantised file gives the bits of its source`(_ file: String, _ source: String) throws {
+    for prompt in try Golden(source).prompts {
+      let converted = try ModelRunner(file + ".gguf").logits(prompt.tokens)
+      let original = try ModelRunner(source).logits(prompt.tokens)
+      #expect(converted.map(\.bitPattern) == original.map(\.bitPattern))
+    }
+  }
+
   /// Random weights are the worst case for rounding; what counts is that blocks are not misplaced.
   @Test(arguments: [("gguf/llama-q8_0", Float(0.03)), ("gguf/llama-q4_0", 0.4)])
   func `a quantised file stays near its source`(_ file: String, _ limit: Float) throws {

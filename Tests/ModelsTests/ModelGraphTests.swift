@@ -127,6 +127,26 @@ import Testing
     #expect(plan.weightBytes == 2 * (2 * 512 * 64 + 2 * layer) + 4 * 5 * 64)
   }
 
+  @Test func `the workspace holds the larger of attention and feed-forward`() throws {
+    func bytes(_ fixture: String) throws -> Int {
+      try ModelGraph.memoryPlan(
+        checkpoint: try Checkpoint.open(Fixtures.path(fixture)), limits: Self.limits, activationType: .float32
+      ).workspaceBytes
+    }
+    /// Sums of parts whose sizes are multiples of 256 bytes but for the last ones.
+    func expected(hidden: Int, shared: Int, vocabulary: Int, rotary: Int) -> Int {
+      let activations = 32 * (3 * hidden + shared) + 8 * (2 * hidden + vocabulary)
+      // Slopes, then tokens, positions and slots, starts, contexts, logit rows, and 4 tables of 4 blocks.
+      let step = 3 * 32 + 8 + 4 + 32 + 16
+      return 4 * (activations + 64 * rotary) + 256 + (4 * step + 255) / 256 * 256
+    }
+    // Attention: queries twice, keys, values. Feed-forward: gate, up and their product.
+    #expect(
+      try bytes("families/llama-rope-llama3")
+        == expected(hidden: 32, shared: 2 * 64 + 2 * 32, vocabulary: 72, rotary: 32))
+    #expect(try bytes("tiny/llama") == expected(hidden: 64, shared: 3 * 176, vocabulary: 512, rotary: 16))
+  }
+
   @Test func `a plan says how much is missing and how many blocks fit`() throws {
     var plan = try ModelGraph.memoryPlan(
       checkpoint: try Checkpoint.open(Fixtures.path("tiny/llama")), limits: Self.limits,

@@ -1,3 +1,4 @@
+import Generation
 import Glibc
 import Testing
 
@@ -26,7 +27,7 @@ private final class ListProducer: HTTPBodyProducer, @unchecked Sendable {
     return writer.flush()
   }
 
-  func abandon() { isAbandoned.withLock { $0 = true } }
+  func abandon() { isAbandoned.update { $0 = true } }
 }
 
 /// Writes for ever.
@@ -40,7 +41,7 @@ private final class EndlessProducer: HTTPBodyProducer, @unchecked Sendable {
     return writer.flush()
   }
 
-  func abandon() { isAbandoned.withLock { $0 = true } }
+  func abandon() { isAbandoned.update { $0 = true } }
 }
 
 private func server(
@@ -193,7 +194,7 @@ struct MicrohttpdServerTests {
     _ = try client.head()
     for (index, letter) in [UInt8(65), 66, 67].enumerated() {
       #expect(try client.chunk() == [letter])
-      permits.withLock { $0 = index + 1 }
+      permits.update { $0 = index + 1 }
     }
     #expect(try client.chunk().isEmpty)
   }
@@ -215,11 +216,11 @@ struct MicrohttpdServerTests {
   func presence() throws {
     let seen = Monitor<[HTTPClientPresence]>([])
     let server = try server { request in
-      seen.withLock { $0.append(request.client.presence) }
+      seen.update { $0.append(request.client.presence) }
       var presence = HTTPClientPresence.present
       let end = MonotonicClock.milliseconds + 10_000
       while presence == .present, MonotonicClock.milliseconds < end { presence = request.client.presence }
-      seen.withLock { $0.append(presence) }
+      seen.update { $0.append(presence) }
       return .text("done")
     }
     defer { server.stop() }
@@ -290,7 +291,7 @@ struct MicrohttpdServerTests {
     let started = Monitor(false)
     let mayFinish = Monitor(false)
     let server = try server { _ in
-      started.withLock { $0 = true }
+      started.update { $0 = true }
       mayFinish.wait(timeoutMilliseconds: 10_000, until: { $0 }, then: { _ in })
       return .text("finished")
     }
@@ -301,7 +302,7 @@ struct MicrohttpdServerTests {
     server.stopAccepting()
     #expect(throws: RawClient.Failure.self) { try RawClient(port: server.address.port) }
     #expect(!server.waitUntilIdle(timeoutMilliseconds: 10))
-    mayFinish.withLock { $0 = true }
+    mayFinish.update { $0 = true }
     #expect(try client.response().text == "finished")
     #expect(server.waitUntilIdle(timeoutMilliseconds: 10_000))
   }
@@ -352,7 +353,7 @@ struct MicrohttpdServerTests {
           [[65]],
           wait: { index in
             if index > 0 { return }
-            waiting.withLock { $0 += 1 }
+            waiting.update { $0 += 1 }
             go.wait(timeoutMilliseconds: 60_000, until: { $0 }, then: { _ in })
           }))
     }
@@ -360,7 +361,7 @@ struct MicrohttpdServerTests {
     let clients = try (0..<1000).map { _ in try RawClient(port: server.address.port) }
     for client in clients { client.send("GET", "/") }
     #expect(waiting.wait(timeoutMilliseconds: 60_000, until: { $0 == 1000 }, then: { $0 }) == 1000)
-    go.withLock { $0 = true }
+    go.update { $0 = true }
     for client in clients { #expect(try client.response().text == "A") }
   }
 }

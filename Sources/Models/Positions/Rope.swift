@@ -16,6 +16,7 @@ package struct Rope: Sendable, Equatable {
     self.scaling = scaling
   }
 
+  /// How the frequencies differ from the plain series.
   package enum Scaling: Sendable, Equatable {
     case none
     /// All frequencies divided by the factor.
@@ -100,7 +101,7 @@ package struct Rope: Sendable, Equatable {
   }
 
   private static func scale(_ length: Int, by factor: Double) -> Int {
-    Int(exactly: (Double(length) * factor).rounded(.down)) ?? length
+    Int(Swift.min(Double(length) * factor, Double(ConfigurationRange.positions.upperBound)))
   }
 }
 

@@ -39,11 +39,7 @@ final class BatchOutput: Sendable {
     length = Mutex(end)
     if ftruncate(descriptor, end) != 0 {
       // A pipe or a terminal has no length.
-      if errno != EINVAL {
-        let reason = systemError()
-        close(descriptor)
-        throw .cannotWrite(path: path, reason: reason)
-      }
+      if errno != EINVAL { throw .cannotWrite(path: path, reason: systemError()) }
     }
   }
 
@@ -80,6 +76,9 @@ final class BatchOutput: Sendable {
 
   /// The `error.code` of a line that names no request of its own.
   static let lineErrorCode = "invalid_line"
+
+  /// Lets other runs have the file. Nothing may be appended afterwards.
+  func release() { flock(descriptor, LOCK_UN) }
 
   /// Returns when the line is on disk.
   func append(_ line: [UInt8]) throws(BatchError) {

@@ -50,18 +50,19 @@ package final class BatchRunner: Sendable {
     server.cancelAll()
   }
 
-  /// Blocks until the input is done, the run is cancelled, or it cannot go on.
+  /// Blocks until the input is done, the run is cancelled, or it cannot go on. To be called once.
   package func run() throws(BatchError) -> BatchReport {
+    defer { output.release() }
     let extra = max(0, options.concurrency - 1)
     let remaining = Monitor(0)
     for _ in 0..<extra {
-      remaining.withLock { $0 += 1 }
+      remaining.update { $0 += 1 }
       let thread = Thread {
         self.work()
-        remaining.withLock { $0 -= 1 }
+        remaining.update { $0 -= 1 }
       }
       guard let thread else {
-        remaining.withLock { $0 -= 1 }
+        remaining.update { $0 -= 1 }
         break
       }
       thread.detach()

@@ -1,3 +1,4 @@
+internal import Generation
 internal import Glibc
 internal import Synchronization
 
@@ -49,5 +50,5 @@ final class ConnectionTable: Sendable {
     }
   }
 
-  func stopWatching() { isStopping.withLock { $0 = true } }
+  func stopWatching() { isStopping.update { $0 = true } }
 }

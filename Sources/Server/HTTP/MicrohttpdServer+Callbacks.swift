@@ -1,4 +1,5 @@
 internal import CMicrohttpd
+internal import Generation
 internal import Glibc
 
 // libmicrohttpd calls these on the connection's thread, but `connectionCallback` on the accepting one. The context is
@@ -44,7 +45,7 @@ extension MicrohttpdServer {
       method: String(cString: method), path: String(cString: url),
       query: Self.values(handle, .GET_ARGUMENT_KIND).map { HTTPRequest.Parameter($0, $1) },
       headers: headers)
-    active.withLock { $0 += 1 }
+    active.update { $0 += 1 }
     return MicrohttpdExchange(request: request, connection: connection, options: options)
   }
 
@@ -81,7 +82,7 @@ extension MicrohttpdServer {
       unsafe exchangeSlot.pointee = nil
       exchange.client.end()
       exchange.connection.expect(within: server.options.idleTimeoutMilliseconds)
-      server.active.withLock { $0 -= 1 }
+      server.active.update { $0 -= 1 }
     }
   }
 

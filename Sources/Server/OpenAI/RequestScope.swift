@@ -15,14 +15,14 @@ final class ActiveRequests: Sendable {
   func begin() { state.withLock { $0.count += 1 } }
 
   func end(_ number: Int?) {
-    state.withLock {
+    state.update {
       $0.count -= 1
       if let number { $0.streams[number] = nil }
     }
   }
 
   func register(_ streams: [any GenerationStream]) -> Int {
-    state.withLock {
+    state.update {
       $0.nextNumber += 1
       $0.streams[$0.nextNumber] = streams
       return $0.nextNumber

@@ -13,8 +13,6 @@ package struct ServedModel: Sendable {
   /// Compiles a template that came with a request.
   package var compileTemplate: (@Sendable (String) throws(APIError) -> PromptTemplate)?
   package var generationDefaults: GenerationDefaults
-  /// Ids that end a text, from generation_config.json and the tokenizer.
-  package var endOfTextTokens: [Int32]
   package var maxModelLength: Int
   /// Unix seconds.
   package var created: Int
@@ -23,7 +21,7 @@ package struct ServedModel: Sendable {
   package init(
     names: [String], root: String, tokenizer: Tokenizer, template: PromptTemplate?,
     compileTemplate: (@Sendable (String) throws(APIError) -> PromptTemplate)? = nil,
-    generationDefaults: GenerationDefaults, endOfTextTokens: [Int32], maxModelLength: Int, created: Int,
+    generationDefaults: GenerationDefaults, maxModelLength: Int, created: Int,
     service: any GenerationService
   ) {
     self.names = names
@@ -32,13 +30,26 @@ package struct ServedModel: Sendable {
     self.template = template
     self.compileTemplate = compileTemplate
     self.generationDefaults = generationDefaults
-    self.endOfTextTokens = endOfTextTokens
     self.maxModelLength = maxModelLength
     self.created = created
     self.service = service
   }
 
   package var name: String { names.first ?? root }
+
+  /// One line for the start log: people are surprised by defaults that a checkpoint set.
+  package var defaultsSummary: String {
+    let defaults = generationDefaults
+    let set = [
+      defaults.temperature.map { "temperature \($0)" }, defaults.topP.map { "top_p \($0)" },
+      defaults.topK.map { "top_k \($0)" }, defaults.minP.map { "min_p \($0)" },
+      defaults.repetitionPenalty.map { "repetition_penalty \($0)" },
+      defaults.maxNewTokens.map { "max_tokens \($0)" },
+    ].compactMap { $0 }
+    return set.isEmpty
+      ? "requests default to temperature 1 and every token"
+      : "requests default to the checkpoint's \(set.joined(separator: ", ")) (--generation-config vllm turns this off)"
+  }
 
   /// Throws for a model this server does not have; absent and null are the served one.
   func check(name: JSONValue?) throws(APIError) {

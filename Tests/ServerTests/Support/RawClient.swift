@@ -42,10 +42,7 @@ final class RawClient {
         unsafe connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
       }
     }
-    guard status == 0 else {
-      Glibc.close(descriptor)
-      throw Failure(description: "connect: errno \(errno)")
-    }
+    guard status == 0 else { throw Failure(description: "connect: errno \(errno)") }
   }
 
   deinit { close() }

@@ -45,7 +45,7 @@ package struct GenerationPlan: Sendable {
       maxTokens: PromptLimits.maxTokens(
         asked: generatesNothing ? 1 : maxTokens, promptCount: prompt.tokens.count, form: form, model: model))
     stop.minTokens = options.minTokens
-    stop.endOfTextTokens = model.endOfTextTokens
+    stop.endOfTextTokens = model.generationDefaults.endOfTextTokens
     stop.stopTokens = options.stopTokens
     stop.ignoreEndOfText = options.ignoresEndOfText
     var request = GenerationRequest(

@@ -32,12 +32,12 @@ package struct SamplingOptions: Sendable {
   /// - Parameter object: checked against its schema already.
   init(_ object: JSONObject, model: ServedModel, options: ServerOptions) throws(APIError) {
     try SamplingFields.checkRefused(object)
-    let defaults = model.generationDefaults
-    sampling.temperature = Float(object["temperature"]?.double ?? defaults.temperature)
-    sampling.topP = Float(object["top_p"]?.double ?? defaults.topP)
-    sampling.topK = max(0, object["top_k"]?.int ?? defaults.topK)
-    sampling.minP = Float(object["min_p"]?.double ?? defaults.minP)
-    sampling.repetitionPenalty = Float(object["repetition_penalty"]?.double ?? defaults.repetitionPenalty)
+    sampling = model.generationDefaults.sampling
+    if let value = object["temperature"]?.double { sampling.temperature = Float(value) }
+    if let value = object["top_p"]?.double { sampling.topP = Float(value) }
+    if let value = object["top_k"]?.int { sampling.topK = max(0, value) }
+    if let value = object["min_p"]?.double { sampling.minP = Float(value) }
+    if let value = object["repetition_penalty"]?.double { sampling.repetitionPenalty = Float(value) }
     sampling.presencePenalty = Float(object["presence_penalty"]?.double ?? 0)
     sampling.frequencyPenalty = Float(object["frequency_penalty"]?.double ?? 0)
     guard sampling.repetitionPenalty > 0, sampling.repetitionPenalty.isFinite else {
