@@ -1,0 +1,28 @@
+internal import CPUBackend
+internal import Numerics
+
+/// The CPU backend's matrix products, beside the memory bandwidth that bounds them when they have few rows.
+enum KernelBench: Benchmark {
+  static let name = "kernels"
+
+  static func run(_ arguments: ParsedArguments) throws -> BenchReport {
+    let backend = CPUBackend(threads: try arguments.integer(Device.threads.name, in: 1...1024))
+    let benchmark = KernelBenchmark(backend: backend)
+    var report = BenchReport(name: name)
+    report.setting = [
+      ("layer", "feed-forward of a Llama 1.1B, 2048 -> 5632"), ("kernels", backend.instructionSet.rawValue),
+      ("threads", "\(backend.threads)"),
+    ]
+    report.add("read memory", try benchmark.memoryRead().gigabytesPerSecond, "GB/s")
+    for type in [DataType.bfloat16, .float16, .float32] {
+      for rows in [1, 4, 16, 64, 512] {
+        let measurement = try benchmark.linear(rows: rows, inputs: 2048, outputs: 5632, type: type)
+        if rows == 1 {
+          report.add("linear \(type.rawValue), weights read", measurement.gigabytesPerSecond, "GB/s")
+        }
+        report.add("linear \(type.rawValue), \(rows) rows", measurement.gigaflops, "GFLOP/s")
+      }
+    }
+    return report
+  }
+}
