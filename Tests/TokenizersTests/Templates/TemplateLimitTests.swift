@@ -19,41 +19,104 @@ import Tokenizers
   @Test(arguments: [
     "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
     "{% for a in range(1000) %}{% for b in range(1000) if false %}{% endfor %}{% endfor %}",
+    "{% for i in range(100000) %}{{ range(100000)|sum }}{% endfor %}",
     "{{ [0] * 1000000000 }}", "{{ (1,) * 9223372036854775807 }}",
     "{{ range(100000)|list + range(100000)|list }}",
-    "{% set ns = namespace(l=[1]) %}{% for i in range(100) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
-    "{% set ns = namespace(l=[1, 2]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l == [] or ns.l == ns.l }}",
-    "{% set ns = namespace(l=[1, 2]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l|tojson }}",
-    "{% set ns = namespace(l=[1, 2]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}",
     "{{ [1]|batch(1000000000, 0)|list }}", "{{ [1]|slice(1000000000)|list }}",
-    "{% for i in range(100000) %}{{ range(100000)|sum }}{% endfor %}",
   ])
   func workIsBounded(source: String) {
     #expect(Self.problem(source) == .limit(.steps(200_000)))
   }
 
+  /// The list shares its parts: as a tree it has 2^60 leaves.
+  @Test(arguments: ["{{ ns.l }}", "{{ ns.l|tojson }}", "{{ ns.l == ns.l }}", "{{ [ns.l, ns.l]|sort }}"])
+  func workOnSharedListsIsBounded(use: String) {
+    let source = """
+      {% set ns = namespace(l=[1, 2]) %}
+      {% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}
+      \(use)
+      """
+    #expect(Self.problem(source) == .limit(.steps(200_000)))
+  }
+
+  @Test func listsThatDoubleAreBounded() {
+    let source = """
+      {% set ns = namespace(l=[1]) %}
+      {% for i in range(100) %}{% set ns.l = ns.l + ns.l %}{% endfor %}
+      """
+    #expect(Self.problem(source) == .limit(.steps(200_000)))
+  }
+
   @Test(arguments: [
     "{{ 'a' * 1000000000 }}", "{{ 'a' * 9223372036854775807 }}", "{{ 'a'.center(1000000000) }}",
-    "{{ 'a'|center(9223372036854775807) }}",
-    "{{ 'a'.zfill(1000000000) }}", "{{ 'a'.ljust(9223372036854775807) }}",
+    "{{ 'a'|center(9223372036854775807) }}", "{{ 'a'.zfill(1000000000) }}",
+    "{{ 'a'.ljust(9223372036854775807) }}",
     "{{ '\\t'.expandtabs(1000000000) }}", "{{ 'a\nb'|indent(1000000000) }}",
-    "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
-    "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
-    "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s|replace('', ns.s) %}{% endfor %}",
-    "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s.join([ns.s, ns.s]) %}{% endfor %}",
-    "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = '%s%s' % (ns.s, ns.s) %}{% endfor %}",
-    "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = '{0}{0}'.format(ns.s) %}{% endfor %}",
-    "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s %}{{ ns.s }}{{ ns.s }}{% endset %}{% endfor %}",
-    "{% macro m(s) %}{{ s }}{{ s }}{% endmacro %}{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = m(ns.s) %}{% endfor %}",
-    "{% set ns = namespace(s='ab' * 60000) %}{% for i in range(1000) %}{% set x = ns.s.upper() %}{% endfor %}",
-    "{% set ns = namespace(s='ab' * 60000) %}{% for i in range(1000) %}{% set x = ns.s|length %}{% endfor %}",
-    "{% set ns = namespace(s='ab' * 60000) %}{% for i in range(1000) %}{% set x = 'x' in ns.s %}{% endfor %}",
-    "{% set ns = namespace(s='\"' * 60000) %}{% for i in range(1000) %}{% set ns.s = ns.s|tojson %}{% endfor %}",
   ])
   func textIsBounded(source: String) {
+    #expect(Self.problem(source) == .limit(.producedBytes(1 << 20)))
+  }
+
+  @Test(arguments: [
+    "{% set ns.s = ns.s + ns.s %}", "{% set ns.s = ns.s ~ ns.s %}", "{% set ns.s = ns.s|replace('', ns.s) %}",
+    "{% set ns.s = ns.s.join([ns.s, ns.s]) %}", "{% set ns.s = '%s%s' % (ns.s, ns.s) %}",
+    "{% set ns.s = '{0}{0}'.format(ns.s) %}", "{% set ns.s %}{{ ns.s }}{{ ns.s }}{% endset %}",
+    "{% macro m(s) %}{{ s }}{{ s }}{% endmacro %}{% set ns.s = m(ns.s) %}",
+    "{% set ns.s = ('\"' ~ ns.s)|tojson %}",
+    "{% set ns.s = [ns.s, ns.s]|string %}", "{% set ns.s = ns.s * 2 %}",
+  ])
+  func textThatGrowsInALoopIsBounded(statement: String) {
+    let source = "{% set ns = namespace(s='ab') %}{% for i in range(100) %}\(statement){% endfor %}"
     switch Self.problem(source) {
     case .limit(.producedBytes), .limit(.outputBytes): break
     case let other: Issue.record("\(String(describing: other))")
+    }
+  }
+
+  /// What only looks at text costs as much as what makes text.
+  @Test(arguments: [
+    "s.upper()", "s|length", "'x' in s", "s[0]", "s[::2]", "s.find('x')", "s|trim", "s.split('x')",
+    "s.startswith('x')",
+    "s|wordcount", "s|tojson", "s|e", "s|int", "s|float", "s == s[:] ~ ''", "s < s", "s in [s]", "d[s]",
+    "s in d",
+    "d.get(s)", "{s: 1}", "d == {s: 1}", "'a'.strip(s)", "'a'|trim(s)", "'a'.rfind(s)",
+    "d|map(attribute=s)|list",
+    "[s]|unique|list", "s is upper", "'%s' % s", "'{}'.format(s)",
+  ])
+  func looksAtLongTextAreBounded(expression: String) {
+    let source =
+      "{% set s = 'ab' * 60000 %}{% set d = {'a': s} %}{% for i in range(1000) %}{% set x = \(expression) %}{% endfor %}"
+    switch Self.problem(source) {
+    case .limit(.producedBytes), .limit(.steps): break
+    case let other: Issue.record("\(String(describing: other))")
+    }
+  }
+
+  /// The smallest and largest numbers, wherever one can be given.
+  @Test(arguments: [
+    "'ab'[n:m:n]", "'ab'[m:n:m]", "'ab'[::n]", "[1, 2][::m]", "(1, 2)[n:]", "range(5)[::n]", "range(5)[m::m]",
+    "range(0, m, m)[::m]",
+    "range(n, m, m)[::2]", "range(n, n + 5)[::n]", "'-a'.zfill(n)", "'a'.center(n)", "'a'.ljust(n)",
+    "'a'|center(n)", "'a'.expandtabs(n)", "'a\nb'|indent(n)",
+    "'a b'.split(none, n)", "'a b'.rsplit(' ', n)", "'a b'.replace('a', 'b', n)", "'ab'.find('b', n, m)",
+    "'ab'.count('b', m, n)", "'ab'.startswith('a', n, m)",
+    "[1].index(1, n, m)", "1|round(n)", "1|round(m)", "1.5|round(n)", "1.5|round(m)", "1.5|round(n, 'ceil')",
+    "n|round(-1)", "n|abs", "-n", "n // -1", "n % -1",
+    "n * n", "m + m", "n - 1", "2 ** m", "n ** 2", "1 // n", "m ** n", "1.5 ** m", "'%c' % n",
+    "'%*d' % (n, 1)", "'{:c}'.format(m)", "'%d' % n", "'%x' % n", "'{:,}'.format(n)",
+    "'a'|int(base=n)", "[1, 2]|batch(n)|list", "[1, 2]|slice(n)|list", "'abc'|truncate(m)",
+    "'abc'|truncate(n)", "'abc'|truncate(3, leeway=m)", "[1]|tojson(indent=n)",
+    "[n, m]|sum", "n|tojson", "n == -9.3e18", "m < 9.3e18", "n|float|int", "1e300|int", "[1][n]", "'a'[m]",
+    "range(3)[n]", "n in range(3)", "n|string", "{n: m}[n]",
+  ])
+  func extremeNumbersEndInAValueOrAnError(expression: String) throws {
+    let template = try ChatTemplate(source: "{{ \(expression) }}")
+    for variables: JSONObject in [
+      ["n": .integer(.min), "m": .integer(.max)], ["n": .integer(.max), "m": .integer(.min)],
+      ["n": .integer(-1), "m": 0],
+    ] {
+      let result = Result { () throws(TemplateError) in try template.render(variables, limits: Self.limits) }
+      if case .failure(let error) = result { #expect(error.line == 1) }
     }
   }
 
