@@ -15,6 +15,7 @@ SHAPES = {
     "1.1b": dict(hidden=2048, layers=22, heads=32, kv_heads=4, intermediate=5632, vocabulary=32000),
     "125m": dict(hidden=768, layers=12, heads=12, kv_heads=12, intermediate=2048, vocabulary=32000),
 }
+TOKENIZER_IDS = 4096
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -50,7 +51,7 @@ def main(name, folder):
         "vocab_size": shape["vocabulary"], "bos_token_id": 0, "eos_token_id": 1,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=1))
-    # The demo's tokenizer: its 4,096 ids are valid here, and timing does not read the text.
+    # The demo's tokenizer: its ids are valid here, and timing does not read the text.
     for file in ["tokenizer.json", "tokenizer_config.json"]:
         shutil.copy(ROOT / "Tests" / "Fixtures" / "demo" / file, folder / file)
     header, offset = {}, 0
@@ -67,6 +68,9 @@ def main(name, folder):
             count = int(np.prod(dimensions))
             values = np.ones(count, np.float32) if len(dimensions) == 1 else (
                 random.standard_normal(count, np.float32) * np.float32(0.02))
+            if tensor == "lm_head.weight":
+                # Only ids that the tokenizer has win the argmax, so that streams carry text.
+                values.reshape(dimensions)[TOKENIZER_IDS:] = 0
             file.write((values.view(np.uint32) >> 16).astype(np.uint16).tobytes())
     print(folder)
 

@@ -14,6 +14,10 @@
 // Bytes of weights in one chunk of a matrix-vector product: long enough to stream, short enough to balance.
 #define STREAM_BYTES (1 << 17)
 
+// Input rows packed at a time: bounds scratch memory, while weights are read again only once per so many
+// rows.
+#define PACKED_ROWS 512
+
 struct gpi_cpu {
   const gpi_kernels* kernels;
   gpi_pool* pool;
@@ -94,8 +98,8 @@ static void run(gpi_cpu* cpu, gpi_work work, const void* job, size_t chunks, int
   }
 }
 
-size_t gpi_linear(gpi_cpu* cpu, const gpi_linear_args* a) {
-  if (a->rows == 0 || a->outputs == 0) return 0;
+/// At most PACKED_ROWS rows.
+static size_t linear_rows(gpi_cpu* cpu, const gpi_linear_args* a) {
   size_t threads = gpi_pool_threads(cpu->pool), tile = cpu->kernels->tile_outputs;
   gpi_linear_job job = {.args = a};
   job.packed_stride = round_up(a->inputs, 16) + 16;
@@ -117,6 +121,19 @@ size_t gpi_linear(gpi_cpu* cpu, const gpi_linear_args* a) {
   job.chunk_outputs = round_up(at_least(wanted, 1), tile);
   run(cpu, few ? cpu->kernels->linear_few : cpu->kernels->linear_many, &job,
       divide_up(a->outputs, job.chunk_outputs), a->rows * a->inputs * a->outputs < SMALL_PRODUCT);
+  return 0;
+}
+
+size_t gpi_linear(gpi_cpu* cpu, const gpi_linear_args* a) {
+  if (a->outputs == 0) return 0;
+  gpi_linear_args part = *a;
+  for (size_t row = 0; row < a->rows; row += PACKED_ROWS) {
+    part.input = a->input + row * a->input_stride;
+    part.output = a->output + row * a->output_stride;
+    part.rows = at_most(a->rows - row, PACKED_ROWS);
+    size_t missing = linear_rows(cpu, &part);
+    if (missing) return missing;
+  }
   return 0;
 }
 

@@ -1,9 +1,9 @@
 internal import Glibc
 
 /// What the system says can be had without swapping, file caches that it can drop included.
-enum AvailableMemory {
+package enum AvailableMemory {
   /// `MemAvailable` of /proc/meminfo, in bytes; nil where there is no such file.
-  static var bytes: Int? {
+  package static var bytes: Int? {
     guard let file = unsafe fopen("/proc/meminfo", "r") else { return nil }
     defer { unsafe fclose(file) }
     var text = [UInt8](repeating: 0, count: 4096)

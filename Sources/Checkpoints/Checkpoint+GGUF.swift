@@ -1,5 +1,4 @@
-internal import JSON
-internal import Numerics
+package import JSON
 
 /// Opening a GGUF file as if it were the Hugging Face checkpoint it was made from.
 extension Checkpoint {
@@ -9,17 +8,22 @@ extension Checkpoint {
     guard begins || path.hasSuffix(".gguf") else { throw .notACheckpoint(path: path) }
     do {
       let gguf = try unsafe GGUFFile.parse(bytes: file.bytes)
-      return try Checkpoint(path: path, file: file, gguf: gguf)
+      let model = try unsafe GGUFModel(gguf, bytes: file.bytes)
+      return Checkpoint(path: path, file: file, metadata: gguf.metadata, model: model)
     } catch {
       throw .gguf(file: path, error)
     }
   }
 
-  private convenience init(path: String, file: MappedFile, gguf: GGUFFile) throws(GGUFError) {
-    let model = try GGUFModel(gguf, file: file)
+  private convenience init(path: String, file: MappedFile, metadata: GGUFMetadata, model: GGUFModel) {
     self.init(
       path: path, kind: .gguf, configuration: .object(model.configuration),
       generationConfiguration: .object(model.generationConfiguration), files: [file],
-      entries: model.entries, tokenizerSource: .gguf(gguf.metadata), reordering: model.reordering)
+      entries: model.entries, tokenizerSource: .gguf(metadata), reordering: model.reordering)
+  }
+
+  /// The configuration a GGUF file in memory gives: all that opening it does, without a file.
+  package static func configuration(ofGGUF bytes: UnsafeRawBufferPointer) throws(GGUFError) -> JSONValue {
+    .object(try unsafe GGUFModel(GGUFFile.parse(bytes: bytes), bytes: bytes).configuration)
   }
 }

@@ -10,7 +10,7 @@ enum ElementConversion {
     case .float32: unsafe map(bytes, into: target) { (bits: UInt32) in Float(bitPattern: bits) }
     case .float64: unsafe map(bytes, into: target) { (bits: UInt64) in Float(Double(bitPattern: bits)) }
     case .float16: unsafe map(bytes, into: target) { (bits: UInt16) in Float(float16Bits: bits) }
-    case .bfloat16: unsafe map(bytes, into: target) { (bits: UInt16) in BFloat16(bitPattern: bits).float }
+    case .bfloat16: unsafe map(bytes, into: target) { (bits: UInt16) in Float(bfloat16Bits: bits) }
     case .float8E4M3: unsafe map(bytes, into: target) { (bits: UInt8) in Float8E4M3(bitPattern: bits).float }
     case .float8E5M2: unsafe map(bytes, into: target) { (bits: UInt8) in Float8E5M2(bitPattern: bits).float }
     case .int64, .int32, .int16, .int8, .uint8, .bool:
@@ -35,10 +35,11 @@ enum ElementConversion {
     _ bytes: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>,
     _ convert: (Bits) -> Float
   ) {
+    guard let source = bytes.baseAddress, let output = target.baseAddress else { return }
     let size = MemoryLayout<Bits>.size
     for index in 0..<bytes.count / size {
-      let bits = unsafe bytes.loadUnaligned(fromByteOffset: index * size, as: Bits.self)
-      unsafe target[index] = convert(bits)
+      let bits = unsafe source.loadUnaligned(fromByteOffset: index * size, as: Bits.self)
+      unsafe output[index] = convert(bits)
     }
   }
 

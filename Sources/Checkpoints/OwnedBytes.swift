@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Memory for a tensor that could not be borrowed from its file: decoded, reordered, or badly aligned there.
 @safe
 final class OwnedBytes: Sendable {
@@ -7,9 +9,15 @@ final class OwnedBytes: Sendable {
   /// Uninitialised, aligned to 64 bytes: a cache line, and wide enough for any vector load.
   init(byteCount: Int) {
     self.byteCount = byteCount
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: 64)
+    let isLarge = byteCount >= 2 * Self.hugePage
+    let memory = UnsafeMutableRawPointer.allocate(
+      byteCount: max(byteCount, 1), alignment: isLarge ? Self.hugePage : 64)
+    // Most of the time of filling fresh memory goes into faulting its small pages.
+    if isLarge { unsafe madvise(memory, byteCount, MADV_HUGEPAGE) }
     base = UInt(bitPattern: memory)
   }
+
+  private static let hugePage = 2 << 20
 
   deinit { unsafe UnsafeMutableRawPointer(bitPattern: base)?.deallocate() }
 

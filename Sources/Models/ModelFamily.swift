@@ -10,6 +10,7 @@ package struct ModelFamily: Sendable {
   package let architectures: [String]
   private let read: @Sendable (ConfigurationReader) throws(ModelError) -> ModelConfiguration
 
+  /// - Parameter configuration: refuses by name whatever it does not implement.
   package init(
     name: String, modelTypes: [String], architectures: [String],
     configuration: @escaping @Sendable (ConfigurationReader) throws(ModelError) -> ModelConfiguration
@@ -20,6 +21,7 @@ package struct ModelFamily: Sendable {
     read = configuration
   }
 
+  /// Reads and checks the fields of a configuration that belongs to this family.
   package func configuration(_ reader: ConfigurationReader) throws(ModelError) -> ModelConfiguration {
     try read(reader)
   }

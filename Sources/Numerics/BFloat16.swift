@@ -14,5 +14,5 @@ package struct BFloat16: Sendable, Hashable {
     bitPattern = UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ ((bits >> 16) & 1)) >> 16)
   }
 
-  package var float: Float { Float(bitPattern: UInt32(bitPattern) << 16) }
+  package var float: Float { Float(bfloat16Bits: bitPattern) }
 }

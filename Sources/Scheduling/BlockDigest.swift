@@ -23,7 +23,7 @@ package struct BlockHashKey: Sendable, Equatable {
 /// ```
 /// The chain makes a block's name depend on its whole prefix, and the salt in its root keeps tenants apart.
 /// SipHash is a keyed function: with a secret key, finding two prompts of one name is as hard as guessing
-/// 128 bits, and a hit is confirmed by comparing the block's tokens besides. It costs about 4 ns a token.
+/// 128 bits, and a hit is confirmed by comparing the block's tokens besides. It costs a few nanoseconds a token.
 package struct BlockDigest: Sendable, Hashable {
   package var low: UInt64
   package var high: UInt64

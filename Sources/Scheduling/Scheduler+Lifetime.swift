@@ -60,7 +60,6 @@ extension Scheduler {
     sequences[slot].tableGeneration &+= 1
     sequences[slot].computed = 0
     sequences[slot].scheduled = 0
-    sequences[slot].publishedBlocks = 0
     waiting.insert(slot, sequences[slot].key)
     preemptions += 1
   }

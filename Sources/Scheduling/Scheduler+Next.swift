@@ -22,6 +22,10 @@ extension Scheduler {
     for index in 0..<running.count { publish(running[index]) }
     if !budget.didPreempt { admit(&budget) }
     build(&plan)
+    assert(
+      budget.tokens + plan.tokens.count == configuration.maxNumBatchedTokens
+        && budget.logitRows + plan.logitRows.count == configuration.maxLogitRows,
+      "the plan is not what the budget was spent on")
     stepInFlight = !plan.isEmpty
     return stepInFlight
   }

@@ -42,6 +42,9 @@
 ///   can be counted before it is known; all step state is in `Sequence.scheduled`, and plans are the
 ///   caller's, so that two can be in use.
 package struct Scheduler: ~Copyable {
+  /// Choices of one request.
+  package static let maxChoices = 16384
+
   package let configuration: SchedulerConfiguration
   var pool: KVBlockPool
   /// By slot. A slot without a live sequence holds a finished one until it is used again.
@@ -174,8 +177,9 @@ package struct Scheduler: ~Copyable {
   /// The count of tokens at which a choice of this request ends, if the request can be served at all.
   private func lengthLimit(of request: SchedulerRequest) throws(SchedulerError) -> Int {
     if request.prompt.isEmpty { throw .emptyPrompt }
-    if request.choices < 1 {
-      throw .invalidRequest(field: "choices", value: request.choices, requirement: "at least 1")
+    if !(1...Self.maxChoices).contains(request.choices) {
+      let requirement = "1 ... \(Self.maxChoices)"
+      throw .invalidRequest(field: "choices", value: request.choices, requirement: requirement)
     }
     if request.maxNewTokens < 0 {
       throw .invalidRequest(field: "maxNewTokens", value: request.maxNewTokens, requirement: "0 or more")

@@ -55,7 +55,8 @@ extension Scheduler {
     var computed = 0
     /// Tokens the step under way computes; 0 between steps.
     var scheduled = 0
-    /// Blocks from the start of `table` that went through `KVBlockPool.publish` or came from the cache.
+    /// Blocks from the start of `table` that went through `KVBlockPool.publish` or came from the cache; set
+    /// with each admission.
     var publishedBlocks = 0
     /// Tokens found in the cache at the first admission; nil before.
     var cachedTokens: Int?

@@ -96,7 +96,7 @@ extension Tokenizer {
   }
 
   /// Whether a token is one of those that decoding leaves out on request.
-  package func isSpecial(_ id: Int32) -> Bool { decoding.texts.kind(of: id) == .special }
+  package func isSpecial(_ id: Int32) -> Bool { decoding.texts.isSpecial(id) }
 }
 
 // MARK: Decoding

@@ -11,6 +11,8 @@ enum ExitCode: Int32, Error {
   case unavailable = 69
   case internalError = 70
   case inputOutput = 74
+  /// Stopped by a signal in a state that the same command resumes (`EX_TEMPFAIL`).
+  case interrupted = 75
 }
 
 /// An error with its exit code and the text for stderr.

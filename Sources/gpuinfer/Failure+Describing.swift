@@ -19,6 +19,11 @@ extension Failure {
     case let error as JSONError: self = Failure(.badData, "\(error)")
     case let error as KernelError: self = Failure(Self.code(of: error), "\(error)")
     case let error as HTTPServerError: self = Failure(.unavailable, "\(error)")
+    case let error as ModelLoadingError:
+      self = Failure(ExitCode(rawValue: error.exitCode) ?? .badData, "\(error)")
+    case let error as BatchError: self = Failure(Self.code(of: error), "\(error)")
+    case let error as TemplateError: self = Failure(.badData, "\(error)")
+    case let error as SubmissionError: self = Failure(.badData, "\(error)")
     case let error as EngineError: self = Failure(.internalError, "\(error)")
     default: self = Failure(.internalError, "\(error)")
     }
@@ -30,6 +35,16 @@ extension Failure {
     case .kernel(let error): code(of: error)
     case .limit: .usage
     default: .badData
+    }
+  }
+
+  private static func code(of error: BatchError) -> ExitCode {
+    switch error {
+    case .cannotOpen: .inputNotFound
+    case .cannotRead, .cannotWrite: .inputOutput
+    case .outputInUse, .engineStopped: .unavailable
+    case .foreignOutput: .badData
+    case .invalidShard: .usage
     }
   }
 

@@ -11,7 +11,8 @@ enum Main {
   static let version = "0.1.0"
 
   static let commands: [any Command.Type] = [
-    TokenizeCommand.self, ScoreCommand.self, EvalCommand.self, InspectCommand.self, DoctorCommand.self,
+    ServeCommand.self, RunCommand.self, BatchCommand.self, TokenizeCommand.self, ScoreCommand.self,
+    EvalCommand.self, InspectCommand.self, DoctorCommand.self, BenchCommand.self,
   ]
 
   static func main() {

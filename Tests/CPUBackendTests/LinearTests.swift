@@ -17,7 +17,9 @@ struct LinearTests {
     Case(rows: 2, inputs: 17, outputs: 5), Case(rows: 3, inputs: 33, outputs: 7),
     Case(rows: 4, inputs: 1023, outputs: 13), Case(rows: 5, inputs: 1025, outputs: 11),
     Case(rows: 7, inputs: 2100, outputs: 97), Case(rows: 70, inputs: 31, outputs: 40),
-    Case(rows: 131, inputs: 96, outputs: 25), Case(rows: 0, inputs: 8, outputs: 8),
+    Case(rows: 131, inputs: 96, outputs: 25), Case(rows: 515, inputs: 20, outputs: 7),
+    Case(rows: 0, inputs: 8, outputs: 8),
+    Case(rows: 2, inputs: 9300, outputs: 5),
   ]
 
   /// A double-precision product of the same rounded operands; allowed: float rounding of a sum of K terms.

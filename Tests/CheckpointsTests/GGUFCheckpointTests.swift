@@ -118,6 +118,33 @@ import Testing
     }
   }
 
+  /// One to four bytes of a real file changed at random: any error will do, but not a crash or a large allocation.
+  @Test(arguments: ["llama-q4_0", "llama3-rope-f32", "gpt2-f32", "bloom-f16"])
+  func survivesRandomDamage(name: String) throws {
+    let original = try Fixtures.bytes("gguf/\(name).gguf")
+    let file = try GGUFBytes.parse(original)
+    var generator = SeededGenerator(seed: UInt64(original.count))
+    var refused = 0
+    for round in 0..<300 {
+      var bytes = original
+      // Half of the rounds aim at the tensor directory, which lies before the data.
+      let start = round % 2 == 0 ? 0 : max(file.dataOffset - file.tensors.count * 60, 0)
+      for _ in 0...Int.random(in: 0..<4, using: &generator) {
+        bytes[Int.random(in: start..<file.dataOffset, using: &generator)] = .random(
+          in: 0...255, using: &generator)
+      }
+      do {
+        _ = try unsafe bytes.span.withUnsafeBytes { (raw) throws(GGUFError) in
+          try unsafe Checkpoint.configuration(ofGGUF: raw)
+        }
+      } catch {
+        refused += 1
+        #expect(!error.description.isEmpty)
+      }
+    }
+    #expect(refused > 20)
+  }
+
   @Test func theSummaryCountsFormatsAndBytes() throws {
     let summary = CheckpointSummary(try open("llama-q4_0"))
     #expect(summary.architecture == "LlamaForCausalLM")

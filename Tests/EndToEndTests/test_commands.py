@@ -81,8 +81,9 @@ def test_chat_stops_at_the_end_of_turn():
     )
     answer = json.loads(result.stdout)
     assert answer["prompt_token_ids"] == case["input_ids"]
-    reference = case["tokens"]
-    assert answer["token_ids"] == reference[: len(answer["token_ids"])]
+    assert answer["token_ids"] == case["greedy_tokens_until_eos"]
+    assert answer["text"] == case["text"].removesuffix("<|im_end|>")
+    assert answer["finish_reason"] == "stop"
 
 
 def test_perplexity_of_the_demo_is_the_expected_value():

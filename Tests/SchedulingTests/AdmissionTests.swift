@@ -41,9 +41,11 @@ import Testing
       try driver.add(request)
     }
     request.maxNewTokens = 1
-    request.choices = 0
-    #expect(throws: SchedulerError.invalidRequest(field: "choices", value: 0, requirement: "at least 1")) {
-      try driver.add(request)
+    for choices in [0, -1, 16385, Int.max] {
+      request.choices = choices
+      let expected = SchedulerError.invalidRequest(
+        field: "choices", value: choices, requirement: "1 ... 16384")
+      #expect(throws: expected) { try driver.add(request) }
     }
     #expect(driver.isIdle)
     #expect(try driver.step() == [])
@@ -78,8 +80,8 @@ import Testing
     #expect(
       SchedulerError.exceedsMemory(neededBlocks: 5, totalBlocks: 4).description
         == """
-        request: prompt and output need 5 KV blocks of 16 tokens, the pool has 4; shorten the prompt, ask for fewer \
-        output tokens, or give the pool more memory
+        request: prompt and output need 5 KV blocks of 16 tokens, the pool has 4; shorten the prompt, ask \
+        for fewer output tokens, or give the pool more memory
         """)
     #expect(
       SchedulerError.promptTooLong(tokens: 9, maximum: 8).description

@@ -75,6 +75,23 @@ import Testing
     #expect(driver.state(of: lazy) == .preempted)
   }
 
+  @Test("Nobody starts in a step that had to preempt")
+  func noAdmission() throws {
+    let driver = try Driver(blocks: 5) {
+      $0.policy = .priority
+      $0.maxNumSeqs = 2
+    }
+    let middle = try driver.add(prompt(31, first: 1), maxNewTokens: 20, priority: 1)
+    let lazy = try driver.add(prompt(33, first: 2), maxNewTokens: 20, priority: 2)
+    try driver.step()
+    let urgent = try driver.add(prompt(2, first: 3), maxNewTokens: 5, priority: 0)
+    #expect(try driver.step() == [Work(middle, 1), Work(lazy, 1)])
+    #expect(try driver.step() == [Work(middle, 1)])
+    #expect(driver.state(of: lazy) == .preempted)
+    #expect(try driver.step() == [Work(middle, 1), Work(urgent, 2)])
+    #expect(driver.state(of: urgent) == .running)
+  }
+
   @Test("The oldest request computes in every step, whatever is added behind it")
   func noStarvation() throws {
     let driver = try Driver(blocks: 6)

@@ -26,7 +26,9 @@ struct Simulation: ~Copyable {
   var records: [SequenceID: Record] = [:]
   var live: [SequenceID] = []
   var promptRows: [Int: PromptRows] = [:]
+  /// Two plans, used in turn or not, so that rows kept in them go stale now and then.
   var plan = StepPlan()
+  var otherPlan = StepPlan()
   var outcomes: [CommitOutcome] = []
   var sampled: [SampledToken] = []
   var bases: [[Int32]] = []
@@ -111,6 +113,7 @@ struct Simulation: ~Copyable {
 
   mutating func step() throws {
     let first = firstRunning()
+    if random.chance(1, in: 2) { swap(&plan, &otherPlan) }
     guard scheduler.next(into: &plan) else {
       if !live.isEmpty { throw PlanFault("nothing to do with \(live.count) sequences alive") }
       return
@@ -129,6 +132,8 @@ struct Simulation: ~Copyable {
     while random.chance(1, in: 25) { try cancelOne() }
     if random.chance(1, in: 150) { try abandonStep() } else { try commitStep() }
     try scheduler.checkInvariants()
+    let statistics = scheduler.statistics
+    if statistics.running + statistics.waiting != live.count { throw PlanFault("wrong statistics") }
   }
 
   /// The running sequence nobody may overtake.

@@ -12,6 +12,16 @@ import Testing
     #expect(try driver.step() == [Work(short, 1), Work(long, 20, samples: false)])
   }
 
+  @Test("Decodes go on although a more urgent prompt could use the whole step")
+  func decodeBesideUrgentPrompt() throws {
+    let driver = try Driver { $0.policy = .priority }
+    let lazy = try driver.add(prompt(5, first: 1), priority: 9)
+    try driver.step()
+    let urgent = try driver.add(prompt(150, first: 2), priority: 0)
+    for _ in 0..<2 { #expect(try driver.step() == [Work(lazy, 1), Work(urgent, 63, samples: false)]) }
+    #expect(try driver.step() == [Work(lazy, 1), Work(urgent, 24)])
+  }
+
   @Test("A prompt is computed in pieces that use the token budget to the last token")
   func exactBudget() throws {
     let driver = try Driver()
@@ -103,10 +113,13 @@ import Testing
     let driver = try Driver(blocks: 10) { $0.watermarkBlocks = 3 }
     let first = try driver.add(prompt(60, first: 1), maxNewTokens: 100)
     let second = try driver.add(prompt(60, first: 2), maxNewTokens: 100)
+    let third = try driver.add(prompt(140, first: 3), maxNewTokens: 10)
     #expect(try driver.step() == [Work(first, 60)])
     #expect(driver.state(of: second) == .waiting)
     _ = try driver.cancel(first)
     #expect(try driver.step() == [Work(second, 60)])
+    _ = try driver.cancel(second)
+    #expect(try driver.step() == [Work(third, 64, samples: false)])
   }
 
   @Test("Blocks that a running prompt will still need are not given to a new one")

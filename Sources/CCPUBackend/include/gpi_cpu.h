@@ -134,7 +134,8 @@ typedef struct {
   int accumulate;
 } gpi_gather_args;
 
-/// Each returns 0, or the number of scratch bytes that could not be had, and then has written nothing.
+/// Each returns 0, or the number of scratch bytes that could not be had, and then has written
+/// nothing.
 size_t gpi_linear(gpi_cpu* cpu, const gpi_linear_args* args);
 size_t gpi_attention(gpi_cpu* cpu, const gpi_attention_args* args);
 void gpi_append(gpi_cpu* cpu, const gpi_append_args* args);

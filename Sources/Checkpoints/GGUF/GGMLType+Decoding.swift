@@ -64,7 +64,9 @@ extension GGMLType {
     let (d, high) = unsafe (block.half(0), block.word(2))
     for j in 0..<16 {
       let byte = unsafe UInt32(block.byte(6 + j))
-      let (first, second) = (byte & 15 | (high >> j & 1) << 4, byte >> 4 | (high >> (j + 16) & 1) << 4)
+      let (first, second) = (
+        byte & 15 | (high &>> UInt32(j) & 1) << 4, byte >> 4 | (high &>> UInt32(j + 16) & 1) << 4
+      )
       unsafe output[j] = Float(Int32(first) - 16) * d
       unsafe output[j + 16] = Float(Int32(second) - 16) * d
     }
@@ -75,7 +77,9 @@ extension GGMLType {
     let (d, m, high) = unsafe (block.half(0), block.half(2), block.word(4))
     for j in 0..<16 {
       let byte = unsafe UInt32(block.byte(8 + j))
-      let (first, second) = (byte & 15 | (high >> j & 1) << 4, byte >> 4 | (high >> (j + 16) & 1) << 4)
+      let (first, second) = (
+        byte & 15 | (high &>> UInt32(j) & 1) << 4, byte >> 4 | (high &>> UInt32(j + 16) & 1) << 4
+      )
       unsafe output[j] = Float(first) * d + m
       unsafe output[j + 16] = Float(second) * d + m
     }

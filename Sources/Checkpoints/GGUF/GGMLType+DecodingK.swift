@@ -8,9 +8,9 @@ extension GGMLType {
       let scale = unsafe block.byte(sub)
       let (dl, ml) = (d * Float(scale & 15), dmin * Float(scale >> 4))
       // Sub-blocks in order: for each half of qs, for each shift, for each half of its 32 bytes.
-      let (half, shift, first) = (sub / 8, sub % 8 / 2 * 2, sub % 2 * 16)
+      let (half, shift, first) = (sub / 8, UInt8(sub % 8 / 2 * 2), sub % 2 * 16)
       for l in 0..<16 {
-        let q = unsafe block.byte(16 + half * 32 + first + l) >> shift & 3
+        let q = unsafe block.byte(16 + half * 32 + first + l) &>> shift & 3
         unsafe output[sub * 16 + l] = dl * Float(q) - ml
       }
     }
@@ -22,12 +22,12 @@ extension GGMLType {
     let d = unsafe block.half(108)
     for sub in 0..<16 {
       let dl = unsafe d * Float(scaleQ3K(block, sub) - 32)
-      let (half, shift, first) = (sub / 8, sub % 8 / 2 * 2, sub % 2 * 16)
-      let bit = half * 4 + shift / 2
+      let (half, shift, first) = (sub / 8, UInt8(sub % 8 / 2 * 2), sub % 2 * 16)
+      let bit = UInt8(sub / 2)
       for l in 0..<16 {
-        let low = unsafe Int32(block.byte(32 + half * 32 + first + l) >> shift & 3)
-        let isSet = unsafe block.byte(first + l) >> bit & 1 == 1
-        unsafe output[sub * 16 + l] = dl * Float(isSet ? low : low - 4)
+        let low = unsafe block.byte(32 + half * 32 + first + l) &>> shift & 3
+        let high = unsafe block.byte(first + l) &>> bit & 1
+        unsafe output[sub * 16 + l] = dl * Float(Int32(low) + Int32(high) * 4 - 4)
       }
     }
   }
@@ -36,7 +36,7 @@ extension GGMLType {
   private func scaleQ3K(_ block: BlockReader, _ index: Int) -> Int32 {
     let low = unsafe block.byte(96 + index % 8) >> (index / 8 * 4) & 15
     let high = unsafe block.byte(96 + 8 + index % 4) >> (index / 4 * 2) & 3
-    return Int32(low | high << 4)
+    return Int32(low | high &<< 4)
   }
 
   /// `d: f16 | dmin: f16 | scales[12] | qs[128]`. For each 64 elements 32 bytes: low nibbles, then high ones.
@@ -45,8 +45,9 @@ extension GGMLType {
     for sub in 0..<8 {
       let (scale, minimum) = unsafe scaleAndMinimum(block, sub)
       let (dl, ml) = (d * Float(scale), dmin * Float(minimum))
+      let (first, shift) = (16 + sub / 2 * 32, UInt8(sub % 2 * 4))
       for l in 0..<32 {
-        let q = unsafe block.byte(16 + sub / 2 * 32 + l) >> (sub % 2 * 4) & 15
+        let q = unsafe block.byte(first + l) &>> shift & 15
         unsafe output[sub * 32 + l] = dl * Float(q) - ml
       }
     }
@@ -58,10 +59,11 @@ extension GGMLType {
     for sub in 0..<8 {
       let (scale, minimum) = unsafe scaleAndMinimum(block, sub)
       let (dl, ml) = (d * Float(scale), dmin * Float(minimum))
+      let (first, shift) = (48 + sub / 2 * 32, UInt8(sub % 2 * 4))
       for l in 0..<32 {
-        let low = unsafe block.byte(48 + sub / 2 * 32 + l) >> (sub % 2 * 4) & 15
-        let high = unsafe block.byte(16 + l) >> sub & 1
-        unsafe output[sub * 32 + l] = dl * Float(low | high << 4) - ml
+        let low = unsafe block.byte(first + l) &>> shift & 15
+        let high = unsafe block.byte(16 + l) &>> UInt8(sub) & 1
+        unsafe output[sub * 32 + l] = dl * Float(low | high &<< 4) - ml
       }
     }
   }
@@ -87,15 +89,14 @@ extension GGMLType {
   /// has its low bits in a nibble of ql and its upper two in bits 2g of qh; less 32. Scales are for 16 elements.
   func decodeQ6K(_ block: BlockReader, _ output: UnsafeMutablePointer<Float>) {
     let d = unsafe block.half(208)
-    for half in 0..<2 {
-      for group in 0..<4 {
-        for l in 0..<32 {
-          let low = unsafe block.byte(half * 64 + group % 2 * 32 + l) >> (group / 2 * 4) & 15
-          let high = unsafe block.byte(128 + half * 32 + l) >> (group * 2) & 3
-          let scale = unsafe block.signed(192 + half * 8 + group * 2 + l / 16)
-          let q = Int32(low | high << 4) - 32
-          unsafe output[half * 128 + group * 32 + l] = d * Float(scale) * Float(q)
-        }
+    for sub in 0..<16 {
+      let scale = unsafe d * Float(block.signed(192 + sub))
+      let (half, group, start) = (sub / 8, sub % 8 / 2, sub % 2 * 16)
+      let (first, shift) = (half * 64 + group % 2 * 32 + start, UInt8(group / 2 * 4))
+      for l in 0..<16 {
+        let low = unsafe block.byte(first + l) &>> shift & 15
+        let high = unsafe block.byte(128 + half * 32 + start + l) &>> UInt8(group * 2) & 3
+        unsafe output[sub * 16 + l] = scale * Float(Int32(low | high &<< 4) - 32)
       }
     }
   }

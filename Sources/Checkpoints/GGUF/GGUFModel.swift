@@ -11,14 +11,15 @@ struct GGUFModel {
 
   private static let ropeTensor = "rope_freqs.weight"
 
-  init(_ gguf: GGUFFile, file: MappedFile) throws(GGUFError) {
+  /// - Parameter bytes: the whole file; it is not kept.
+  init(_ gguf: GGUFFile, bytes: UnsafeRawBufferPointer) throws(GGUFError) {
     guard let name = try gguf.metadata.string("general.architecture") else {
       throw .missingKey("general.architecture")
     }
     let architecture = try GGUFArchitecture.named(name)
     let parameters = GGUFHyperparameters(
       architecture: name, metadata: gguf.metadata, tensorNames: Set(gguf.tensors.map(\.name)),
-      ropeFactors: try Self.ropeFactors(gguf, file))
+      ropeFactors: try unsafe Self.ropeFactors(gguf, bytes))
     try parameters.refuseUnsupported()
     (entries, reordering) = try Self.map(gguf, architecture, parameters)
     var configuration = try architecture.configuration(parameters)
@@ -27,16 +28,16 @@ struct GGUFModel {
     generationConfiguration = try Self.generation(gguf.metadata)
   }
 
-  private static func ropeFactors(_ gguf: GGUFFile, _ file: MappedFile) throws(GGUFError) -> [Float]? {
+  private static func ropeFactors(
+    _ gguf: GGUFFile, _ bytes: UnsafeRawBufferPointer
+  ) throws(GGUFError) -> [Float]? {
     guard let tensor = gguf.tensors.first(where: { $0.name == ropeTensor }) else { return nil }
     guard tensor.type == .f32, tensor.shape.count == 1 else {
       throw .badTensorShape(tensor: ropeTensor, shape: tensor.shape, expected: "one dimension of F32")
     }
-    let factors = unsafe file.withBytes { bytes in
-      let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[tensor.byteRange])
-      return (0..<part.count / 4).map { index in
-        unsafe Float(bitPattern: part.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self))
-      }
+    let part = unsafe UnsafeRawBufferPointer(rebasing: bytes[tensor.byteRange])
+    let factors = (0..<part.count / 4).map { index in
+      unsafe Float(bitPattern: part.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self))
     }
     guard factors.allSatisfy({ $0.isFinite && $0 > 0 }) else {
       throw .badValue(key: ropeTensor, value: "not finite or not positive", expected: "factors above 0")

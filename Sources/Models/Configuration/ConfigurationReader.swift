@@ -10,6 +10,7 @@ package struct ConfigurationReader: Sendable {
   /// Put before field names in messages: "rope_scaling." inside that object.
   private let path: String
 
+  /// - Throws: `notAnObject`.
   package init(_ value: JSONValue, file: String = "config.json") throws(ModelError) {
     try self.init(value, file: file, path: "")
   }
@@ -34,6 +35,7 @@ package struct ConfigurationReader: Sendable {
   /// Written in the file, be it as `null`.
   package func contains(_ name: String) -> Bool { members.contains(name) }
 
+  /// A whole number (`2.0` counts as one); without a default it must be there.
   package func integer(
     _ names: String..., in range: ClosedRange<Int>, default fallback: Int? = nil
   ) throws(ModelError) -> Int {
@@ -57,6 +59,7 @@ package struct ConfigurationReader: Sendable {
     return integer
   }
 
+  /// A number; without a default it must be there.
   package func number(
     _ names: String..., in range: ClosedRange<Double>, default fallback: Double? = nil
   ) throws(ModelError) -> Double {
@@ -70,6 +73,7 @@ package struct ConfigurationReader: Sendable {
     return number
   }
 
+  /// An array of numbers, which must be there.
   package func numbers(_ name: String, in range: ClosedRange<Double>) throws(ModelError) -> [Double] {
     let (path, value) = find([name])
     let allowed = "an array of numbers from \(range.lowerBound) to \(range.upperBound)"
@@ -83,6 +87,7 @@ package struct ConfigurationReader: Sendable {
     return numbers
   }
 
+  /// `true` or `false`; nothing else counts as either.
   package func flag(_ name: String, default fallback: Bool) throws(ModelError) -> Bool {
     let (name, value) = find([name])
     guard let value else { return fallback }
@@ -90,6 +95,7 @@ package struct ConfigurationReader: Sendable {
     return flag
   }
 
+  /// nil where the field is missing or `null`.
   package func string(_ names: String...) throws(ModelError) -> String? {
     let (name, value) = find(names)
     guard let value else { return nil }
@@ -97,6 +103,7 @@ package struct ConfigurationReader: Sendable {
     return string
   }
 
+  /// nil where the field is missing or `null`.
   package func strings(_ name: String) throws(ModelError) -> [String]? {
     let (name, value) = find([name])
     guard let value else { return nil }
@@ -122,11 +129,13 @@ package struct ConfigurationReader: Sendable {
     members.first { $0.value.object != nil }.map { path + $0.key }
   }
 
+  /// The error for a well-formed value of `name` that is not implemented; long texts are cut.
   package func unsupported(_ name: String, _ found: String, _ supported: [String]) -> ModelError {
     .unsupportedValue(
       file: file, field: Self.excerpt(path + name), found: Self.excerpt(found), supported: supported)
   }
 
+  /// The error for fields that contradict each other.
   package func conflict(_ fields: String..., reason: String) -> ModelError {
     .conflictingFields(file: file, fields: fields.map { path + $0 }, reason: reason)
   }

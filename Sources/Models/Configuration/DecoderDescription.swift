@@ -30,6 +30,7 @@ package struct DecoderDescription: Sendable, Equatable {
   /// `softcap · tanh(score / softcap)` on attention scores.
   package var attentionSoftcap: Float?
 
+  /// How a token's place enters the computation.
   package enum Positions: Sendable, Equatable {
     case rope(Rope)
     case alibi
@@ -45,6 +46,7 @@ package struct DecoderDescription: Sendable, Equatable {
     case parallel
   }
 
+  /// The kind of all norms of the model.
   package struct Norm: Sendable, Equatable {
     package var kind: NormParameters.Kind
     package var epsilon: Float
@@ -55,6 +57,7 @@ package struct DecoderDescription: Sendable, Equatable {
     }
   }
 
+  /// A linear layer by name.
   package struct Projection: Sendable, Equatable {
     package var name: String
     package var bias: Bool
@@ -65,6 +68,7 @@ package struct DecoderDescription: Sendable, Equatable {
     }
   }
 
+  /// Where query, key and value come from.
   package enum Attention: Sendable, Equatable {
     case separate(query: Projection, key: Projection, value: Projection)
     case fused(Projection, FusedOrder)
@@ -77,6 +81,7 @@ package struct DecoderDescription: Sendable, Equatable {
   /// ```
   package enum FusedOrder: Sendable, Equatable { case stacked, perHead }
 
+  /// The second half of a layer.
   package enum FeedForward: Sendable, Equatable {
     /// `down(activation(gate(x)) ⊙ up(x))`
     case gated(gate: Projection, up: Projection, down: Projection)

@@ -15,6 +15,7 @@ package struct ModelConfiguration: Sendable, Equatable {
   package var layers: [Layer]
   package var decoder: DecoderDescription
 
+  /// What may differ from layer to layer.
   package struct Layer: Sendable, Equatable {
     /// A query sees only the last `window` positions, itself included.
     package var window: Int?

@@ -36,6 +36,10 @@ package final class ModelGraph {
     let attention: AttentionParameters
   }
 
+  /// Reads the configuration, checks and places all weights, and reserves the workspace.
+  ///
+  /// - Throws: what is wrong with the checkpoint or the limits, before anything is reserved; or the backend's
+  ///   `outOfMemory`.
   package init(
     checkpoint: Checkpoint, backend: any Backend, limits: ModelLimits
   ) throws(ModelError) {

@@ -6,6 +6,7 @@ internal import Numerics
 ///
 /// Reads no element, so every such mistake is reported before memory is reserved.
 package struct TensorInventory: Sendable {
+  /// What a tensor is for, which decides the type it is held in.
   package enum Role: Sendable, Equatable {
     /// Of a linear layer; kept in the type of the file.
     case matrix
@@ -15,6 +16,7 @@ package struct TensorInventory: Sendable {
     case vector
   }
 
+  /// One tensor the model reads.
   package struct Requirement: Sendable, Equatable {
     package let name: String
     /// As it lies in the file.
@@ -31,6 +33,7 @@ package struct TensorInventory: Sendable {
   /// Tensors of the checkpoint that the model does not read, but for buffers that older exporters wrote.
   package private(set) var unused: [String] = []
 
+  /// - Throws: the first tensor that is missing, has another shape or type, or should not be there.
   package init(_ configuration: ModelConfiguration, in checkpoint: Checkpoint) throws(ModelError) {
     let decoder = configuration.decoder
     let candidates = decoder.prefixes.map { $0 + decoder.tokenEmbedding + ".weight" }

@@ -7,6 +7,7 @@ package enum TracePoint: Hashable, Sendable {
   case finalNorm
   case logits
 
+  /// The activations of one layer; raw values are their names in reports.
   package enum LayerPoint: String, Sendable, CaseIterable {
     /// The residual stream at the layer's start, `[T, H]`.
     case residual

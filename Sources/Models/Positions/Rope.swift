@@ -16,6 +16,7 @@ package struct Rope: Sendable, Equatable {
     self.scaling = scaling
   }
 
+  /// How the frequencies differ from the plain series.
   package enum Scaling: Sendable, Equatable {
     case none
     /// All frequencies divided by the factor.

@@ -77,6 +77,9 @@ final class BatchOutput: Sendable {
   /// The `error.code` of a line that names no request of its own.
   static let lineErrorCode = "invalid_line"
 
+  /// Lets other runs have the file. Nothing may be appended afterwards.
+  func release() { flock(descriptor, LOCK_UN) }
+
   /// Returns when the line is on disk.
   func append(_ line: [UInt8]) throws(BatchError) {
     let end = try length.withLock { length throws(BatchError) in

@@ -50,8 +50,9 @@ package final class BatchRunner: Sendable {
     server.cancelAll()
   }
 
-  /// Blocks until the input is done, the run is cancelled, or it cannot go on.
+  /// Blocks until the input is done, the run is cancelled, or it cannot go on. To be called once.
   package func run() throws(BatchError) -> BatchReport {
+    defer { output.release() }
     let extra = max(0, options.concurrency - 1)
     let remaining = Monitor(0)
     for _ in 0..<extra {

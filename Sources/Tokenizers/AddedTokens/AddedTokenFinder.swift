@@ -32,7 +32,8 @@ struct AddedTokenFinder: Sendable {
         end += text.extracting(end..<text.count).trimmedWhitespace(left: true, right: false).lowerBound
       }
       if rest < start { segments.append(TextSegment(range: rest..<start, id: nil)) }
-      segments.append(TextSegment(range: min(start, end)..<end, id: token.id))
+      // One whose text the last token took with it is gone.
+      if start < end { segments.append(TextSegment(range: start..<end, id: token.id)) }
       rest = end
     }
     if rest < text.count { segments.append(TextSegment(range: rest..<text.count, id: nil)) }

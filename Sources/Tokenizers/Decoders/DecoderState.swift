@@ -17,8 +17,10 @@ struct DecoderState: Sendable {
 
   init() {}
 
-  /// Reads one token and appends the text that is certain now, which is valid UTF-8.
+  /// Reads one token and appends the text that is certain now. It ends inside no character; bytes in it that
+  /// are no UTF-8 are still to be repaired.
   mutating func append(_ id: Int32, _ tokens: DecodingTables, to output: inout [UInt8]) {
+    if tokens.isPlainBytes { return appendPlain(id, tokens, to: &output) }
     if !tokens.decoder.needsNext { return read(id, isLast: false, tokens, to: &output) }
     if let last = delayed { read(last, isLast: false, tokens, to: &output) }
     delayed = id
@@ -36,14 +38,24 @@ struct DecoderState: Sendable {
     self = DecoderState()
   }
 
+  private mutating func appendPlain(_ id: Int32, _ tokens: DecodingTables, to output: inout [UInt8]) {
+    output.append(contentsOf: tail)
+    tail.removeAll(keepingCapacity: true)
+    tokens.texts.appendText(of: id, to: &output)
+    let incomplete = Self.incompleteCount(output.span)
+    if incomplete > 0 {
+      tail.append(contentsOf: output[(output.count - incomplete)...])
+      output.removeLast(incomplete)
+    }
+  }
+
   private mutating func read(
     _ id: Int32, isLast: Bool, _ tokens: DecodingTables, to output: inout [UInt8]
   ) {
-    let decoder = tokens.decoder
-    let isPlain = !decoder.dependsOnPlace || (sawToken && !isLast)
+    let isPlain = !tokens.decoder.dependsOnPlace || (sawToken && !isLast)
     let text: [UInt8]
     if isPlain {
-      if tokens.texts.kind(of: id) == .byte {
+      if tokens.texts.isByte(id) {
         sawToken = true
         tokens.texts.appendText(of: id, to: &run)
         return
@@ -52,7 +64,7 @@ struct DecoderState: Sendable {
     } else {
       text = tokens.text(of: id, isFirst: !sawToken, isLast: isLast)
       sawToken = true
-      if decoder.hasByteFallback, let byte = TokenDecoder.fallbackByte(of: text) {
+      if tokens.decoder.hasByteFallback, let byte = TokenDecoder.fallbackByte(of: text) {
         run.append(byte)
         return
       }
@@ -74,7 +86,8 @@ struct DecoderState: Sendable {
   }
 
   private mutating func writeToken(_ token: [UInt8], _ tokens: DecodingTables, to output: inout [UInt8]) {
-    let text = tokens.decoder.late.reduce(token) { $1.apply(to: $0, isFirst: !wroteToken, isLast: false) }
+    var text = token
+    for stage in tokens.decoder.late { text = stage.apply(to: text, isFirst: !wroteToken, isLast: false) }
     wroteToken = true
     if !tokens.decoder.joinsBytes { return write(text, tokens, to: &output) }
     tail.append(contentsOf: text)

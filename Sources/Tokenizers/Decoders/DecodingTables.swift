@@ -1,6 +1,8 @@
 /// All that decoding needs of a tokenizer.
-struct DecodingTables: Sendable {
+final class DecodingTables: Sendable {
   let decoder: TokenDecoder
+  /// Whether the text is the tokens' bytes put together, and nothing else.
+  let isPlainBytes: Bool
   /// For tokens that are not the first.
   let texts: TokenTexts
   private let vocabulary: Vocabulary
@@ -10,6 +12,9 @@ struct DecodingTables: Sendable {
 
   init(_ decoder: TokenDecoder, vocabulary: Vocabulary, added: AddedVocabulary, holdsBytes: Bool) {
     self.decoder = decoder
+    isPlainBytes =
+      decoder.joinsBytes && !decoder.hasByteFallback && decoder.late.isEmpty && decoder.final.isEmpty
+      && decoder.strip == nil && !decoder.needsNext && !decoder.dependsOnPlace
     self.vocabulary = vocabulary
     self.added = added
     self.holdsBytes = holdsBytes
@@ -71,7 +76,7 @@ struct DecodingTables: Sendable {
     /// Where the run of spelled bytes in hand begins.
     var runStart = -1
     for id in ids where isText(id, skipSpecialTokens) {
-      let isByte = texts.kind(of: id) == .byte
+      let isByte = texts.isByte(id)
       if isByte, runStart < 0 { runStart = output.count }
       if !isByte, runStart >= 0 {
         Self.endRun(&output, from: runStart)
@@ -92,7 +97,7 @@ struct DecodingTables: Sendable {
   func isText(_ id: Int32, _ skipSpecialTokens: Bool) -> Bool {
     switch texts.kind(of: id) {
     case .none: false
-    case .special: !skipSpecialTokens
+    case .special, .specialByte: !skipSpecialTokens
     case .text, .byte: true
     }
   }

@@ -115,14 +115,15 @@ struct TokenDecoder: Sendable {
     }
     var early = Array(stages[..<(fallback ?? join)])
     hasByteFallback = fallback != nil
-    late = fallback.map { Array(stages[($0 + 1)..<join]) } ?? []
+    var late = fallback.map { Array(stages[($0 + 1)..<join]) } ?? []
     var joinsBytes = false
     if join < stages.count, case .byteLevel = stages[join] {
       joinsBytes = true
-      if fallback == nil { early.append(.byteLevel) }
+      if fallback == nil { early.append(.byteLevel) } else { late.append(.byteLevel) }
     }
     self.joinsBytes = joinsBytes
     self.early = early
+    self.late = late
     let rest = stages.dropFirst(join + 1).filter {
       if case .fuse = $0 { false } else { true }
     }

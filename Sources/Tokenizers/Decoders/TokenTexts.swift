@@ -11,7 +11,7 @@ struct TokenTexts: Sendable {
   enum Kind: UInt8, Sendable {
     case none, text, special
     /// The text is one byte of a run spelled "<0xE4>".
-    case byte
+    case byte, specialByte
   }
 
   init(count: Int) {
@@ -31,11 +31,20 @@ struct TokenTexts: Sendable {
   }
 
   mutating func markSpecial(_ id: Int32) {
-    if kind(of: id) == .text { kinds[Int(id)] = .special }
+    switch kind(of: id) {
+    case .text: kinds[Int(id)] = .special
+    case .byte: kinds[Int(id)] = .specialByte
+    case .none, .special, .specialByte: break
+    }
   }
 
   @inline(__always)
   func kind(of id: Int32) -> Kind { id >= 0 && Int(id) < kinds.count ? kinds[Int(id)] : .none }
+
+  func isSpecial(_ id: Int32) -> Bool { kind(of: id) == .special || kind(of: id) == .specialByte }
+
+  @inline(__always)
+  func isByte(_ id: Int32) -> Bool { kind(of: id) == .byte || kind(of: id) == .specialByte }
 
   /// The id's kind must not be `none`.
   @inline(__always)

@@ -106,40 +106,48 @@ struct BytePairModel: Sendable {
 
 extension BytePairModel {
   private func appendBytes(_ piece: Span<UInt8>, _ scratch: inout EncodeScratch) {
-    for index in piece.indices {
-      let id = singles[Int(piece[index])]
-      if id >= 0 { scratch.symbols.append(id) } else { appendUnknown(&scratch, followsUnknown: false) }
-    }
-  }
-
-  private func appendUnknown(_ scratch: inout EncodeScratch, followsUnknown: Bool) {
-    if let unknown, !(followsUnknown && fusesUnknown) { scratch.symbols.append(unknown) }
+    var hasUnknown = false
+    for index in piece.indices { append(singles[Int(piece[index])], &hasUnknown, &scratch) }
+    if hasUnknown, let unknown { scratch.symbols.append(unknown) }
   }
 
   private func appendCharacters(
     _ piece: Span<UInt8>, _ scratch: inout EncodeScratch, _ byteFallback: Bool, _ prefix: [UInt8],
     _ suffix: [UInt8]
   ) {
-    var followsUnknown = false
+    let isBare = prefix.isEmpty && suffix.isEmpty
+    var hasUnknown = false
     var place = 0
     while place < piece.count {
-      let length = UTF8Scalar.decode(piece, at: place).length
-      let end = place + length
+      let end = place + UTF8Scalar.decode(piece, at: place).length
       let character = piece.extracting(place..<end)
       let id =
-        prefix.isEmpty && suffix.isEmpty
+        isBare
         ? self.id(of: character)
         : self.id(
           of: character, prefix: place == 0 ? [] : prefix, suffix: end < piece.count ? [] : suffix,
           &scratch.spelling)
       place = end
-      if id >= 0 {
-        scratch.symbols.append(id)
-        followsUnknown = false
-      } else if !(byteFallback && appendByteTokens(character, &scratch)) {
-        appendUnknown(&scratch, followsUnknown: followsUnknown)
-        followsUnknown = true
+      if id >= 0 || !byteFallback || !appendByteTokens(character, &scratch) {
+        append(id, &hasUnknown, &scratch)
       }
+    }
+    if hasUnknown, let unknown { scratch.symbols.append(unknown) }
+  }
+
+  /// Appends a symbol, or notes that one is unknown (-1).
+  ///
+  /// An unknown symbol is written when a known one follows; spelled bytes may come between, as in the Hugging
+  /// Face library.
+  @inline(__always)
+  private func append(_ id: Int32, _ hasUnknown: inout Bool, _ scratch: inout EncodeScratch) {
+    if id >= 0 {
+      if hasUnknown, let unknown { scratch.symbols.append(unknown) }
+      scratch.symbols.append(id)
+      hasUnknown = false
+    } else {
+      if hasUnknown, !fusesUnknown, let unknown { scratch.symbols.append(unknown) }
+      hasUnknown = true
     }
   }
 

@@ -16,8 +16,8 @@ struct BertNormalizer: Sendable {
 
   private func appendClean(_ scalar: UInt32, to result: inout [UInt8]) {
     if cleansText {
-      if scalar == 0x20 || ScalarFlags.isWhitespace(scalar) { return result.append(0x20) }
       if scalar < UTF8Scalar.opaque, ScalarFlags.of(scalar).contains(.control) { return }
+      if ScalarFlags.isWhitespace(scalar) { return result.append(0x20) }
     }
     if isolatesChineseCharacters, Self.isChinese(scalar) {
       result.append(0x20)

@@ -11,7 +11,11 @@ struct OnigurumaTranslator {
   /// White_Space, the members of `\s`.
   static let space =
     #"\x09-\x0D\x20\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"#
-  static let word = #"\p{L}\p{M}\p{N}\p{Pc}"#
+  /// The members of `\w` in a set: alphabetic characters, marks, decimal digits and connectors.
+  static let setWord =
+    #"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189}"#
+  /// Outside of sets Oniguruma counts Latin-1's other numbers too.
+  static let word = setWord + #"\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}"#
   static let hexadecimal = "0-9A-Fa-f"
   /// Nested sets are read recursively.
   private static let deepestNesting = 32
@@ -242,12 +246,12 @@ extension OnigurumaTranslator {
     place += 1
     switch escaped {
     case "s": operand.items += Self.space
-    case "w": operand.items += Self.word
+    case "w": operand.items += Self.setWord
     case "d": operand.items += #"\p{Nd}"#
     case "D": operand.items += #"\P{Nd}"#
     case "h": operand.items += Self.hexadecimal
     case "S": operand.others.append("[^\(Self.space)]")
-    case "W": operand.others.append("[^\(Self.word)]")
+    case "W": operand.others.append("[^\(Self.setWord)]")
     case "H": operand.others.append("[^\(Self.hexadecimal)]")
     case "b": operand.items += #"\x08"#
     case "Q", "E", "N", "R", "X", "M", "C", "c": throw failure("\\\(escaped) in a set is not supported")

@@ -1,6 +1,6 @@
 /// The merges of a byte-pair model: which token two neighbours become, and how urgently.
 ///
-/// Open addressing over 16-byte slots, at most half full.
+/// Open addressing over 16-byte slots, at most three quarters full.
 struct MergeTable: Sendable {
   /// A merge as one number that compares by urgency: rank (less is more urgent) above the new token's id.
   typealias Merge = UInt64
@@ -18,7 +18,7 @@ struct MergeTable: Sendable {
 
   init(capacity: Int) {
     var size = 16
-    while size < 2 * capacity { size *= 2 }
+    while 3 * size < 4 * capacity { size *= 2 }
     slots = [Slot](repeating: Slot(key: Self.none, merge: Self.none), count: size)
   }
 
@@ -48,7 +48,7 @@ struct MergeTable: Sendable {
 
   /// Adds a merge, in place of an earlier one of the same pair. Ids are not negative.
   mutating func insert(_ left: Int32, _ right: Int32, _ merge: Merge) {
-    if 2 * (count + 1) > slots.count { grow() }
+    if 4 * (count + 1) > 3 * slots.count { grow() }
     let key = Self.key(left, right)
     let mask = slots.count - 1
     var place = start(of: key) & mask

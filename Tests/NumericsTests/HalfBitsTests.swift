@@ -2,7 +2,7 @@ import Numerics
 import TestSupport
 import Testing
 
-@Suite struct Float16BitsTests {
+@Suite struct HalfBitsTests {
   @Test func everyBinary16HasTheValueOfTheStandardType() {
     var wrong: [UInt16] = []
     for bits in UInt16.min...UInt16.max {
@@ -12,6 +12,16 @@ import Testing
       if !same { wrong.append(bits) }
     }
     #expect(wrong == [])
+  }
+
+  @Test func aBFloat16IsTheUpperHalfOfAFloat() {
+    for value: Float in [
+      0, -0.0, 1, -1.5, 3.389_531_4e38, Float(bitPattern: 0x0001_0000), .infinity, -.infinity,
+    ] {
+      let upper = UInt16(truncatingIfNeeded: value.bitPattern >> 16)
+      #expect(Float(bfloat16Bits: upper).bitPattern == value.bitPattern & 0xFFFF_0000)
+    }
+    #expect(Float(bfloat16Bits: 0x7FC0).isNaN)
   }
 
   @Test func roundsTiesToEvenBetweenAllNeighbours() {

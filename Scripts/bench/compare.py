@@ -1,0 +1,51 @@
+"""Prints gpuinfer's figures beside a peer's from the JSON files that Scripts/bench/peers wrote.
+
+    compare.py model|server|tokenizer FOLDER
+"""
+
+import json
+import pathlib
+import sys
+
+
+def ours(folder, name):
+    return {key: entry["value"] for key, entry in json.loads((folder / name).read_text())["figures"].items()}
+
+
+def show(title, rows):
+    print(f"\n{title}\n{'':34}{'gpuinfer':>12}{'peer':>12}{'ratio':>8}")
+    for label, mine, peer in rows:
+        print(f"{label:34}{mine:12.2f}{peer:12.2f}{mine / peer:8.2f}")
+
+
+def model(folder):
+    mine = ours(folder, "model.json")
+    llama = {("prefill" if row["n_prompt"] else "decode"): row["avg_ts"] for row in json.loads((folder / "llama.json").read_text())}
+    torch = json.loads((folder / "transformers.json").read_text())
+    show("1.1B Llama, bf16 (llama.cpp: f16), tokens/s", [
+        ("prefill 512, against llama.cpp", mine["prefill 512, median"], llama["prefill"]),
+        ("decode, against llama.cpp", mine["decode, median"], llama["decode"]),
+        ("prefill 512, against transformers", mine["prefill 512, median"], torch["prefill"]),
+        ("decode, against transformers", mine["decode, median"], torch["decode"]),
+    ])
+
+
+def server(folder):
+    mine, peer = ours(folder, "serve.json"), ours(folder, "llama-serve.json")
+    show("125M Llama, 32 clients, 32 tokens a request, against llama-server", [
+        ("requests/s", mine["requests"], peer["requests"]),
+        ("time to first token p50, ms", mine["time to first token, p50"], peer["time to first token, p50"]),
+        ("inter-token p50, ms", mine["inter-token, p50"], peer["inter-token, p50"]),
+    ])
+
+
+def tokenizer(folder):
+    mine, peer = ours(folder, "tokenizer.json"), json.loads((folder / "tiktoken.json").read_text())
+    show(f"{peer['name']}, one thread, MB/s, against tiktoken", [
+        ("encode", mine["encode"], peer["encode"]),
+        ("decode", mine["decode"], peer["decode"]),
+    ])
+
+
+if __name__ == "__main__":
+    {"model": model, "server": server, "tokenizer": tokenizer}[sys.argv[1]](pathlib.Path(sys.argv[2]))

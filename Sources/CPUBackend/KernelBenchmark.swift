@@ -1,0 +1,137 @@
+internal import CCPUBackend
+package import Compute
+internal import Glibc
+package import Numerics
+
+/// Times operations on the CPU with the shapes of real models. Each figure is the best of several repetitions: the
+/// others show what else the machine was doing.
+package struct KernelBenchmark {
+  package struct Measurement: Sendable {
+    package let operation: String
+    package let shape: String
+    package let seconds: Double
+    /// Weights, keys and values that had to be read; what a step of decoding is bound by.
+    package let bytes: Int
+    /// Multiplications and additions; what a prefill is bound by.
+    package let operations: Int
+
+    package var gigabytesPerSecond: Double { Double(bytes) / seconds / 1e9 }
+    package var gigaflops: Double { Double(operations) / seconds / 1e9 }
+  }
+
+  /// The sizes of a Llama-like decoder.
+  package struct DecoderShape: Sendable {
+    package var layers: Int
+    package var hidden: Int
+    package var intermediate: Int
+    package var queryHeads: Int
+    package var keyValueHeads: Int
+    package var headDimension: Int
+    package var vocabulary: Int
+
+    package init(
+      layers: Int, hidden: Int, intermediate: Int, queryHeads: Int, keyValueHeads: Int, headDimension: Int,
+      vocabulary: Int
+    ) {
+      self.layers = layers
+      self.hidden = hidden
+      self.intermediate = intermediate
+      self.queryHeads = queryHeads
+      self.keyValueHeads = keyValueHeads
+      self.headDimension = headDimension
+      self.vocabulary = vocabulary
+    }
+
+    /// TinyLlama's: 1.1 billion weights.
+    package static let llama1B = DecoderShape(
+      layers: 22, hidden: 2048, intermediate: 5632, queryHeads: 32, keyValueHeads: 4, headDimension: 64,
+      vocabulary: 32000)
+  }
+
+  package let backend: CPUBackend
+  /// How long one figure may take, after its memory has been filled.
+  package var budget: Double
+  /// Bytes of weights used in turn, so that each product finds its own out of cache.
+  package var workingSet: Int
+
+  package init(backend: CPUBackend, budget: Double = 0.5, workingSet: Int = 1 << 28) {
+    self.backend = backend
+    self.budget = budget
+    self.workingSet = workingSet
+  }
+
+  /// A plain read of the working set with all threads: the bound for every other figure's bytes.
+  package func memoryRead() throws(KernelError) -> Measurement {
+    let bytes = max(workingSet, 1 << 20)
+    let storage = try filled(bytes)
+    let seconds = try best { () throws(KernelError) in
+      _ = unsafe gpi_read_memory(backend.context, storage.address, bytes)
+    }
+    return Measurement(
+      operation: "read memory", shape: "\(bytes >> 20) MiB", seconds: seconds, bytes: bytes, operations: 0)
+  }
+
+  /// `rows` inputs times weights that are not in any cache.
+  package func linear(
+    rows: Int, inputs: Int, outputs: Int, type: DataType
+  ) throws(KernelError) -> Measurement {
+    let bytes = inputs * outputs * type.byteCount
+    let copies = max(1, workingSet / bytes)
+    let storage = try filled(bytes * copies)
+    let weights = (0..<copies).map { copy in
+      LinearWeight(
+        dense: Tensor(
+          storage: storage, byteOffset: copy * bytes, shape: Shape(outputs, inputs), dataType: type))
+    }
+    let (inputStorage, outputStorage) = (try filled(rows * inputs * 4), try filled(rows * outputs * 4))
+    let input = Tensor(storage: inputStorage, shape: Shape(rows, inputs), dataType: .float32)
+    let output = Tensor(storage: outputStorage, shape: Shape(rows, outputs), dataType: .float32)
+    var next = 0
+    let seconds = try best { () throws(KernelError) in
+      try backend.linear(input.view, weights[next % copies], accumulate: false, into: output.view)
+      next += 1
+    }
+    return Measurement(
+      operation: "linear", shape: "\(rows) x \(inputs) -> \(outputs) \(type.rawValue)", seconds: seconds,
+      bytes: bytes, operations: 2 * rows * inputs * outputs)
+  }
+
+  /// One step of a whole decoder: `tokens` new tokens of one sequence that then has `context` positions.
+  package func decoder(
+    _ shape: DecoderShape, tokens: Int, context: Int, type: DataType = .bfloat16
+  ) throws(KernelError) -> Measurement {
+    let run = try DecoderRun(self, shape, tokens: tokens, context: context, type: type)
+    let seconds = try best { () throws(KernelError) in try run.step() }
+    let weights = run.weightCount
+    return Measurement(
+      operation: "decoder", shape: "\(tokens) tokens at \(context), \(type.rawValue)", seconds: seconds,
+      bytes: weights * type.byteCount + run.cacheBytes, operations: 2 * weights * tokens)
+  }
+
+  /// Repeats until the budget is spent, at least twice; the first call also fills caches and scratch memory.
+  private func best(_ body: () throws(KernelError) -> Void) throws(KernelError) -> Double {
+    var best = Double.infinity
+    var spent = 0.0
+    for round in 0..<1000 where round < 2 || spent < budget {
+      let start = Self.now
+      try body()
+      let taken = Self.now - start
+      best = min(best, taken)
+      spent += taken
+    }
+    return best
+  }
+
+  private static var now: Double {
+    var time = timespec()
+    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+  }
+
+  /// Bytes that are small numbers in every element type, each page written so that it is real memory.
+  func filled(_ byteCount: Int) throws(KernelError) -> Storage {
+    let storage = try backend.allocate(byteCount: byteCount)
+    unsafe memset(storage.address, 0x3C, byteCount)
+    return storage
+  }
+}

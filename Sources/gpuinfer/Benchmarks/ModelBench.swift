@@ -1,0 +1,41 @@
+internal import Checkpoints
+internal import Compute
+internal import Generation
+internal import Models
+
+/// The forward pass alone: prefill and decode of a model on one device.
+enum ModelBench: Benchmark {
+  static let name = "model"
+
+  static func run(_ arguments: ParsedArguments) throws -> BenchReport {
+    let prompt = try arguments.integer("--prompt-tokens", in: 1...1_000_000) ?? 512
+    let decode = try arguments.integer("--decode-tokens", in: 1...1_000_000) ?? 32
+    let batch = try arguments.integer("--batch", in: 1...4096) ?? 1
+    let repetitions = try arguments.integer("--repetitions", in: 1...1000) ?? 3
+    let path = try ModelPath.resolve(arguments.positional(1))
+    let opened = ContinuousClock.now
+    let checkpoint = try Checkpoint.open(path)
+    let device = try Device.chosen(arguments).resolved()
+    let backend = try device.makeBackend(threads: try arguments.integer(Device.threads.name, in: 1...1024))
+    let graph = try ModelGraph(
+      checkpoint: checkpoint, backend: backend,
+      limits: ModelLimits(
+        maxBatchTokens: max(prompt, batch), maxSequences: batch, maxModelLength: max(prompt, decode * 2),
+        maxLogitRows: batch))
+    let loadSeconds = opened.duration(to: .now) / .seconds(1)
+    let benchmark = try ModelBenchmark(graph: graph, batch: batch, longest: max(prompt, decode * 2))
+    let prefill = try benchmark.prefill(tokens: prompt, repetitions: repetitions)
+    let decoded = try benchmark.decode(context: decode, steps: decode, repetitions: repetitions)
+    var report = BenchReport(name: name)
+    report.setting = [
+      ("model", path), ("device", backend.name), ("weights", readableBytes(graph.memoryPlan.weightBytes)),
+      ("batch", "\(batch)"),
+    ]
+    report.add("load", loadSeconds * 1000, "ms")
+    report.add("prefill \(prompt), best", prefill.best, "tokens/s")
+    report.add("prefill \(prompt), median", prefill.median, "tokens/s")
+    report.add("decode, best", decoded.best, "tokens/s")
+    report.add("decode, median", decoded.median, "tokens/s")
+    return report
+  }
+}

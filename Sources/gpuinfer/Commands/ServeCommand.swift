@@ -1,0 +1,97 @@
+internal import Generation
+internal import Glibc
+internal import Server
+
+/// `gpuinfer serve`: a model behind the OpenAI API.
+enum ServeCommand: Command {
+  static let specification = CommandSpecification(
+    name: "serve", summary: "Serve a model with the OpenAI API.", positionals: [.model],
+    options: [
+      .value("--host", "HOST", default: "127.0.0.1", "Where to listen; 0.0.0.0 is every interface."),
+      .value("--port", "PORT", default: "8000", "0 takes a free one."),
+      .repeated("--api-key", "KEY", "Ask for this key on every route but /health and /ready."),
+      .repeated("--served-model-name", "NAME", "The model's name in the API."),
+      .value("--max-logprobs", "N", default: "20", "Most alternatives a request may ask for."),
+      .flag("--trust-request-chat-template", "Let requests bring a chat template of their own."),
+      .flag("--enable-force-include-usage", "End every stream with its usage."),
+      .repeated("--allowed-origins", "ORIGIN", "Let browsers call from this origin; * is every one."),
+      .value("--max-body-bytes", "SIZE", default: "32MiB", "Longer requests are refused with 413."),
+      .value("--max-connections", "N", default: "4096", "Connections held at once."),
+      .value(
+        "--sse-ping-interval", "S", default: "15",
+        "Seconds of silence before a stream gets a comment; 0: never."),
+      .value(
+        "--drain-timeout", "S", aliases: ["--shutdown-timeout"], default: "30",
+        "Seconds that running requests may take to end after SIGTERM."),
+    ] + EngineFlags.options,
+    discussion: """
+      SIGTERM and SIGINT turn /ready off, let running requests finish and end with exit code 0; a second signal
+      ends at once.
+      """)
+
+  static func run(_ arguments: ParsedArguments) throws {
+    var http = HTTPServerOptions()
+    http.host = arguments.string("--host") ?? http.host
+    http.port = try arguments.integer("--port", in: 0...65535) ?? http.port
+    http.maximumBodyBytes = try arguments.byteCount("--max-body-bytes") ?? http.maximumBodyBytes
+    http.maximumConnections =
+      try arguments.integer("--max-connections", in: 1...1_000_000) ?? http.maximumConnections
+    let drainSeconds = try arguments.number("--drain-timeout", in: 0...86_400) ?? 30
+    let options = try serverOptions(arguments)
+    let path = try ModelPath.resolve(arguments.positional(0))
+
+    // Before any thread starts, so that all inherit it and only this one takes the signals.
+    let signals = TerminationSignals()
+    let started = ContinuousClock.now
+    // The socket first: a taken port is known at once, and probes see /health while the model loads.
+    let api = OpenAIServer(options: options)
+    let server = try MicrohttpdServer(options: http, refusal: api.refuse) { api.handle($0) }
+    defer { server.stop() }
+    let host = try EngineHost(arguments, path: path, names: arguments.strings("--served-model-name"))
+    api.serve(host.served)
+    let milliseconds = Int(started.duration(to: .now) / .milliseconds(1))
+    announce(host, server.address, milliseconds, apiKey: options.apiKeys.first)
+
+    signals.wait()
+    Console.error("draining: \(api.activeRequests) requests may finish within \(fixed(drainSeconds, 0)) s")
+    signals.exitOnNext()
+    let finished = GracefulShutdown.run(api, server, timeoutMilliseconds: Int(drainSeconds * 1000))
+    host.engine.stop()
+    Console.error(finished ? "stopped" : "stopped; requests that were still running were aborted")
+  }
+
+  private static func serverOptions(_ arguments: ParsedArguments) throws -> ServerOptions {
+    var options = ServerOptions()
+    options.apiKeys = arguments.strings("--api-key")
+    if options.apiKeys.isEmpty, let key = unsafe getenv("GPUINFER_API_KEY") {
+      options.apiKeys = [unsafe String(cString: key)]
+    }
+    options.allowedOrigins = arguments.strings("--allowed-origins")
+    options.maximumLogprobs =
+      try arguments.integer("--max-logprobs", in: 0...1_000_000) ?? options.maximumLogprobs
+    options.trustsRequestChatTemplates = arguments.has("--trust-request-chat-template")
+    options.forcesUsageInStreams = arguments.has("--enable-force-include-usage")
+    options.usesPriorities = arguments.string("--scheduling-policy") == "priority"
+    if let seconds = try arguments.number("--sse-ping-interval", in: 0...86_400) {
+      options.pingIntervalMilliseconds = seconds > 0 ? Int(seconds * 1000) : nil
+    }
+    options.version = Main.version
+    return options
+  }
+
+  private static func announce(
+    _ host: EngineHost, _ address: HTTPAddress, _ milliseconds: Int, apiKey: String?
+  ) {
+    let authorization = apiKey == nil ? "" : " -H 'Authorization: Bearer YOUR_KEY'"
+    Console.error(
+      """
+      \(host.memorySummary)
+      \(host.served.defaultsSummary)
+      ready in \(milliseconds) ms on \(host.engine.information.device): \(host.served.name), listening on http://\(address)
+
+        curl http://\(address)/v1/completions\(authorization) -H 'Content-Type: application/json' \\
+          -d '{"prompt": "The boy looked up and", "max_tokens": 32}'
+
+      """)
+  }
+}

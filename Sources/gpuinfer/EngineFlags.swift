@@ -1,0 +1,77 @@
+internal import Generation
+internal import Numerics
+internal import Scheduling
+
+/// The flags of every command that runs an engine, under vLLM's names where the meaning is the same.
+enum EngineFlags {
+  static let options: [OptionSpecification] = [
+    Device.option, Device.threads,
+    .value("--max-model-len", "N", default: "the model's", "Prompt and output of one sequence, in tokens."),
+    .value("--max-num-seqs", "N", default: "64 on the CPU, 256 on a GPU", "Sequences that run at once."),
+    .value("--max-num-batched-tokens", "N", default: "512 on the CPU, 2048 on a GPU", "Tokens in one step."),
+    .value("--kv-cache-memory-bytes", "SIZE", "Memory of the key/value pool, such as 2GiB."),
+    .value(
+      "--gpu-memory-utilization", "F", default: "0.92",
+      "Part of the free memory to use when no pool size is given."),
+    .value("--kv-cache-dtype", "TYPE", default: "auto", "auto, float32, float16 or bfloat16."),
+    .value("--block-size", "N", default: "16", "Tokens in a block; only 16 is supported."),
+    .flag("--enable-prefix-caching", "Share blocks of equal prompts (this is the default)."),
+    .flag("--no-enable-prefix-caching", "Never share blocks between requests."),
+    .value("--scheduling-policy", "P", default: "fcfs", "fcfs or priority."),
+    .value(
+      "--long-prefill-token-threshold", "N", default: "0",
+      "Longest piece of one prompt in a step; 0: no limit."),
+    .value(
+      "--max-queued-requests", "N", default: "1024", "Requests that may wait; more are refused with 429."),
+    .value("--seed", "N", default: "0", "Seed of requests that have none."),
+    .value(
+      "--generation-config", "WHICH", default: "auto", "auto: the checkpoint's sampling defaults; vllm: none."
+    ),
+    .value("--chat-template", "FILE", default: "the model's", "A Jinja chat template."),
+  ]
+
+  private enum CacheType: String, CaseIterable { case auto, float32, float16, bfloat16 }
+  private enum GenerationSource: String, CaseIterable { case auto, vllm }
+  private enum Policy: String, CaseIterable { case fcfs, priority }
+
+  static func loading(_ arguments: ParsedArguments) throws -> LoadingOptions {
+    var options = LoadingOptions()
+    options.maxModelLength = try arguments.integer("--max-model-len", in: 1...(1 << 30))
+    options.maxSequences = try arguments.integer("--max-num-seqs", in: 1...(1 << 20))
+    options.maxBatchTokens = try arguments.integer("--max-num-batched-tokens", in: 1...(1 << 24))
+    options.kvCacheBytes = try arguments.byteCount("--kv-cache-memory-bytes")
+    options.memoryUtilization =
+      try arguments.number("--gpu-memory-utilization", in: 0.01...1) ?? options.memoryUtilization
+    options.usesGenerationConfiguration =
+      try arguments.choice("--generation-config", as: GenerationSource.self) != .vllm
+    switch try arguments.choice("--kv-cache-dtype", as: CacheType.self) {
+    case .auto, nil: break
+    case .float32: options.cacheType = .float32
+    case .float16: options.cacheType = .float16
+    case .bfloat16: options.cacheType = .bfloat16
+    }
+    _ = try arguments.integer("--block-size", in: 16...16)
+    if let path = arguments.string("--chat-template") {
+      options.chatTemplate = String(decoding: try Files.read(path, limit: 4 << 20), as: UTF8.self)
+    }
+    return options
+  }
+
+  static func engine(_ arguments: ParsedArguments) throws -> EngineOptions {
+    var options = EngineOptions()
+    let caches = arguments.has("--enable-prefix-caching")
+    if caches, arguments.has("--no-enable-prefix-caching") {
+      throw UsageError.conflict("--enable-prefix-caching", "--no-enable-prefix-caching")
+    }
+    options.enablePrefixCaching = !arguments.has("--no-enable-prefix-caching")
+    options.policy =
+      try arguments.choice("--scheduling-policy", as: Policy.self) == .priority
+      ? .priority : .firstComeFirstServed
+    options.longPrefillTokenThreshold =
+      try arguments.integer("--long-prefill-token-threshold", in: 0...(1 << 24)) ?? 0
+    options.maxQueuedRequests =
+      try arguments.integer("--max-queued-requests", in: 1...10_000_000) ?? options.maxQueuedRequests
+    options.seed = UInt64(try arguments.integer("--seed", in: 0...Int.max) ?? 0)
+    return options
+  }
+}

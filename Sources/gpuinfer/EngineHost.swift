@@ -1,0 +1,89 @@
+internal import CPUBackend
+internal import Checkpoints
+internal import Generation
+internal import Glibc
+internal import Models
+internal import Numerics
+internal import Server
+internal import Tokenizers
+
+/// A model loaded and running, as `serve`, `run` and `batch` use it.
+struct EngineHost {
+  let model: LoadedModel
+  let reservation: MemoryReservation
+  let engine: Engine
+  let served: ServedModel
+
+  /// Loads the model, reserves its memory and starts the engine.
+  ///
+  /// - Parameter adjust: a last say of the command over the engine's options.
+  init(
+    _ arguments: ParsedArguments, path: String, names: [String],
+    adjust: (inout EngineOptions) -> Void = { _ in }
+  )
+    throws
+  {
+    let loading = try EngineFlags.loading(arguments)
+    var options = try EngineFlags.engine(arguments)
+    adjust(&options)
+    let threads = try arguments.integer(Device.threads.name, in: 1...1024)
+    let device = try Device.chosen(arguments).resolved()
+    let model = try LoadedModel.open(path, loading)
+    let reservation = try model.reservation(on: device.profile, loading)
+    engine = try model.startEngine(reservation, options) { try device.makeBackend(threads: threads) }
+    self.model = model
+    self.reservation = reservation
+    served = ServedModel(
+      names: names.isEmpty ? [ModelPath.name(of: path)] : names, root: path, tokenizer: model.tokenizer,
+      template: try model.chatTemplate.map { try PromptTemplate(source: $0, tokenizer: model.tokenizer) },
+      compileTemplate: { [tokenizer = model.tokenizer] source throws(APIError) in
+        do throws(TemplateError) {
+          return try PromptTemplate(source: source, tokenizer: tokenizer)
+        } catch {
+          throw APIError(400, .badRequest, "\(error)", parameter: "chat_template")
+        }
+      },
+      generationDefaults: model.defaults,
+      maxModelLength: reservation.limits.maxModelLength, created: time(nil), service: engine)
+  }
+
+  /// What was reserved, for the start log.
+  var memorySummary: String {
+    "memory: \(readableBytes(reservation.weightBytes)) weights, \(readableBytes(reservation.workspaceBytes)) workspace, "
+      + "\(readableBytes(reservation.cacheBytes)) key/value cache = \(reservation.blockCount) blocks of "
+      + "\(ModelLimits.blockSize) tokens; up to \(reservation.limits.maxSequences) sequences of "
+      + "\(reservation.limits.maxModelLength) tokens"
+  }
+}
+
+extension PromptTemplate {
+  /// Compiles a Jinja source; the special tokens are the tokenizer's.
+  init(source: String, tokenizer: Tokenizer) throws(TemplateError) {
+    let template = try ChatTemplate(source: source)
+    var special: [String: String] = [:]
+    for (name, token) in [
+      ("bos_token", tokenizer.bosToken), ("eos_token", tokenizer.eosToken), ("unk_token", tokenizer.unkToken),
+      ("pad_token", tokenizer.padToken),
+    ] {
+      special[name] = token
+    }
+    let tokens = special
+    self.init(takesContentParts: template.contentFormat == .openai) { input throws(APIError) in
+      do throws(TemplateError) {
+        return try template.render(
+          messages: input.messages, tools: input.tools, documents: input.documents,
+          addGenerationPrompt: input.addsGenerationPrompt, continueFinalMessage: input.continuesFinalMessage,
+          specialTokens: tokens, extra: input.variables)
+      } catch {
+        throw APIError(400, .badRequest, "\(error)", parameter: "messages")
+      }
+    }
+  }
+}
+
+extension Device {
+  /// What planning has to know of the device.
+  var profile: DeviceProfile {
+    DeviceProfile(name: "cpu", activationType: .float32, availableBytes: AvailableMemory.bytes)
+  }
+}
