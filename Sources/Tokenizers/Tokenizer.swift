@@ -109,6 +109,7 @@ extension Tokenizer {
 
   /// Like `decode`, but of a byte-level vocabulary the bytes as they are.
   package func decodeBytes(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool = false) -> [UInt8] {
-    decoding.decode(ids, skipSpecialTokens: skipSpecialTokens)
+    // A list of a known type is walked much faster.
+    decoding.decode(Array(ids), skipSpecialTokens: skipSpecialTokens)
   }
 }

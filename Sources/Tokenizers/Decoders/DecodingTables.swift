@@ -62,8 +62,10 @@ final class DecodingTables: Sendable {
   }
 
   /// The text of all tokens; much faster than one by one where no stage needs to look around.
-  func decode(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool) -> [UInt8] {
+  func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> [UInt8] {
+    if isPlainBytes { return texts.joined(ids, skipSpecialTokens: skipSpecialTokens) }
     var output: [UInt8] = []
+    output.reserveCapacity(4 * ids.count)
     if decoder.needsNext || !decoder.late.isEmpty || !decoder.final.isEmpty || decoder.strip != nil
       || (decoder.hasByteFallback && decoder.joinsBytes)
     {
@@ -95,11 +97,7 @@ final class DecodingTables: Sendable {
 
   @inline(__always)
   func isText(_ id: Int32, _ skipSpecialTokens: Bool) -> Bool {
-    switch texts.kind(of: id) {
-    case .none: false
-    case .special, .specialByte: !skipSpecialTokens
-    case .text, .byte: true
-    }
+    texts.isText(id, skipSpecialTokens)
   }
 
   /// A run that is no valid text becomes one U+FFFD for each of its bytes.
