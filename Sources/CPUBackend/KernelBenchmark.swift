@@ -19,35 +19,6 @@ package struct KernelBenchmark {
     package var gigaflops: Double { Double(operations) / seconds / 1e9 }
   }
 
-  /// The sizes of a Llama-like decoder.
-  package struct DecoderShape: Sendable {
-    package var layers: Int
-    package var hidden: Int
-    package var intermediate: Int
-    package var queryHeads: Int
-    package var keyValueHeads: Int
-    package var headDimension: Int
-    package var vocabulary: Int
-
-    package init(
-      layers: Int, hidden: Int, intermediate: Int, queryHeads: Int, keyValueHeads: Int, headDimension: Int,
-      vocabulary: Int
-    ) {
-      self.layers = layers
-      self.hidden = hidden
-      self.intermediate = intermediate
-      self.queryHeads = queryHeads
-      self.keyValueHeads = keyValueHeads
-      self.headDimension = headDimension
-      self.vocabulary = vocabulary
-    }
-
-    /// TinyLlama's: 1.1 billion weights.
-    package static let llama1B = DecoderShape(
-      layers: 22, hidden: 2048, intermediate: 5632, queryHeads: 32, keyValueHeads: 4, headDimension: 64,
-      vocabulary: 32000)
-  }
-
   package let backend: CPUBackend
   /// How long one figure may take, after its memory has been filled.
   package var budget: Double
@@ -94,18 +65,6 @@ package struct KernelBenchmark {
     return Measurement(
       operation: "linear", shape: "\(rows) x \(inputs) -> \(outputs) \(type.rawValue)", seconds: seconds,
       bytes: bytes, operations: 2 * rows * inputs * outputs)
-  }
-
-  /// One step of a whole decoder: `tokens` new tokens of one sequence that then has `context` positions.
-  package func decoder(
-    _ shape: DecoderShape, tokens: Int, context: Int, type: DataType = .bfloat16
-  ) throws(KernelError) -> Measurement {
-    let run = try DecoderRun(self, shape, tokens: tokens, context: context, type: type)
-    let seconds = try best { () throws(KernelError) in try run.step() }
-    let weights = run.weightCount
-    return Measurement(
-      operation: "decoder", shape: "\(tokens) tokens at \(context), \(type.rawValue)", seconds: seconds,
-      bytes: weights * type.byteCount + run.cacheBytes, operations: 2 * weights * tokens)
   }
 
   /// Repeats until the budget is spent, at least twice; the first call also fills caches and scratch memory.

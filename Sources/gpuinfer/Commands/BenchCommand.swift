@@ -1,7 +1,7 @@
 /// `gpuinfer bench KIND`: timings, each with what it is measured against.
 enum BenchCommand: Command {
   static let kinds: [any Benchmark.Type] = [
-    ModelBench.self, TokenizerBench.self, KernelBench.self, ServeBench.self,
+    ModelBench.self, TokenizerBench.self, EngineBench.self, KernelBench.self, ServeBench.self,
   ]
 
   static let specification = CommandSpecification(
@@ -20,7 +20,7 @@ enum BenchCommand: Command {
       .value("--batch", "N", default: "1", "model: sequences decoded together."),
       .value("--text", "FILE", "tokenizer: the text to encode."),
       .value("--sequences", "N", default: "256", "engine: running sequences."),
-      .value("--steps", "N", default: "512", "engine: steps to time."),
+      .value("--steps", "N", default: "2000", "engine: steps to time."),
       .value("--url", "URL", default: "http://127.0.0.1:8000", "serve: the server under load."),
       .value("--model-name", "NAME", "serve: the model to ask for."),
       .value("--api-key", "KEY", "serve: the key to send."),
