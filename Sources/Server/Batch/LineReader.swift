@@ -1,7 +1,9 @@
 internal import Glibc
 
 /// Reads a file line by line, whatever its size, holding one line at a time.
-struct LineReader: ~Copyable {
+///
+/// Used under a lock, or by one thread.
+final class LineReader: @unchecked Sendable {
   enum Line: Equatable {
     /// Without its line break. `isComplete` is false for a last line that has none.
     case bytes([UInt8], isComplete: Bool)
@@ -28,7 +30,7 @@ struct LineReader: ~Copyable {
   deinit { close(descriptor) }
 
   /// nil at the end of the file.
-  mutating func next() throws(BatchError) -> Line? {
+  func next() throws(BatchError) -> Line? {
     var line: [UInt8] = []
     var isTooLong = false
     while true {
@@ -54,7 +56,7 @@ struct LineReader: ~Copyable {
     }
   }
 
-  private mutating func fill() throws(BatchError) {
+  private func fill() throws(BatchError) {
     while true {
       let count = unsafe read(descriptor, &chunk, chunk.count)
       if count < 0, errno == EINTR { continue }
