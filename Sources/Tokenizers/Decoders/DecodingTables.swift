@@ -10,7 +10,9 @@ final class DecodingTables: Sendable {
   /// Whether the vocabulary's tokens are byte strings, spelled with the byte alphabet.
   private let holdsBytes: Bool
 
-  init(_ decoder: TokenDecoder, vocabulary: Vocabulary, added: AddedVocabulary, holdsBytes: Bool) {
+  init(
+    _ decoder: TokenDecoder, vocabulary: Vocabulary, added: AddedVocabulary, holdsBytes: Bool
+  ) throws(TokenizerError) {
     self.decoder = decoder
     isPlainBytes =
       decoder.joinsBytes && !decoder.hasByteFallback && decoder.late.isEmpty && decoder.final.isEmpty
@@ -34,9 +36,16 @@ final class DecodingTables: Sendable {
         texts.appendNone()
       }
     }
+    guard texts.byteCount <= Self.mostBytes else {
+      throw .outOfRange(
+        field: "decoder", value: "\(texts.byteCount) bytes of tokens", allowed: "0...\(Self.mostBytes)")
+    }
     for token in added.tokens where token.isSpecial { texts.markSpecial(token.id) }
     self.texts = texts
   }
+
+  /// Of all tokens' texts together.
+  private static let mostBytes = 1 << 31
 
   private static func copiesBytes(_ decoder: TokenDecoder, _ holdsBytes: Bool) -> Bool {
     if holdsBytes, decoder.early.count == 1, case .byteLevel = decoder.early[0] { true } else { false }

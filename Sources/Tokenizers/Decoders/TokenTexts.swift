@@ -14,6 +14,8 @@ struct TokenTexts: Sendable {
     case byte, specialByte
   }
 
+  var byteCount: Int { bytes.count }
+
   init(count: Int) {
     starts.reserveCapacity(count + 1)
     kinds.reserveCapacity(count)
