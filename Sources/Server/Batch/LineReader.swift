@@ -3,8 +3,8 @@ internal import Glibc
 /// Reads a file line by line, whatever its size, holding one line at a time.
 ///
 /// Used under a lock, or by one thread.
-final class LineReader: @unchecked Sendable {
-  enum Line: Equatable {
+package final class LineReader: @unchecked Sendable {
+  package enum Line: Equatable {
     /// Without its line break. `isComplete` is false for a last line that has none.
     case bytes([UInt8], isComplete: Bool)
     /// Longer than the limit; passed over.
@@ -20,7 +20,7 @@ final class LineReader: @unchecked Sendable {
   /// Offset in the file behind the last line returned.
   private(set) var offset = 0
 
-  init(path: String, maximumLineBytes: Int) throws(BatchError) {
+  package init(path: String, maximumLineBytes: Int) throws(BatchError) {
     self.path = path
     self.maximumLineBytes = maximumLineBytes
     descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
@@ -30,7 +30,7 @@ final class LineReader: @unchecked Sendable {
   deinit { close(descriptor) }
 
   /// nil at the end of the file.
-  func next() throws(BatchError) -> Line? {
+  package func next() throws(BatchError) -> Line? {
     var line: [UInt8] = []
     var isTooLong = false
     while true {
