@@ -17,7 +17,7 @@ package struct EngineBenchmark: Sendable {
 
   package init() {}
 
-  /// Averages over the measured steps.
+  /// Medians over the measured steps: other programs on the machine disturb some of them.
   package struct Report: Sendable, Equatable {
     package var sequences: Int
     package var steps: Int
@@ -26,16 +26,16 @@ package struct EngineBenchmark: Sendable {
     package var model: Double
     package var sample: Double
     package var postprocess: Double
+    /// All but the model.
+    package var host: Double
     /// The slowest step's host time, in microseconds.
     package var worst: Double
     /// Calls of `malloc` and its kin a step; nil unless `Scripts/malloc-count.c` is preloaded.
     package var allocationsPerStep: Double?
-
-    /// Microseconds of host work a step.
-    package var host: Double { schedule + sample + postprocess }
   }
 
   /// Runs on the calling thread.
+  /// - Precondition: at least one sequence and one step.
   package func run() throws -> Report {
     let length = promptTokens + warmUpSteps + steps + 8
     let limits = EngineLimits(
@@ -61,25 +61,30 @@ package struct EngineBenchmark: Sendable {
     let prefillSteps = sequences * promptTokens / limits.maxBatchTokens + 2
     for _ in 0..<prefillSteps + warmUpSteps { try step(&core, outboxes) }
 
-    core.timings = StepTimings()
-    var worst: UInt64 = 0
+    var phases = [[UInt64]](repeating: [], count: 5)
+    for index in phases.indices { phases[index].reserveCapacity(steps) }
     var allocations: UInt64 = 0
     let counter = AllocationCounter()
     for _ in 0..<steps {
-      let before = core.timings
+      core.timings = StepTimings()
       let allocated = counter?.count ?? 0
       try core.step()
       allocations += (counter?.count ?? 0) - allocated
-      worst = max(worst, core.timings.host - before.host)
+      let timings = core.timings
+      for (phase, time) in [
+        timings.schedule, timings.model, timings.sample, timings.postprocess,
+        timings.schedule &+ timings.sample &+ timings.postprocess,
+      ].enumerated() {
+        phases[phase].append(time)
+      }
       read(outboxes)
     }
-    let timings = core.timings
-    func microseconds(_ total: UInt64) -> Double { Double(total) / 1000 / Double(max(timings.steps, 1)) }
+    let sorted = phases.map { $0.sorted() }
+    func median(_ phase: Int) -> Double { Double(sorted[phase][steps / 2]) / 1000 }
     return Report(
-      sequences: sequences, steps: timings.steps, schedule: microseconds(timings.schedule),
-      model: microseconds(timings.model), sample: microseconds(timings.sample),
-      postprocess: microseconds(timings.postprocess), worst: Double(worst) / 1000,
-      allocationsPerStep: counter.map { _ in Double(allocations) / Double(max(timings.steps, 1)) })
+      sequences: sequences, steps: steps, schedule: median(0), model: median(1), sample: median(2),
+      postprocess: median(3), host: median(4), worst: Double(sorted[4][steps - 1]) / 1000,
+      allocationsPerStep: counter.map { _ in Double(allocations) / Double(steps) })
   }
 
   private func step(_ core: inout EngineCore, _ outboxes: [Outbox]) throws(EngineFailure) {
@@ -91,10 +96,6 @@ package struct EngineBenchmark: Sendable {
   private func read(_ outboxes: [Outbox]) {
     for outbox in outboxes { _ = outbox.next(until: 0) }
   }
-}
-
-extension StepTimings {
-  fileprivate var host: UInt64 { schedule &+ sample &+ postprocess }
 }
 
 /// Logits that never change: token 1 is the most likely.

@@ -35,6 +35,23 @@ enum RowScan {
     return Largest(token: Int32(truncatingIfNeeded: index), value: best)
   }
 
+  /// Tokens before this one in the sampler's order: larger ones, and equal ones with a lower id.
+  static func countAhead(of token: Int, _ row: UnsafeBufferPointer<Float>) -> Int {
+    let value = unsafe row[token]
+    var count = 0
+    var index = 0
+    while index < token {
+      if unsafe row[index] >= value { count &+= 1 }
+      index &+= 1
+    }
+    index = token &+ 1
+    while index < row.count {
+      if unsafe row[index] > value { count &+= 1 }
+      index &+= 1
+    }
+    return count
+  }
+
   /// `ln Σ exp(x)`, in double precision around the largest value.
   static func logSumExp(_ row: UnsafeBufferPointer<Float>, largest: Float) -> Double {
     var sum = 0.0

@@ -13,15 +13,10 @@ extension Sampler {
     let largest = try unsafe RowScan.largest(logits).value
     if largest == -.infinity { throw .nothingAllowed }
     let normaliser = unsafe RowScan.logSumExp(logits, largest: largest)
-    let chosenKey = unsafe Candidate.key(logit: logits[Int(token)], token: Int(token))
-    var rank = 1
-    var index = 0
-    while index < logits.count {
-      if unsafe Candidate.key(logit: logits[index], token: index) > chosenKey { rank &+= 1 }
-      index &+= 1
-    }
-    let chosen = TokenLogprobs.Entry(
-      token: token, logprob: Float(Double(Candidate.logit(chosenKey)) - normaliser), rank: rank)
+    let logit = unsafe logits[Int(token)]
+    let chosen = unsafe TokenLogprobs.Entry(
+      token: token, logprob: Float(Double(logit) - normaliser),
+      rank: RowScan.countAhead(of: Int(token), logits) + 1)
     let wanted = min(max(top, 0), logits.count)
     if wanted == 0 { return TokenLogprobs(chosen: chosen, top: []) }
 

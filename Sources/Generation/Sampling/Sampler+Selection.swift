@@ -61,34 +61,71 @@ extension Sampler {
     }
   }
 
-  /// Reorders `keys[0..<count]` so that the nucleus of mass `p` comes first; returns its size, at least 1.
+  /// Puts the first `k` candidates of the row into `keys`, in no particular order; returns how many there are.
+  mutating func select(
+    _ k: Int, _ row: UnsafeBufferPointer<Float>, floor: Float, temperature: Float
+  ) -> Int {
+    if k <= Self.heapLimit {
+      return unsafe selectByHeap(row, k, floor: floor, temperature: temperature)
+    }
+    let count = unsafe collect(row, floor: floor, temperature: temperature)
+    if count <= k { return count }
+    selectFirst(k, of: count)
+    return k
+  }
+
+  /// Puts the nucleus of mass `p` of the whole row into `keys`; returns its size, at least 1.
   ///
-  /// Quickselect by mass: each partition's upper half is weighed, and the half that holds the limit is searched
-  /// on. Candidates too light to weigh 2⁻⁴⁰ of the top one lie behind every limit and are dropped at once.
-  mutating func selectMass(_ p: Float, of count: Int, top: Float, temperature: Float) -> Int {
-    let keys = unsafe self.keys
-    let weights = unsafe self.weights
-    var size = 0
+  /// It mostly lies within the first few tokens: those are tried before the whole vocabulary is partitioned.
+  mutating func selectNucleus(
+    _ row: UnsafeBufferPointer<Float>, _ p: Float, floor: Float, top: Float, temperature: Float
+  ) -> Int {
+    var total: UInt64 = 0
+    var index = 0
+    while index < row.count {
+      let y = unsafe row[index] / temperature
+      if y >= floor { total &+= PortableMath.weight(y - top) }
+      index &+= 1
+    }
+    let limit = Self.limit(p, of: total)
+    var count = unsafe selectByHeap(
+      row, min(Self.heapLimit, row.count), floor: floor, temperature: temperature)
+    if weigh(count, top: top, temperature: temperature) < limit {
+      count = unsafe collect(row, floor: floor, temperature: temperature)
+      _ = weigh(count, top: top, temperature: temperature)
+    }
+    return selectMass(limit, of: count)
+  }
+
+  /// The mass that `p` of a total is reached with.
+  static func limit(_ p: Float, of total: UInt64) -> UInt64 {
+    max(1, UInt64((Double(p) * Double(total)).rounded(.up)))
+  }
+
+  /// Fills `weights` for the first `count` keys; returns their sum.
+  mutating func weigh(_ count: Int, top: Float, temperature: Float) -> UInt64 {
     var total: UInt64 = 0
     var index = 0
     while index < count {
-      let key = unsafe keys[index]
-      let weight = PortableMath.weight(Candidate.logit(key) / temperature - top)
-      if weight > 0 {
-        unsafe keys[size] = key
-        unsafe weights[size] = weight
-        size &+= 1
-        total &+= weight
-      }
+      let weight = unsafe PortableMath.weight(Candidate.logit(keys[index]) / temperature - top)
+      unsafe weights[index] = weight
+      total &+= weight
       index &+= 1
     }
-    let limit = max(1, UInt64((Double(p) * Double(total)).rounded(.up)))
+    return total
+  }
+
+  /// Reorders `keys[0..<count]` and their weights so that those come first before which less than `limit` lies;
+  /// returns how many that are, at least 1. Quickselect by mass: each partition's front is weighed, and the part
+  /// that holds the limit is searched on.
+  mutating func selectMass(_ limit: UInt64, of count: Int) -> Int {
+    let weights = unsafe self.weights
     var before: UInt64 = 0
-    var range = 0..<size
+    var range = 0..<count
     while range.count > 1 {
       let split = partition(range)
       var mass: UInt64 = 0
-      index = range.lowerBound
+      var index = range.lowerBound
       while index < split {
         unsafe mass &+= weights[index]
         index &+= 1

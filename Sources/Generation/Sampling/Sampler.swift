@@ -87,17 +87,14 @@ package struct Sampler: ~Copyable {
       return unsafe race.winner(ofRow: row, floor: floor, favourite: best.token)
     }
     var kept: Int
-    if limitsCount && parameters.topK <= Self.heapLimit {
-      kept = unsafe selectByHeap(row, parameters.topK, floor: floor, temperature: temperature)
-    } else {
-      kept = unsafe collect(row, floor: floor, temperature: temperature)
-      if limitsCount && kept > parameters.topK {
-        selectFirst(parameters.topK, of: kept)
-        kept = parameters.topK
+    if limitsCount {
+      kept = unsafe select(parameters.topK, row, floor: floor, temperature: temperature)
+      if parameters.topP < 1 {
+        let total = weigh(kept, top: top, temperature: temperature)
+        kept = selectMass(Self.limit(parameters.topP, of: total), of: kept)
       }
-    }
-    if parameters.topP < 1 {
-      kept = selectMass(parameters.topP, of: kept, top: top, temperature: temperature)
+    } else {
+      kept = unsafe selectNucleus(row, parameters.topP, floor: floor, top: top, temperature: temperature)
     }
     return unsafe race.winner(ofKeys: UnsafeBufferPointer(rebasing: keys[..<kept]))
   }

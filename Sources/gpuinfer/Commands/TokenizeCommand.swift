@@ -1,4 +1,5 @@
 internal import JSON
+internal import Server
 internal import Tokenizers
 
 /// `gpuinfer tokenize`: JSON lines in, JSON lines out, one for one.
@@ -21,8 +22,13 @@ enum TokenizeCommand: Command {
     let tokenizer = try LoadedTokenizer.load(path)
     let decodes = arguments.has("--decode")
     let special = !arguments.has("--no-special")
-    var lines = LineReader()
-    while let line = try lines.next() {
+    let lines = try LineReader(path: "/dev/stdin", maximumLineBytes: 1 << 30)
+    var number = 0
+    while let next = try lines.next() {
+      number += 1
+      guard case .bytes(let line, _) = next else {
+        throw Failure(.badData, "standard input, line \(number): longer than 1 GiB")
+      }
       var writer = JSONWriter()
       do {
         let value = try JSONValue.parse(line)
@@ -37,7 +43,7 @@ enum TokenizeCommand: Command {
       } catch {
         let failure = Failure(describing: error)
         let code = failure.code == .internalError ? failure.code : .badData
-        throw Failure(code, "standard input, line \(lines.lineNumber): \(failure.message)")
+        throw Failure(code, "standard input, line \(number): \(failure.message)")
       }
       Console.write(String(decoding: writer.bytes, as: UTF8.self) + "\n")
     }
