@@ -3,7 +3,7 @@
 
 The properties are read off the Hugging Face `tokenizers` library, stage by stage and scalar by scalar, because
 its stages use tables of different Unicode versions and the ids must come out the same. Python's `unicodedata`
-adds what cannot be observed: combining classes.
+adds what cannot be observed: the values of combining classes, where the library has one.
 
     pip install tokenizers && Scripts/generate-unicode-tables.py
 """
@@ -105,6 +105,16 @@ def decompositions():
     return canonical, compatible
 
 
+def combining_class(scalar):
+    """0 where the library does not reorder the scalar, for its tables are older than Python's."""
+    value = unicodedata.combining(chr(scalar))
+    if value == 0:
+        return 0
+    # U+0334 has class 1, U+0323 class 220; a mark of a lower class moves before one of a higher.
+    text = "a\u0323" + chr(scalar) if value == 1 else "a" + chr(scalar) + "\u0334"
+    return value if normalizers.NFD().normalize_str(text) != text else 0
+
+
 def entry(delta, text, head):
     return [delta, head] + [ord(c) for c in text]
 
@@ -129,7 +139,7 @@ def literal(name, comment, numbers):
 
 def main():
     canonical, compatible = decompositions()
-    combining = runs([unicodedata.combining(chr(c)) for c in range(0x1F000)])
+    combining = runs([0 if 0xD800 <= c <= 0xDFFF else combining_class(c) for c in range(0x1F000)])
     write(
         "UnicodeData.swift",
         "/// Unicode properties as numbers: base-32 digits, least significant first, in characters from \"0\"\n"

@@ -367,8 +367,30 @@ def post_processors():
         yield case(f"post-processor {name}", spec | {"post_processor": stage}, texts=TEXTS[:4], pairs=pairs)
 
 
+DIGEST_RANGES = [(0x00, 0x3400), (0xAC00, 0xAC80), (0xF900, 0x10000), (0x10780, 0x107C0), (0x11000, 0x11A00), (0x1D100, 0x1F200), (0x2F800, 0x2FA20)]
+
+
+def digests():
+    """FNV-1a over what each normalizer makes of every scalar of the ranges, each ended by a zero byte."""
+    scalars = [c for first, end in DIGEST_RANGES for c in range(first, end)]
+    stages = [{"type": form} for form in ["NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"]]
+    stages += [dict(s) for n, s in normalizers() if n in ("BertNormalizer True True True True", "BertNormalizer True False False False")]
+    result = []
+    for stage in stages:
+        normalizer = Tokenizer.from_str(json.dumps(build({"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}, normalizer=stage))).normalizer
+        value = 0xCBF29CE484222325
+        for scalar in scalars:
+            # Behind a letter and before a mark, so that order and composition count.
+            for text in (chr(scalar), "a" + chr(scalar) + "\u0323"):
+                for byte in normalizer.normalize_str(text).encode() + b"\0":
+                    value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+        result.append({"normalizer": stage, "digest": f"{value:016x}"})
+    return result
+
+
 def main():
-    result = {"library": f"tokenizers {tokenizers.__version__}", "tokenizers": list(cases())}
+    result = {"library": f"tokenizers {tokenizers.__version__}", "digests": digests(), "digest_ranges": DIGEST_RANGES}
+    result["tokenizers"] = list(cases())
     with open(OUTPUT, "w", encoding="utf-8") as file:
         json.dump(result, file, ensure_ascii=False, separators=(",", ":"))
     print(len(result["tokenizers"]), "tokenizers,", os.path.getsize(OUTPUT), "bytes")

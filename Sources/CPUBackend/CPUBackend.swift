@@ -12,6 +12,7 @@ package import Numerics
 package final class CPUBackend: Backend {
   package let name = "cpu"
   package let activationType = DataType.float32
+  package let sharesHostMemory = true
   /// Threads that compute, the caller's included.
   package let threads: Int
   package let instructionSet: InstructionSet

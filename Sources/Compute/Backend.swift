@@ -12,6 +12,8 @@ package protocol Backend: AnyObject {
   /// "cpu", "simt" or "cuda".
   var name: String { get }
   var activationType: DataType { get }
+  /// The host may read results through their address, without `download`, once `synchronize` has returned.
+  var sharesHostMemory: Bool { get }
 
   // Memory
   func allocate(byteCount: Int) throws(KernelError) -> Storage

@@ -3,7 +3,7 @@ extension Scheduler {
   ///
   /// - Parameters:
   ///   - plan: what `next` gave.
-  ///   - sampled: one element an entry; ignored for entries that do not sample.
+  ///   - sampled: one element an entry; of entries that do not sample only `isFailure` counts.
   ///   - outcomes: overwritten with one element an entry.
   package mutating func commit(
     _ plan: borrowing StepPlan, sampled: [SampledToken], outcomes: inout [CommitOutcome]
@@ -46,6 +46,11 @@ extension Scheduler {
     if sequences[slot].isCancelled {
       end(slot, .cancelled)
       return .discarded
+    }
+    if sampled.isFailure {
+      for block in 0..<sequences[slot].table.count { pool.withdraw(sequences[slot].table[block]) }
+      end(slot, .failed)
+      return .finished(.failed)
     }
     sequences[slot].computed += entry.tokenCount
     sequences[slot].scheduled = 0

@@ -25,10 +25,14 @@ package struct SampledToken: Sendable, Equatable {
   package var token: Int32
   /// The sequence is over with this token (end of text or a stop token); the token still belongs to it.
   package var ends: Bool
+  /// The model gave nothing to sample from (NaN): the sequence ends as `failed`, and as its keys and values are
+  /// not to be trusted, no later request finds them in the prefix cache.
+  package var isFailure: Bool
 
-  package init(token: Int32, ends: Bool = false) {
+  package init(token: Int32, ends: Bool = false, isFailure: Bool = false) {
     self.token = token
     self.ends = ends
+    self.isFailure = isFailure
   }
 }
 

@@ -28,10 +28,12 @@ package final class Tokenizer: Sendable {
   let scanner: PieceScanner?
   let affixes: (before: [Int32], after: [Int32])
 
-  init(_ parts: TokenizerParts, configuration: JSONValue, special: SpecialTokenNames) {
+  init(
+    _ parts: TokenizerParts, configuration: JSONValue, special: SpecialTokenNames
+  ) throws(TokenizerError) {
     self.parts = parts
     self.configuration = configuration
-    let decoding = DecodingTables(
+    let decoding = try DecodingTables(
       parts.decoder, vocabulary: parts.model.vocabulary, added: parts.added,
       holdsBytes: parts.model.holdsBytes)
     self.decoding = decoding
@@ -64,7 +66,7 @@ package final class Tokenizer: Sendable {
     json: [UInt8], configuration: JSONValue?, specialTokensMap: JSONValue?
   ) throws(TokenizerError) {
     let parts = try TokenizerParts(try TokenizerFile(json))
-    self.init(
+    try self.init(
       parts, configuration: configuration ?? .object([:]),
       special: SpecialTokenNames(configuration, fallback: specialTokensMap))
   }
@@ -109,6 +111,7 @@ extension Tokenizer {
 
   /// Like `decode`, but of a byte-level vocabulary the bytes as they are.
   package func decodeBytes(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool = false) -> [UInt8] {
-    decoding.decode(ids, skipSpecialTokens: skipSpecialTokens)
+    // A list of a known type is walked much faster.
+    decoding.decode(Array(ids), skipSpecialTokens: skipSpecialTokens)
   }
 }

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import Server
+internal import Generation
 internal import Synchronization
 
 /// Ctrl-C of a chat: it stops the answer that is being written, and otherwise ends the program.

@@ -1,5 +1,5 @@
+internal import Generation
 internal import Glibc
-internal import Server
 
 /// SIGINT and SIGTERM, taken by a thread that waits for them instead of by a handler.
 struct TerminationSignals {

@@ -116,4 +116,24 @@ import Testing
     let again = try driver.add(prompt(60))
     #expect(try driver.step() == [Work(again, 28)])
   }
+
+  @Test("Nothing that a failed sequence computed is found again, and others go on")
+  func failed() throws {
+    let driver = try Driver()
+    let healthy = try driver.add(prompt(20, first: 9))
+    try driver.step()
+    let broken = try driver.add(prompt(40))
+    #expect(try driver.next() == [Work(healthy, 1), Work(broken, 40)])
+    driver.scheduler.commit(
+      driver.plan, sampled: [SampledToken(token: 1), SampledToken(token: -1, isFailure: true)],
+      outcomes: &driver.outcomes)
+    try driver.scheduler.checkInvariants()
+    #expect(driver.outcomes == [.sampled, .finished(.failed)])
+    #expect(driver.statistics.cachedBlocks == 0)
+    let again = try driver.add(prompt(40))
+    let isPlanned = driver.scheduler.next(into: &driver.plan)
+    #expect(isPlanned)
+    #expect(driver.plan.entries.map(\.tokenCount) == [1, 40])
+    #expect(driver.plan.entries.map(\.id) == [healthy, again])
+  }
 }

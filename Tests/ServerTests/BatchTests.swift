@@ -239,7 +239,7 @@ struct BatchTests {
     let directory = try Directory()
     let long = String(repeating: "x", count: length)
     try directory.write("a\n\(long)\nb", to: directory.input)
-    var reader = try LineReader(path: directory.input, maximumLineBytes: 300_000)
+    let reader = try LineReader(path: directory.input, maximumLineBytes: 300_000)
     #expect(try reader.next() == .bytes(Array("a".utf8), isComplete: true))
     #expect(try reader.next() == .bytes(Array(long.utf8), isComplete: true))
     #expect(reader.offset == length + 3)

@@ -85,6 +85,27 @@ struct InformationTests {
     #expect(try api.get("/health").text == "")
   }
 
+  @Test("A balancer that asks for the load gets it in a header")
+  func loadReport() throws {
+    let api = try TestAPI()
+    api.service.setStatistics {
+      $0.kvCacheUsage = 0.5
+      $0.waitingRequests = 3
+    }
+    func header(_ format: String?) throws -> String? {
+      let headers = format.map { [("endpoint-load-metrics-format", $0)] } ?? []
+      return try api.post("/v1/completions", ["prompt": [5]], headers: headers).headers[
+        "endpoint-load-metrics"]
+    }
+    #expect(
+      try header("TEXT") == "TEXT named_metrics.kv_cache_usage_perc=0.5, named_metrics.num_requests_waiting=3"
+    )
+    #expect(
+      try header("json") == #"JSON {"named_metrics":{"kv_cache_usage_perc":0.5,"num_requests_waiting":3}}"#)
+    #expect(try header("XML") == nil)
+    #expect(try header(nil) == nil)
+  }
+
   @Test("Browsers of allowed origins get their headers, others none")
   func cors() throws {
     let api = try TestAPI(options: with(ServerOptions()) { $0.allowedOrigins = ["https://a.example"] })

@@ -55,6 +55,25 @@ struct LifecycleTests {
     }
   }
 
+  @Test("A client that leaves is noticed while tokens come that show no text")
+  func disconnectWithoutText() throws {
+    let stream = FakeStream(isComplete: false)
+    let api = try TestAPI(.socket, options: quick, script: { _ in stream })
+    let client = try api.connect()
+    client.send("POST", "/v1/completions", body: streamBody)
+    _ = api.service.submissions(count: 1)
+    stream.push(.prompt(cachedTokens: 0, logprobs: nil), .token(choice: 0, token: 100, logprobs: nil))
+    _ = try client.head()
+    _ = try client.chunk()
+    client.close()
+    // Special tokens, one after the other, until the request is cancelled.
+    let limit = MonotonicClock.milliseconds + 30_000
+    while !stream.isCancelled, MonotonicClock.milliseconds < limit {
+      stream.push(.token(choice: 0, token: 3, logprobs: nil))
+    }
+    #expect(stream.isCancelled)
+  }
+
   @Test(
     "A thousand requests cancelled at once leave nothing behind, and the server answers",
     .timeLimit(.minutes(2)))

@@ -1,6 +1,7 @@
 import JSON
 import Testing
 
+@testable import Generation
 @testable import Server
 
 /// A field of a route's body, and a body that is right but for it.
@@ -122,6 +123,8 @@ struct ValidationTests {
     Bound("max_tokens", .integer(.max), false), Bound("stream_options", ["include_usage": true], false),
     Bound("response_format", ["type": "text"], true),
     Bound("response_format", ["type": "json_object"], false),
+    Bound("response_format", ["type": "text", "json_schema": nil], true),
+    Bound("response_format", "text", false),
     Bound("structured_outputs", ["regex": "a"], false), Bound("use_beam_search", true, false),
     Bound("use_beam_search", false, true), Bound("unknown_field", ["anything": [1, nil]], true),
     Bound("model", "demo", true), Bound("model", "alias/of-demo", true),
@@ -190,6 +193,15 @@ struct ValidationTests {
       "messages", [["role": "assistant", "tool_calls": [["function": ["name": "f", "arguments": "[]"]]]]],
       false),
   ]
+
+  @Test("Choices are bounded over all prompts")
+  func choicesOfAllPrompts() throws {
+    let api = try TestAPI(script: { _ throws(SubmissionError) in throw .draining })
+    let prompts = JSONValue.array(Array(repeating: [5], count: 1024))
+    #expect(try api.post("/v1/completions", ["prompt": prompts, "n": 17]).json["error"]?["param"] == "n")
+    // Sixteen would be taken, and this engine refuses them.
+    #expect(try api.post("/v1/completions", ["prompt": prompts, "n": 16]).status == 503)
+  }
 
   @Test("Bounds of the chat fields", arguments: chat)
   func chatBounds(_ bound: Bound) throws {

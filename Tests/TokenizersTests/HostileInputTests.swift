@@ -66,6 +66,34 @@ struct HostileInputTests {
     if !folder.contains("bert") { #expect(tokenizer.decode(ids).utf8.count >= text.utf8.count) }
   }
 
+  @Test("white-space tokens that strip white space are found in linear time", arguments: [true, false])
+  func strippingWhiteSpace(left: Bool) throws {
+    let json = """
+      {"model":{"type":"WordLevel","vocab":{"<unk>":0},"unk_token":"<unk>"},"added_tokens":[{"id":1,"content":"\\n",\
+      "lstrip":\(left),"rstrip":\(!left),"normalized":false}]}
+      """
+    let tokenizer = try Tokenizer(json: Array(json.utf8), configuration: nil)
+    // Quadratic, this would be 10^10 steps.
+    #expect(try tokenizer.encode(String(repeating: "\n", count: 100_000)).count == 100_000)
+  }
+
+  @Test("a chain of replacements can't fill the memory")
+  func replacementsAreBounded() throws {
+    let stage =
+      #"{"type":"Replace","pattern":{"String":"a"},"content":"\#(String(repeating: "a", count: 256))"}"#
+    let stages = repeatElement(stage, count: 8).joined(separator: ",")
+    let json = """
+      {"model":{"type":"WordLevel","vocab":{"<unk>":0},"unk_token":"<unk>"},\
+      "normalizer":{"type":"Sequence","normalizers":[\(stages)]}}
+      """
+    let tokenizer = try Tokenizer(json: Array(json.utf8), configuration: nil)
+    let error = #expect(throws: TokenizerError.self) { try tokenizer.encode("aaaaaaaaaaaaaaaa") }
+    guard case .textTooLong? = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+  }
+
   @Test("no call keeps the memory that a huge text took")
   func memoryIsGivenBack() throws {
     let tokenizer = try Tokenizer.load(directory: Fixtures.path("demo"))

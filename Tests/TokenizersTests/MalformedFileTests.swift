@@ -80,6 +80,12 @@ struct MalformedFileTests {
     Case("normalizer without type", file(stage("normalizer", "{}")), "normalizer.type is missing"),
     Case("normalizer of a wrong type", file(stage("normalizer", "[]")), "normalizer must be an object"),
     Case(
+      "huge replacement",
+      file(
+        stage(
+          "normalizer", #"{"type":"Prepend","prepend":"\#(String(repeating: "a", count: 300))"}"#)),
+      "normalizer.prepend: 300 bytes is out of range"),
+    Case(
       "charsmap", file(stage("normalizer", #"{"type":"Precompiled","precompiled_charsmap":"AAAA"}"#)),
       "is not a SentencePiece character map"),
     Case(

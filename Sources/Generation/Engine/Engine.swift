@@ -11,7 +11,7 @@ package final class Engine: GenerationService {
   private let limits: EngineLimits
   private let mailbox: Mailbox
   private let metrics: MetricsStore
-  private let thread: EngineThread
+  private let thread: JoinableThread
 
   /// Starts the thread, builds the model on it, and returns once it is ready for requests.
   /// - Throws: what `makeModel` threw, or `EngineError`.
@@ -20,7 +20,7 @@ package final class Engine: GenerationService {
   ) throws -> Engine {
     let mailbox = Mailbox()
     let ready = Monitor<Result<(EngineLimits, MetricsStore), any Error>?>(nil)
-    let thread = try EngineThread {
+    let thread = try JoinableThread {
       do {
         let model = try makeModel()
         let metrics = MetricsStore(EngineMetrics(maxModelLength: model.limits.maxModelLength))
@@ -33,7 +33,7 @@ package final class Engine: GenerationService {
     }
     let outcome = ready.wait(until: nil) { $0 }
     do {
-      guard let outcome else { throw EngineError.noThread(code: 0) }
+      guard let outcome else { throw EngineError.noThread }
       let (limits, metrics) = try outcome.get()
       return Engine(options, limits, mailbox, metrics, thread)
     } catch {
@@ -54,7 +54,7 @@ package final class Engine: GenerationService {
 
   private init(
     _ options: EngineOptions, _ limits: EngineLimits, _ mailbox: Mailbox, _ metrics: MetricsStore,
-    _ thread: EngineThread
+    _ thread: JoinableThread
   ) {
     self.options = options
     self.limits = limits

@@ -19,8 +19,6 @@ extension EngineCore {
         guard let sequence = sequences[entry.id.slot] else { continue }
         let request = sequence.request
         if let failure = sequence.failure {
-          // Already over where a token was to be sampled, still alive where only the prompt was scored.
-          scheduler.cancel(entry.id)
           metrics.finished.error += 1
           close(sequence, .failed(failure), now: now, &metrics)
           continue

@@ -76,7 +76,7 @@ extension EngineCore {
         }
       } catch {
         sequence.failure = "\(error)"
-        result.ends = true
+        result.isFailure = true
       }
       sampled.append(result)
     }

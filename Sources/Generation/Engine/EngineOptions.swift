@@ -21,12 +21,12 @@ package struct EngineOptions: Sendable {
 
 /// Why an engine does not start.
 package enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
-  case noThread(code: Int32)
+  case noThread
   case scheduler(SchedulerError)
 
   package var description: String {
     switch self {
-    case .noThread(let code): "the engine's thread could not be created (error \(code))"
+    case .noThread: "the engine's thread could not be created: out of memory or threads"
     case .scheduler(let error): "\(error)"
     }
   }

@@ -23,8 +23,7 @@ package final class GraphModel: EngineModel {
       vocabularySize: vocabularySize, maxModelLength: limits.maxModelLength, blockCount: blockCount,
       maxBatchTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
       maxLogitRows: graph.maxLogitRows, device: backend.name)
-    // Only the CPU's own memory holds finished results when `forward` returns.
-    let count = backend.name == "cpu" ? 0 : graph.maxLogitRows * vocabularySize
+    let count = backend.sharesHostMemory ? 0 : graph.maxLogitRows * vocabularySize
     unsafe staging = .allocate(capacity: count)
   }
 
@@ -35,6 +34,7 @@ package final class GraphModel: EngineModel {
     let rows = plan.logitRows.count
     let vocabularySize = limits.vocabularySize
     if unsafe staging.isEmpty {
+      try graph.backend.synchronize()
       let base = unsafe UnsafePointer(view.address.assumingMemoryBound(to: Float.self))
       return unsafe LogitRows(base, count: rows, vocabularySize: vocabularySize, rowStride: view.rowStride)
     }

@@ -1,6 +1,6 @@
+internal import Generation
 internal import Glibc
 internal import JSON
-internal import Synchronization
 
 /// The output of a batch: one JSON line a finished request, on disk before it counts.
 ///
@@ -17,9 +17,9 @@ final class BatchOutput: Sendable {
   private let path: String
   private let descriptor: Int32
   let finished: Finished
-  private let length: Mutex<Int>
+  private let length: Monitor<Int>
   /// How much of the file is known to be on disk. Many lines share one fsync.
-  private let synced = Mutex(0)
+  private let synced = Monitor(0)
 
   init(path: String) throws(BatchError) {
     self.path = path
@@ -36,7 +36,7 @@ final class BatchOutput: Sendable {
       close(descriptor)
       throw error
     }
-    length = Mutex(end)
+    length = Monitor(end)
     if ftruncate(descriptor, end) != 0 {
       // A pipe or a terminal has no length.
       if errno != EINVAL { throw .cannotWrite(path: path, reason: systemError()) }
@@ -49,7 +49,7 @@ final class BatchOutput: Sendable {
   private static func scan(_ path: String) throws(BatchError) -> (Finished, end: Int) {
     var status = stat()
     guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return (Finished(), 0) }
-    var reader = try LineReader(path: path, maximumLineBytes: Int.max)
+    let reader = try LineReader(path: path, maximumLineBytes: Int.max)
     var finished = Finished()
     var end = 0
     var number = 0
@@ -82,7 +82,7 @@ final class BatchOutput: Sendable {
 
   /// Returns when the line is on disk.
   func append(_ line: [UInt8]) throws(BatchError) {
-    let end = try length.withLock { length throws(BatchError) in
+    let end = try length.attempt { length throws(BatchError) in
       do throws(BatchError) {
         try write(line + [UInt8(ascii: "\n")])
       } catch {
@@ -93,7 +93,7 @@ final class BatchOutput: Sendable {
       length += line.count + 1
       return length
     }
-    try synced.withLock { synced throws(BatchError) in
+    try synced.attempt { synced throws(BatchError) in
       if synced >= end { return }
       let written = length.withLock { $0 }
       // Not every output can be synced (a pipe can't), and then needs not to be.

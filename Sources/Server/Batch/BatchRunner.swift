@@ -12,11 +12,11 @@ package final class BatchRunner: Sendable {
   private let options: BatchOptions
   private let output: BatchOutput
   private let progress: (@Sendable (BatchReport) -> Void)?
-  private let state: Mutex<State>
+  private let state: Monitor<State>
   private let isCancelled = Atomic(false)
 
-  private struct State: ~Copyable {
-    var reader: LineReader
+  private struct State: Sendable {
+    let reader: LineReader
     /// Lines read so far; the next line's number, from 0.
     var number = 0
     /// Requests of this run, for finding repeated ids.
@@ -40,7 +40,7 @@ package final class BatchRunner: Sendable {
     // The input first: a wrong path must not leave an empty output behind.
     let reader = try LineReader(path: input, maximumLineBytes: options.maximumLineBytes)
     self.output = try BatchOutput(path: output)
-    state = Mutex(State(reader: reader))
+    state = Monitor(State(reader: reader))
   }
 
   /// Stops as soon as it can; lines that were not finished are left for the next run. From any thread, also before
@@ -69,7 +69,7 @@ package final class BatchRunner: Sendable {
     }
     work()
     remaining.wait(timeoutMilliseconds: nil, until: { $0 == 0 }, then: { _ in })
-    return try state.withLock { state throws(BatchError) in
+    return try state.attempt { state throws(BatchError) in
       if let failure = state.failure { throw failure }
       state.report.isCancelled = isCancelled.load(ordering: .sequentiallyConsistent)
       return state.report
@@ -115,7 +115,7 @@ package final class BatchRunner: Sendable {
 
   /// The next line of this shard that no earlier run finished; nil at the end.
   private func next() throws(BatchError) -> Work? {
-    try state.withLock { state throws(BatchError) in
+    try state.attempt { state throws(BatchError) in
       while let line = try state.reader.next() {
         let number = state.number
         state.number += 1

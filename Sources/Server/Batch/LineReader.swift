@@ -1,8 +1,10 @@
 internal import Glibc
 
 /// Reads a file line by line, whatever its size, holding one line at a time.
-struct LineReader: ~Copyable {
-  enum Line: Equatable {
+///
+/// Used under a lock, or by one thread.
+package final class LineReader: @unchecked Sendable {
+  package enum Line: Equatable {
     /// Without its line break. `isComplete` is false for a last line that has none.
     case bytes([UInt8], isComplete: Bool)
     /// Longer than the limit; passed over.
@@ -18,17 +20,19 @@ struct LineReader: ~Copyable {
   /// Offset in the file behind the last line returned.
   private(set) var offset = 0
 
-  init(path: String, maximumLineBytes: Int) throws(BatchError) {
+  package init(path: String, maximumLineBytes: Int) throws(BatchError) {
     self.path = path
     self.maximumLineBytes = maximumLineBytes
-    descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    // Opening /dev/stdin anew fails when it is a socket, as it is for the children of some runtimes.
+    descriptor =
+      path == "/dev/stdin" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : unsafe open(path, O_RDONLY | O_CLOEXEC)
     if descriptor < 0 { throw .cannotOpen(path: path, reason: systemError()) }
   }
 
   deinit { close(descriptor) }
 
   /// nil at the end of the file.
-  mutating func next() throws(BatchError) -> Line? {
+  package func next() throws(BatchError) -> Line? {
     var line: [UInt8] = []
     var isTooLong = false
     while true {
@@ -54,7 +58,7 @@ struct LineReader: ~Copyable {
     }
   }
 
-  private mutating func fill() throws(BatchError) {
+  private func fill() throws(BatchError) {
     while true {
       let count = unsafe read(descriptor, &chunk, chunk.count)
       if count < 0, errno == EINTR { continue }

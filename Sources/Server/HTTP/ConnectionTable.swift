@@ -1,13 +1,12 @@
 internal import Generation
 internal import Glibc
-internal import Synchronization
 
 /// The open connections, and the thread that cuts those whose client is too slow.
 ///
 /// libmicrohttpd's timeout counts silence only, so a client that sends a byte now and then could hold a thread for
 /// ever; these deadlines are for whole phases of a request.
 final class ConnectionTable: Sendable {
-  private let connections = Mutex<[ObjectIdentifier: MicrohttpdConnection]>([:])
+  private let connections = Monitor<[ObjectIdentifier: MicrohttpdConnection]>([:])
   private let isStopping = Monitor(false)
   private let tickMilliseconds: Int
 

@@ -32,13 +32,14 @@ package final class MicrohttpdServer: HTTPServer, @unchecked Sendable {
     let listeningDescriptor: Int32
   }
 
-  /// Listens at once.
+  /// Listens at once, and raises the process's limit of open files as far as it may.
   ///
   /// - Parameter refusal: words the answers the HTTP layer gives by itself.
   package init(
     options: HTTPServerOptions, refusal: @escaping @Sendable (HTTPRefusal) -> HTTPResponse = plainRefusal,
     handler: @escaping HTTPHandler
   ) throws(HTTPServerError) {
+    DescriptorLimit.raise()
     let socket = try ListeningSocket(host: options.host, port: options.port)
     let descriptor = socket.descriptor
     address = socket.address

@@ -1,6 +1,17 @@
 internal import Generation
 
+// ThreadSanitizer cannot see into `Synchronization.Mutex`, so what many threads share here is in monitors.
 extension Monitor {
+  /// Runs `body` alone, and passes its error on.
+  func attempt<Result, Failure: Error>(
+    _ body: (inout State) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let outcome: Swift.Result<Result, Failure> = withLock { state in
+      do throws(Failure) { return .success(try body(&state)) } catch { return .failure(error) }
+    }
+    return try outcome.get()
+  }
+
   /// Waits until `isReady` holds or the time has passed; `body` then sees the state.
   func wait<Result>(
     timeoutMilliseconds: Int?, until isReady: (State) -> Bool, then body: (inout State) -> Result

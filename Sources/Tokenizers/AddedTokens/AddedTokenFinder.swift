@@ -17,6 +17,9 @@ struct AddedTokenFinder: Sendable {
     var segments: [TextSegment] = []
     /// Where the text begins that is not yet in a segment.
     var rest = 0
+    /// How far white space behind a token has been taken. A match inside it need not look again: a token that is
+    /// white space itself would make that quadratic.
+    var stripped = 0
     var place = 0
     while let match = nextMatch(in: text, from: place) {
       place = match.end
@@ -26,10 +29,15 @@ struct AddedTokenFinder: Sendable {
       var start = match.start
       var end = match.end
       if token.stripsLeft {
-        start = max(text.extracting(0..<start).trimmedWhitespace(left: false, right: true).upperBound, rest)
+        let before = text.extracting(min(rest, start)..<start)
+        start = max(min(rest, start) + before.trimmedWhitespace(left: false, right: true).upperBound, rest)
       }
       if token.stripsRight {
-        end += text.extracting(end..<text.count).trimmedWhitespace(left: true, right: false).lowerBound
+        if end >= stripped {
+          let behind = text.extracting(end..<text.count)
+          stripped = end + behind.trimmedWhitespace(left: true, right: false).lowerBound
+        }
+        end = stripped
       }
       if rest < start { segments.append(TextSegment(range: rest..<start, id: nil)) }
       // One whose text the last token took with it is gone.

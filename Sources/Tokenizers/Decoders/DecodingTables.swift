@@ -10,7 +10,9 @@ final class DecodingTables: Sendable {
   /// Whether the vocabulary's tokens are byte strings, spelled with the byte alphabet.
   private let holdsBytes: Bool
 
-  init(_ decoder: TokenDecoder, vocabulary: Vocabulary, added: AddedVocabulary, holdsBytes: Bool) {
+  init(
+    _ decoder: TokenDecoder, vocabulary: Vocabulary, added: AddedVocabulary, holdsBytes: Bool
+  ) throws(TokenizerError) {
     self.decoder = decoder
     isPlainBytes =
       decoder.joinsBytes && !decoder.hasByteFallback && decoder.late.isEmpty && decoder.final.isEmpty
@@ -34,9 +36,16 @@ final class DecodingTables: Sendable {
         texts.appendNone()
       }
     }
+    guard texts.byteCount <= Self.mostBytes else {
+      throw .outOfRange(
+        field: "decoder", value: "\(texts.byteCount) bytes of tokens", allowed: "0...\(Self.mostBytes)")
+    }
     for token in added.tokens where token.isSpecial { texts.markSpecial(token.id) }
     self.texts = texts
   }
+
+  /// Of all tokens' texts together.
+  private static let mostBytes = 1 << 31
 
   private static func copiesBytes(_ decoder: TokenDecoder, _ holdsBytes: Bool) -> Bool {
     if holdsBytes, decoder.early.count == 1, case .byteLevel = decoder.early[0] { true } else { false }
@@ -62,8 +71,10 @@ final class DecodingTables: Sendable {
   }
 
   /// The text of all tokens; much faster than one by one where no stage needs to look around.
-  func decode(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool) -> [UInt8] {
+  func decode(_ ids: [Int32], skipSpecialTokens: Bool) -> [UInt8] {
+    if isPlainBytes { return texts.joined(ids, skipSpecialTokens: skipSpecialTokens) }
     var output: [UInt8] = []
+    output.reserveCapacity(4 * ids.count)
     if decoder.needsNext || !decoder.late.isEmpty || !decoder.final.isEmpty || decoder.strip != nil
       || (decoder.hasByteFallback && decoder.joinsBytes)
     {
@@ -95,11 +106,7 @@ final class DecodingTables: Sendable {
 
   @inline(__always)
   func isText(_ id: Int32, _ skipSpecialTokens: Bool) -> Bool {
-    switch texts.kind(of: id) {
-    case .none: false
-    case .special, .specialByte: !skipSpecialTokens
-    case .text, .byte: true
-    }
+    texts.isText(id, skipSpecialTokens)
   }
 
   /// A run that is no valid text becomes one U+FFFD for each of its bytes.

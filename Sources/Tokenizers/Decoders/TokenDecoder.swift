@@ -32,7 +32,8 @@ enum DecoderStage: Sendable {
     switch self {
     case .replace(let pattern, let content):
       // What can't be searched within bounds stays as it is: decoding must not fail.
-      return ((try? pattern.replaceAll(in: token.span, with: content)) ?? nil) ?? token
+      let limit = TextPattern.longestResult(from: token.count)
+      return ((try? pattern.replaceAll(in: token.span, with: content, limit: limit)) ?? nil) ?? token
     case .strip(let stage): return stage.apply(to: token)
     case .metaspace(let replacement, let dropsFirst):
       let space: [UInt8] = isFirst && dropsFirst ? [] : [UInt8(ascii: " ")]
@@ -54,7 +55,9 @@ enum DecoderStage: Sendable {
   }
 
   private static func replace(_ literal: [UInt8], in token: [UInt8], with content: [UInt8]) -> [UInt8] {
-    ((try? TextPattern.literal(literal).replaceAll(in: token.span, with: content)) ?? nil) ?? token
+    let limit = TextPattern.longestResult(from: token.count)
+    let pattern = TextPattern.literal(literal)
+    return ((try? pattern.replaceAll(in: token.span, with: content, limit: limit)) ?? nil) ?? token
   }
 
   /// English punctuation without the space that WordPiece sets before it.

@@ -14,6 +14,8 @@ struct TokenTexts: Sendable {
     case byte, specialByte
   }
 
+  var byteCount: Int { bytes.count }
+
   init(count: Int) {
     starts.reserveCapacity(count + 1)
     kinds.reserveCapacity(count)
@@ -52,6 +54,33 @@ struct TokenTexts: Sendable {
     let start = Int(starts[Int(id)])
     let end = Int(starts[Int(id) + 1])
     result.append(bytes.span.extracting(start..<end))
+  }
+
+  @inline(__always)
+  func isText(_ id: Int32, _ skipSpecialTokens: Bool) -> Bool {
+    switch kind(of: id) {
+    case .none: false
+    case .special, .specialByte: !skipSpecialTokens
+    case .text, .byte: true
+    }
+  }
+
+  /// The texts of these tokens, one behind the other.
+  func joined(_ ids: [Int32], skipSpecialTokens: Bool) -> [UInt8] {
+    var total = 0
+    for id in ids where isText(id, skipSpecialTokens) {
+      total += Int(starts[Int(id) + 1] &- starts[Int(id)])
+    }
+    return unsafe bytes.withUnsafeBufferPointer { source in
+      unsafe [UInt8](unsafeUninitializedCapacity: total) { buffer, count in
+        for id in ids where isText(id, skipSpecialTokens) {
+          let start = Int(starts[Int(id)])
+          let length = Int(starts[Int(id) + 1]) - start
+          for offset in 0..<length { unsafe buffer[count + offset] = source[start + offset] }
+          count += length
+        }
+      }
+    }
   }
 
   func text(of id: Int32) -> [UInt8] {

@@ -17,7 +17,7 @@ extension Tokenizer {
     let special = SpecialTokenNames(
       bos: gguf.text(of: gguf.bosID), eos: gguf.text(of: gguf.eosID), unk: gguf.text(of: gguf.unknownID),
       pad: gguf.text(of: gguf.padID))
-    self.init(parts, configuration: Self.configuration(gguf, special), special: special)
+    try self.init(parts, configuration: Self.configuration(gguf, special), special: special)
   }
 
   /// The metadata in the words of `tokenizer_config.json`.

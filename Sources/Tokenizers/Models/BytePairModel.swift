@@ -68,6 +68,14 @@ struct BytePairModel: Sendable {
 
   @inline(__always)
   private func encodeWhole(_ piece: Span<UInt8>, _ scratch: inout EncodeScratch, into ids: inout [Int32]) {
+    guard let key = PieceCache.key(piece) else { return encodeNew(piece, &scratch, into: &ids) }
+    if scratch.cache.append(key, to: &ids) { return }
+    let before = ids.count
+    encodeNew(piece, &scratch, into: &ids)
+    scratch.cache.store(key, ids[before...])
+  }
+
+  private func encodeNew(_ piece: Span<UInt8>, _ scratch: inout EncodeScratch, into ids: inout [Int32]) {
     let whole = vocabulary.id(of: piece)
     if whole < 0 { return encodeParts(piece, &scratch, into: &ids) }
     if ignoresMerges { return ids.append(whole) }

@@ -1,5 +1,6 @@
 /// Working memory of one encoding, kept between calls so that a short text allocates nothing.
 struct EncodeScratch: Sendable {
+  var cache = PieceCache()
   /// What is known of each token: whether its own text is encoded as just this token.
   var wholeTokens: [UInt8] = []
   /// The symbols of the piece in hand, and the merge of each with its right neighbour.

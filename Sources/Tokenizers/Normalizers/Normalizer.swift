@@ -21,6 +21,10 @@ indirect enum Normalizer: Sendable {
 
   /// The text rewritten, or nil when it stays as it is.
   func normalize(_ text: Span<UInt8>) throws(TokenizerError) -> [UInt8]? {
+    try normalize(text, limit: TextPattern.longestResult(from: text.count))
+  }
+
+  private func normalize(_ text: Span<UInt8>, limit: Int) throws(TokenizerError) -> [UInt8]? {
     switch self {
     case .form(let form): return form.normalize(text)
     case .lowercase: return text.mappingScalars(appendLowercase)
@@ -29,7 +33,8 @@ indirect enum Normalizer: Sendable {
       let range = text.trimmedWhitespace(left: left, right: right)
       return range.count == text.count ? nil : Array(text.extracting(range))
     case .prepend(let prefix): return text.isEmpty ? nil : prefix + Array(text)
-    case .replace(let pattern, let content): return try pattern.replaceAll(in: text, with: content)
+    case .replace(let pattern, let content):
+      return try pattern.replaceAll(in: text, with: content, limit: limit)
     case .bert(let normalizer): return normalizer.normalize(text)
     case .nmt: return NmtNormalizer.normalize(text)
     case .precompiled(let normalizer): return normalizer.normalize(text)
@@ -41,9 +46,9 @@ indirect enum Normalizer: Sendable {
       var result: [UInt8]?
       for stage in stages {
         if let current = result {
-          if let next = try stage.normalize(current.span) { result = next }
+          if let next = try stage.normalize(current.span, limit: limit) { result = next }
         } else {
-          result = try stage.normalize(text)
+          result = try stage.normalize(text, limit: limit)
         }
       }
       return result

@@ -37,11 +37,17 @@ enum TextPattern: Sendable {
   }
 
   /// The text with all matches replaced, or nil when there are none.
-  func replaceAll(in text: Span<UInt8>, with content: [UInt8]) throws(TokenizerError) -> [UInt8]? {
+  /// - Parameter limit: bytes of the result; a chain of replacements in a hostile file could swell a text without
+  ///   bound.
+  func replaceAll(
+    in text: Span<UInt8>, with content: [UInt8], limit: Int
+  ) throws(TokenizerError) -> [UInt8]? {
     let matches = try matches(in: text)
     if matches.isEmpty { return nil }
+    let size = text.count + matches.count * content.count
+    if size > limit { throw .textTooLong(bytes: size, limit: limit) }
     var result: [UInt8] = []
-    result.reserveCapacity(text.count + matches.count * content.count)
+    result.reserveCapacity(size)
     var copied = 0
     for match in matches {
       result.append(text.extracting(copied..<match.lowerBound))
@@ -51,6 +57,9 @@ enum TextPattern: Sendable {
     result.append(text.extracting(copied..<text.count))
     return result
   }
+
+  /// What a text may swell to by replacements.
+  static func longestResult(from count: Int) -> Int { (1 << 24) + 8 * count }
 
   private static func occurrences(of literal: [UInt8], in text: Span<UInt8>) -> [Range<Int>] {
     guard let first = literal.first else { return [] }

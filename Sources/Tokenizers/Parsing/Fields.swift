@@ -72,6 +72,16 @@ struct Fields {
     return Array(text.utf8)
   }
 
+  /// A text that a stage writes again and again; long ones would only serve to fill the memory.
+  func insertion(_ key: String) throws(TokenizerError) -> [UInt8] {
+    let text = try bytes(key)
+    let limit = 256
+    guard text.count <= limit else {
+      throw .outOfRange(field: path(key), value: "\(text.count) bytes", allowed: "0...\(limit)")
+    }
+    return text
+  }
+
   func elements(_ key: String) throws(TokenizerError) -> [JSONValue] {
     guard let list = try required(key).array else { throw .wrongType(field: path(key), expected: "a list") }
     return list

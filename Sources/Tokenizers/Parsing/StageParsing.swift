@@ -17,8 +17,8 @@ extension Normalizer {
       self = .strip(
         left: try fields.bool("strip_left", default: true),
         right: try fields.bool("strip_right", default: true))
-    case "Prepend": self = .prepend(try fields.bytes("prepend"))
-    case "Replace": self = .replace(try fields.pattern("pattern"), with: try fields.bytes("content"))
+    case "Prepend": self = .prepend(try fields.insertion("prepend"))
+    case "Replace": self = .replace(try fields.pattern("pattern"), with: try fields.insertion("content"))
     case "Nmt": self = .nmt
     case "ByteLevel": self = .byteLevel
     case "BertNormalizer":
@@ -97,7 +97,7 @@ extension DecoderStage {
     case "ByteLevel": return [.byteLevel]
     case "ByteFallback": return [.byteFallback]
     case "Fuse": return [.fuse]
-    case "Replace": return [.replace(try fields.pattern("pattern"), with: try fields.bytes("content"))]
+    case "Replace": return [.replace(try fields.pattern("pattern"), with: try fields.insertion("content"))]
     case "Strip":
       return [
         .strip(

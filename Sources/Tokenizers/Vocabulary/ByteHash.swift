@@ -23,7 +23,7 @@ struct ByteHash: Sendable {
 
   /// At most eight bytes as one number; equal numbers of equal counts mean equal bytes.
   @inline(__always)
-  private static func word(_ bytes: RawSpan, _ count: Int) -> UInt64 {
+  static func word(_ bytes: RawSpan, _ count: Int) -> UInt64 {
     if count >= 4 {
       let low = unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: 0, as: UInt32.self)
       let high = unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: count - 4, as: UInt32.self)
@@ -37,7 +37,7 @@ struct ByteHash: Sendable {
   }
 
   @inline(__always)
-  private static func load(_ bytes: RawSpan, _ place: Int) -> UInt64 {
+  static func load(_ bytes: RawSpan, _ place: Int) -> UInt64 {
     unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: place, as: UInt64.self)
   }
 

@@ -1,4 +1,5 @@
 internal import JSON
+internal import Server
 internal import Tokenizers
 
 /// `gpuinfer tokenize`: JSON lines in, JSON lines out, one for one.
@@ -21,8 +22,13 @@ enum TokenizeCommand: Command {
     let tokenizer = try LoadedTokenizer.load(path)
     let decodes = arguments.has("--decode")
     let special = !arguments.has("--no-special")
-    var lines = LineReader()
-    while let line = try lines.next() {
+    let lines = try LineReader(path: "/dev/stdin", maximumLineBytes: 1 << 30)
+    var number = 0
+    while let next = try lines.next() {
+      number += 1
+      guard case .bytes(let line, _) = next else {
+        throw Failure(.badData, "standard input, line \(number): longer than 1 GiB")
+      }
       var writer = JSONWriter()
       do {
         let value = try JSONValue.parse(line)
@@ -42,7 +48,7 @@ enum TokenizeCommand: Command {
         let hint =
           error is JSONError && !decodes
           ? "; a line is a JSON string, such as \"The boy\" with its quotes" : ""
-        throw Failure(code, "standard input, line \(lines.lineNumber): \(failure.message)\(hint)")
+        throw Failure(code, "standard input, line \(number): \(failure.message)\(hint)")
       }
       Console.write(String(decoding: writer.bytes, as: UTF8.self) + "\n")
     }

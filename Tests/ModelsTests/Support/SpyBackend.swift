@@ -10,6 +10,7 @@ final class SpyBackend: Backend {
 
   var name: String { "spy" }
   var activationType: DataType { backend.activationType }
+  var sharesHostMemory: Bool { backend.sharesHostMemory }
 
   func forget() { calls = [] }
 

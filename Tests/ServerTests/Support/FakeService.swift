@@ -1,4 +1,3 @@
-import Synchronization
 import TestSupport
 
 @testable import Generation
@@ -11,7 +10,7 @@ final class FakeService: GenerationService {
   let information: ServiceInformation
   private let script: Script
   private let state = Monitor<[Submission]>([])
-  private let current = Mutex(EngineStatistics())
+  private let current = Monitor(EngineStatistics())
 
   struct Submission: Sendable {
     let request: GenerationRequest

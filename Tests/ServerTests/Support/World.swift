@@ -1,6 +1,5 @@
 import Glibc
 import JSON
-import Synchronization
 import TestSupport
 import Tokenizers
 
@@ -29,17 +28,10 @@ final class TestAPI {
   let model: ServedModel
   private let server: MicrohttpdServer?
 
-  static let tokenizer = Mutex<Tokenizer?>(nil)
-
   /// The demo model's tokenizer, read once.
-  static func demoTokenizer() throws -> Tokenizer {
-    try tokenizer.withLock {
-      if let loaded = $0 { return loaded }
-      let loaded = try Tokenizer.load(directory: Fixtures.path("demo"))
-      $0 = loaded
-      return loaded
-    }
-  }
+  static func demoTokenizer() throws -> Tokenizer { try tokenizer.get() }
+
+  private static let tokenizer = Result { try Tokenizer.load(directory: Fixtures.path("demo")) }
 
   init(
     _ world: World = .router, options: ServerOptions = ServerOptions(),

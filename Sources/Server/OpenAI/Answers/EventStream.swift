@@ -11,6 +11,8 @@ final class EventStream: HTTPBodyProducer {
   /// Updates read before the head was sent.
   private var backlog: [AnswerUpdate]
   private var lastWritten = MonotonicClock.milliseconds
+  /// When to see after the client, if nothing is written until then.
+  private var nextLook: Int64
   private var hasProbed = false
 
   init(
@@ -23,6 +25,7 @@ final class EventStream: HTTPBodyProducer {
     self.client = client
     self.options = options
     self.scope = scope
+    nextLook = MonotonicClock.milliseconds + Int64(options.presenceIntervalMilliseconds)
   }
 
   func produce(into writer: consuming HTTPBodyWriter) -> HTTPBodyPiece {
@@ -50,9 +53,14 @@ final class EventStream: HTTPBodyProducer {
       }
       if !writer.isEmpty {
         lastWritten = MonotonicClock.milliseconds
+        nextLook = lastWritten + Int64(options.presenceIntervalMilliseconds)
         return writer.flush()
       }
-      if updates.isEmpty, let silence = fillSilence() {
+      // Also when there are tokens that show no text: special ones, or what may become a stop string.
+      let now = MonotonicClock.milliseconds
+      if now < nextLook { continue }
+      nextLook = now + Int64(options.presenceIntervalMilliseconds)
+      if let silence = fillSilence() {
         switch silence {
         case .comment(let text):
           writer.write(text)

@@ -1,18 +1,17 @@
 internal import Generation
-internal import Synchronization
 
 /// Counts requests by route. Routes are a fixed set (unknown paths count as `none`), so the label set is bounded.
 final class HTTPMetrics: Sendable {
-  private struct Key: Hashable {
+  private struct Key: Hashable, Sendable {
     let handler: String
     let method: String
     let status: String
   }
-  private struct Counts {
+  private struct Counts: Sendable {
     var requests: [Key: UInt64] = [:]
     var durations: [Key: Histogram] = [:]
   }
-  private let counts = Mutex(Counts())
+  private let counts = Monitor(Counts())
 
   static let buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 

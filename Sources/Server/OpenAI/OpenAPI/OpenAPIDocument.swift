@@ -66,7 +66,7 @@ package enum OpenAPIDocument {
 
   private static func responses(_ route: Route) -> JSONObject {
     var content = JSONObject()
-    for (type, schema) in route.responseContent { content[type] = ["schema": schema] }
+    for (type, schema) in route.responseContent { content[type] = schema.isNull ? [:] : ["schema": schema] }
     var responses: JSONObject = ["200": ["description": "Success."]]
     if !content.isEmpty { responses["200"] = ["description": "Success.", "content": .object(content)] }
     for (status, text) in route.errors {
@@ -113,7 +113,8 @@ extension Route {
     func json(_ name: String) -> [(String, JSONValue)] {
       [("application/json", ResponseSchemas.reference(name))]
     }
-    let events = ("text/event-stream", ["type": "string"] as JSONValue)
+    // OpenAPI 3.1 has no words for the events of a stream.
+    let events = ("text/event-stream", JSONValue.null)
     return switch self {
     case .completions: json("CompletionResponse") + [events]
     case .chatCompletions: json("ChatCompletionResponse") + [events]

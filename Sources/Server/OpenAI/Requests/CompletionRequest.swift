@@ -30,8 +30,15 @@ enum CompletionRequest {
     if let logprobs { try SamplingOptions.checkLogprobs(logprobs, "logprobs", options) }
     let isDefault = body["max_tokens"]?.int == nil
     let reserved = isDefault ? 1 : maxTokens
+    let items = items(of: prompt)
+    let (choices, overflow) = items.count.multipliedReportingOverflow(by: sampling.choices)
+    if overflow || choices > SamplingFields.maximumChoices {
+      throw .invalid(
+        "n times the number of prompts must be at most \(SamplingFields.maximumChoices).", "n",
+        value: .integer(Int64(sampling.choices)))
+    }
     var prompts: [GenerationPlan.Prompt] = []
-    for item in items(of: prompt) {
+    for item in items {
       var decoded = try Self.decode(
         item, addsSpecialTokens: body["add_special_tokens"]?.bool ?? true, model: model)
       let whole = decoded.tokens.count

@@ -1,6 +1,5 @@
 internal import Generation
 internal import JSON
-internal import Synchronization
 
 /// The OpenAI API over one model. `handle` is a plain function of a request: no socket is needed to test it.
 ///
@@ -9,14 +8,14 @@ internal import Synchronization
 ///    └─────────fail─────────▶ failed                        /ready   503  200  503
 /// ```
 package final class OpenAIServer: Sendable {
-  private enum State {
+  private enum State: Sendable {
     case loading
     case serving(ServedModel)
     case draining(ServedModel?)
     case failed(String)
   }
   package let options: ServerOptions
-  private let state = Mutex(State.loading)
+  private let state = Monitor(State.loading)
   let active = ActiveRequests()
   let metrics = HTTPMetrics()
 
@@ -92,6 +91,7 @@ package final class OpenAIServer: Sendable {
       response = error.response
     }
     if options.echoesRequestID, let id = requestID(request) { response.headers["X-Request-Id"] = id }
+    LoadHeader.add(to: &response, request: request, model: knownModel)
     CORS.addHeaders(to: &response, request: request, allowed: options.allowedOrigins)
     if case .bytes = response.body { scope.end(status: response.status) }
     return response

@@ -119,7 +119,9 @@ enum SamplingFields {
   static func checkRefused(_ object: JSONObject, _ more: [Refused] = []) throws(APIError) {
     for refused in Self.refused + more {
       guard let value = object[refused.name], !value.isNull else { continue }
-      if value != refused.accepted { throw .unsupported(refused.message, refused.name) }
+      // Of an object, only the members that are named count.
+      let isAccepted = refused.accepted.object.map { $0.allSatisfy { value[$0.key] == $0.value } }
+      if !(isAccepted ?? (value == refused.accepted)) { throw .unsupported(refused.message, refused.name) }
     }
   }
 }

@@ -36,9 +36,10 @@ extension FieldType {
     case .any: return [:]
     case .boolean: return ["type": "boolean"]
     case .integer(let range):
-      return [
-        "type": "integer", "minimum": .integer(range.lowerBound), "maximum": .integer(range.upperBound),
-      ]
+      var schema: JSONObject = ["type": "integer", "format": "int64"]
+      if range.lowerBound > .min { schema["minimum"] = .integer(range.lowerBound) }
+      if range.upperBound < .max { schema["maximum"] = .integer(range.upperBound) }
+      return .object(schema)
     case .number(let bounds):
       var schema: JSONObject = ["type": "number"]
       if bounds.minimum.isFinite {
