@@ -53,9 +53,10 @@ struct Completion {
   var firstTokenSeconds = 0.0
   var totalSeconds = 0.0
 
-  /// Generates, handing text to `show` as it comes.
+  /// Generates, handing text to `show` as it comes, until `isStopped`.
   static func run(
-    _ prompt: [Int32], _ settings: RunSettings, _ host: EngineHost, show: (String) -> Void
+    _ prompt: [Int32], _ settings: RunSettings, _ host: EngineHost, show: (String) -> Void,
+    isStopped: () -> Bool = { false }
   ) throws -> Completion {
     let request = settings.request(prompt: prompt, host: host)
     var options = TextOptions()
@@ -66,6 +67,7 @@ struct Completion {
     let started = ContinuousClock.now
     let stream = try host.engine.submit(request)
     while let events = stream.next(timeoutMilliseconds: nil) {
+      if isStopped() { stream.cancel() }
       for event in events {
         switch event {
         case .prompt: continue

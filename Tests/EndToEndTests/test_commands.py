@@ -3,11 +3,13 @@
 import json
 import math
 import shutil
+import socket
 import struct
+import subprocess
 
 import pytest
 
-from conftest import DEMO, FIXTURES, gpuinfer
+from conftest import BINARY, DEMO, FIXTURES, gpuinfer
 
 EXPECTED = json.loads((DEMO / "expected.json").read_text())
 COMMANDS = ["serve", "run", "batch", "tokenize", "score", "eval", "inspect", "doctor", "bench"]
@@ -200,3 +202,12 @@ def test_a_header_length_of_two_to_the_sixty_is_refused(broken_model):
 
 def test_a_folder_without_a_configuration_is_refused(tmp_path):
     assert "config.json" in gpuinfer("inspect", tmp_path, check=66).stderr.decode()
+
+
+def test_tokenize_reads_from_a_socket():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b'"The boy"\n')
+        ours.shutdown(socket.SHUT_WR)
+        result = subprocess.run([BINARY, "tokenize"], stdin=theirs, capture_output=True, timeout=60)
+    assert result.stdout == b"[0,453,1096]\n", result.stderr

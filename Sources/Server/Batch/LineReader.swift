@@ -23,7 +23,9 @@ package final class LineReader: @unchecked Sendable {
   package init(path: String, maximumLineBytes: Int) throws(BatchError) {
     self.path = path
     self.maximumLineBytes = maximumLineBytes
-    descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    // Opening /dev/stdin anew fails when it is a socket, as it is for the children of some runtimes.
+    descriptor =
+      path == "/dev/stdin" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : unsafe open(path, O_RDONLY | O_CLOEXEC)
     if descriptor < 0 { throw .cannotOpen(path: path, reason: systemError()) }
   }
 

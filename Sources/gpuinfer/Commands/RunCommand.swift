@@ -1,5 +1,5 @@
 internal import Generation
-internal import JSON
+internal import Models
 internal import Server
 internal import Tokenizers
 
@@ -34,68 +34,54 @@ enum RunCommand: Command {
     var prompt = arguments.string("--prompt")
     let isInteractive = prompt == nil && Console.inputIsTerminal
     if prompt == nil, !isInteractive {
-      prompt = String(decoding: try Files.read("-"), as: UTF8.self)
+      let text = String(decoding: try Files.read("-"), as: UTF8.self)
+      if text.isEmpty {
+        throw Failure(.badData, "standard input is empty; give a prompt there or with --prompt")
+      }
+      prompt = text
     }
     let path = try ModelPath.resolve(arguments.positional(0))
+    let interrupts = isInteractive ? try Interrupts() : nil
     let host = try EngineHost(arguments, path: path, names: [])
     defer { host.engine.stop() }
     var conversation = Conversation(host: host, system: arguments.string("--system"))
-    if let prompt {
+    if let interrupts {
+      try chat(&conversation, settings, host, interrupts)
+    } else if let prompt {
       let ids =
         settings.chats
-        ? try conversation.ask(prompt)
+        ? try conversation.ask(prompt, limit: .max)
         : try host.model.tokenizer.encode(prompt, addSpecialTokens: true)
       let outcome = try Completion.run(ids, settings, host) { settings.printsJSON ? () : Console.write($0) }
       Console.write(settings.printsJSON ? outcome.json : "\n")
-      return
     }
-    Console.error("chatting with \(host.served.name); an empty line or Ctrl-D ends")
+  }
+
+  /// Asks and answers until the input ends. Ctrl-C ends an answer, between answers the program.
+  private static func chat(
+    _ conversation: inout Conversation, _ settings: RunSettings, _ host: EngineHost, _ interrupts: Interrupts
+  ) throws {
+    let length = host.reservation.limits.maxModelLength
+    // An answer keeps at least a quarter of the context for itself.
+    let limit = length - min(settings.maxTokens, length / 4)
+    Console.error("chatting with \(host.served.name); Ctrl-C stops an answer, an empty line or Ctrl-D ends")
     while let line = readPrompt(), !line.isEmpty {
-      let outcome = try Completion.run(try conversation.ask(line), settings, host) { Console.write($0) }
-      Console.write("\n")
-      conversation.answer(outcome.text)
+      do {
+        let ids = try conversation.ask(line, limit: limit)
+        interrupts.collect(true)
+        let outcome = try Completion.run(
+          ids, settings, host, show: { Console.write($0) }, isStopped: { interrupts.hasCome })
+        interrupts.collect(false)
+        conversation.answer(outcome.text)
+        Console.write("\n")
+      } catch let error as QuestionTooLong {
+        Console.error(error.description)
+      }
     }
   }
 
   private static func readPrompt() -> String? {
     Console.errorInPlace("> ")
     return readLine()
-  }
-}
-
-/// The turns of a chat, rendered anew for each question.
-private struct Conversation {
-  private let template: PromptTemplate?
-  private let tokenizer: Tokenizer
-  private var messages: [JSONValue] = []
-
-  init(host: EngineHost, system: String?) {
-    template = host.served.template
-    tokenizer = host.model.tokenizer
-    if let system { messages.append(["role": "system", "content": .string(system)]) }
-  }
-
-  mutating func ask(_ text: String) throws -> [Int32] {
-    guard let template else {
-      throw Failure(
-        .badData,
-        "the model has no chat template; give one with --chat-template, or use --prompt without --chat")
-    }
-    messages.append(["role": "user", "content": content(text)])
-    do {
-      let prompt = try template.render(PromptTemplate.Input(messages: .array(messages)))
-      return try tokenizer.encode(prompt, addSpecialTokens: false)
-    } catch let error as APIError {
-      throw Failure(.badData, error.message)
-    }
-  }
-
-  mutating func answer(_ text: String) {
-    messages.append(["role": "assistant", "content": content(text)])
-  }
-
-  private func content(_ text: String) -> JSONValue {
-    template?.takesContentParts == true
-      ? .array([["type": "text", "text": .string(text)]]) : .string(text)
   }
 }

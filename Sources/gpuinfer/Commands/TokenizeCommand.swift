@@ -35,7 +35,9 @@ enum TokenizeCommand: Command {
         if decodes {
           writer.string(tokenizer.decode(try ids(of: value), skipSpecialTokens: !special))
         } else {
-          guard let text = value.string else { throw Failure(.badData, "expected a JSON string") }
+          guard let text = value.string else {
+            throw Failure(.badData, "expected a JSON string, such as \"The boy\" with its quotes")
+          }
           writer.beginArray()
           for id in try tokenizer.encode(text, addSpecialTokens: special) { writer.integer(Int64(id)) }
           writer.endArray()
@@ -43,7 +45,10 @@ enum TokenizeCommand: Command {
       } catch {
         let failure = Failure(describing: error)
         let code = failure.code == .internalError ? failure.code : .badData
-        throw Failure(code, "standard input, line \(number): \(failure.message)")
+        let hint =
+          error is JSONError && !decodes
+          ? "; a line is a JSON string, such as \"The boy\" with its quotes" : ""
+        throw Failure(code, "standard input, line \(number): \(failure.message)\(hint)")
       }
       Console.write(String(decoding: writer.bytes, as: UTF8.self) + "\n")
     }
