@@ -230,19 +230,13 @@ lessthan 2|mapping|ne 7|none|number|odd|sameas none|sameas true|sequence|string|
 """.strip()
 
 
-def split_chains(text):
-    """Alternatives are separated by `|` between filters with no blank; a chain is written with ` | ` already."""
-    for line in text.splitlines():
-        yield from line.split("|")
-
-
 def expression_cases():
-    # Filters contain `|` themselves, so pairs that belong together are kept as one alternative by joining.
+    # A filter behind an expression is separated from it just as alternatives are: neighbours are tried alone and
+    # together. Many pairs make no sense, which both sides must notice.
     for line in PRECEDENCE.splitlines():
         parts = line.split("|")
         for index, part in enumerate(parts):
             yield "{{ %s }}" % part
-            # Neighbours joined as filters: right for those meant so, an error that both must see for the rest.
             if index + 1 < len(parts):
                 yield "{{ %s|%s }}" % (part, parts[index + 1])
     filters = [part for line in FILTERS.splitlines() for part in line.split("|")]

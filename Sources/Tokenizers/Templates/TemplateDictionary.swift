@@ -1,6 +1,6 @@
 internal import JSON
 
-/// Python's `dict`, immutable: keys in the order they came, equal when Python finds them equal (1, 1.0, True).
+/// Python's `dict`, immutable: keys in the order they came, equal when Python finds them so (1, 1.0, True).
 final class TemplateDictionary {
   let keys: [TemplateValue]
   let values: [TemplateValue]
@@ -10,6 +10,8 @@ final class TemplateDictionary {
   private let identities: [Key]
 
   private static let linearSearchLimit = 8
+  /// Of tuples in tuples.
+  static let deepestKey = 3
 
   /// Of equal keys the last value counts, at the first one's place.
   init(_ pairs: [(key: TemplateValue, value: TemplateValue)]) throws(TemplateProblem) {
@@ -88,7 +90,7 @@ extension TemplateDictionary {
       case .string(let text): self = .string(Text(text: text))
       case .tuple(let sequence):
         // A key is copied with all that is in it; a template can share one tuple many times in another.
-        guard sequence.depth <= 3, sequence.elements.count <= 64 else {
+        guard sequence.depth <= TemplateDictionary.deepestKey, sequence.elements.count <= 64 else {
           throw .value("this tuple is too large for a dictionary's key")
         }
         self = .tuple(try sequence.elements.map { element throws(TemplateProblem) in try Key(element) })

@@ -18,6 +18,7 @@ extension TemplateInterpreter {
     let missing = values[0] ?? .integer(0)
     switch value {
     case .string(let text):
+      try produce(bytes: text.utf8.count)
       let base = try integer(values[1], default: 10, "int")
       guard base == 0 || (2...36).contains(base) else {
         return wholePart(of: PythonNumbers.float(text)) ?? missing
@@ -46,7 +47,9 @@ extension TemplateInterpreter {
     let values = try arguments.bound(to: ["default"], function: "float")
     switch value {
     case .undefined(let undefined): throw undefined.problem
-    case .string(let text): return PythonNumbers.float(text).map { .float($0) } ?? values[0] ?? .float(0)
+    case .string(let text):
+      try produce(bytes: text.utf8.count)
+      return PythonNumbers.float(text).map { .float($0) } ?? values[0] ?? .float(0)
     default: return value.double.map { .float($0) } ?? values[0] ?? .float(0)
     }
   }
@@ -89,7 +92,7 @@ extension TemplateInterpreter {
   private static func rounded(_ value: Double, _ precision: Int64) -> Double {
     guard value.isFinite, precision <= 330 else { return value }
     if precision < 0 {
-      let unit = pow(10, Double(-precision))
+      let unit = pow(10, -Double(precision))
       return unit.isFinite ? (value / unit).rounded(.toNearestOrEven) * unit : 0 * value
     }
     var specification = FormatSpecification()

@@ -7,6 +7,7 @@ extension TemplateInterpreter {
     switch attribute {
     case nil, .some(.none): break
     case .string(let names):
+      try produce(bytes: names.utf8.count)
       for name in names.splitPython(by: ".", limit: -1) {
         let isNumber =
           !name.isEmpty && name.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }

@@ -213,7 +213,9 @@ extension TemplateInterpreter {
         var seen: Set<TemplateDictionary.Key> = []
         var kept: [TemplateValue] = []
         for element in try self.elements(of: value) {
-          let key = try TemplateDictionary.Key(try self.folded(try getter(element), isCaseSensitive))
+          let value = try self.folded(try getter(element), isCaseSensitive)
+          try self.look(at: value)
+          let key = try TemplateDictionary.Key(value)
           if seen.insert(key).inserted { kept.append(element) }
         }
         return kept

@@ -54,6 +54,7 @@ extension TemplateInterpreter {
     let text = try text(of: value)
     guard let characters, !characters.isNone else { return try produced(text.strippedPython(nil)) }
     guard case .string(let set) = characters else { throw .type("strip arg must be None or str") }
+    try produce(bytes: set.utf8.count)
     return try produced(text.strippedPython(set))
   }
 

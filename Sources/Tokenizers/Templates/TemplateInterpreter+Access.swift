@@ -10,6 +10,7 @@ extension TemplateInterpreter {
   /// `value[key]`: keys and places come before methods.
   func item(_ key: TemplateValue, of value: TemplateValue) throws(TemplateProblem) -> TemplateValue {
     if case .undefined(let undefined) = value { throw undefined.problem }
+    try look(at: key)
     switch (value, key) {
     case (.dictionary(let dictionary), .string(let name)):
       if let member = dictionary[name] { return member }
@@ -91,7 +92,7 @@ extension TemplateInterpreter {
     case .tuple(let sequence):
       return .tuple(try places(sequence.elements.count).map { sequence.elements[$0] })
     case .range(let range):
-      guard let part = range.sliced(try places(range.count)) else { throw .limit(.range) }
+      guard let part = range.sliced(try places(range.count)) else { throw .integerOverflow }
       return .range(part)
     default: throw .type("'\(value.typeName)' object can't be sliced")
     }

@@ -6,12 +6,16 @@ extension TemplateInterpreter {
     try step()
     switch (a, b) {
     case (.undefined, .undefined), (.none, .none): return true
-    case (.string(let a), .string(let b)): return a.hasSameBytes(as: b)
+    case (.string(let a), .string(let b)):
+      if a.utf8.count != b.utf8.count { return false }
+      try produce(bytes: a.utf8.count)
+      return a.hasSameBytes(as: b)
     case (.list(let a), .list(let b)), (.tuple(let a), .tuple(let b)):
       return try isEqual(a.elements, b.elements)
     case (.dictionary(let a), .dictionary(let b)):
       guard a.count == b.count else { return false }
       for (key, value) in zip(a.keys, a.values) {
+        try look(at: key)
         guard let other = try b.value(for: key), try isEqual(value, other) else { return false }
       }
       return true
@@ -38,6 +42,7 @@ extension TemplateInterpreter {
     switch (a, b) {
     case (.undefined(let undefined), _), (_, .undefined(let undefined)): throw undefined.problem
     case (.string(let a), .string(let b)):
+      try produce(bytes: min(a.utf8.count, b.utf8.count))
       if a.utf8.lexicographicallyPrecedes(b.utf8) { return -1 }
       return a.hasSameBytes(as: b) ? 0 : 1
     case (.list(let a), .list(let b)), (.tuple(let a), .tuple(let b)):
@@ -71,6 +76,7 @@ extension TemplateInterpreter {
 
   /// Python's `element in container`.
   func contains(_ container: TemplateValue, _ element: TemplateValue) throws(TemplateProblem) -> Bool {
+    try look(at: element)
     switch container {
     case .string(let text):
       guard case .string(let part) = element else {

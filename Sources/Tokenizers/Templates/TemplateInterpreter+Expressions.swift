@@ -70,7 +70,9 @@ extension TemplateInterpreter {
   ) throws(TemplateProblem) -> TemplateValue {
     var values: [(key: TemplateValue, value: TemplateValue)] = []
     for pair in pairs {
-      values.append((try evaluate(pair.key, in: scope), try evaluate(pair.value, in: scope)))
+      let key = try evaluate(pair.key, in: scope)
+      try look(at: key)
+      values.append((key, try evaluate(pair.value, in: scope)))
     }
     return .dictionary(try TemplateDictionary(values))
   }

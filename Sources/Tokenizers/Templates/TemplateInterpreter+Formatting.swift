@@ -184,8 +184,9 @@ extension TemplateInterpreter {
       switch step {
       case .attribute(let name): value = try attribute(name, of: value)
       case .item(let name):
-        let key: TemplateValue = Int64(name).map { .integer($0) } ?? .string(name)
-        value = try item(key, of: value)
+        let isPlace = name.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        let place = isPlace ? Int64(name) : nil
+        value = try item(place.map { .integer($0) } ?? .string(name), of: value)
       }
     }
     return value

@@ -4,7 +4,9 @@ extension TemplateInterpreter {
   /// Python's `str(value)`; nothing for undefined values.
   func text(of value: TemplateValue) throws(TemplateProblem) -> String {
     switch value {
-    case .string(let text): return text
+    case .string(let text):
+      try produce(bytes: text.utf8.count)
+      return text
     case .undefined: return ""
     case .macro, .function, .method, .loop, .iterator:
       // Python prints an address here.

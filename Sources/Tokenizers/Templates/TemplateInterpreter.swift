@@ -54,11 +54,21 @@ extension TemplateInterpreter {
     if overflow || sum > limits.maxSteps { throw .limit(.steps(limits.maxSteps)) }
   }
 
-  /// To be called before text of this length is made.
+  /// To be called before text of this length is made, or looked at as a whole.
   func produce(bytes: Int) throws(TemplateProblem) {
     let (sum, overflow) = producedBytes.addingReportingOverflow(bytes)
     producedBytes = sum
     if overflow || sum > limits.maxProducedBytes { throw .limit(.producedBytes(limits.maxProducedBytes)) }
+  }
+
+  /// Counts what it takes to hash or compare a value as a dictionary's key.
+  func look(at key: TemplateValue) throws(TemplateProblem) {
+    switch key {
+    case .string(let text): try produce(bytes: text.utf8.count)
+    case .tuple(let sequence) where sequence.depth <= TemplateDictionary.deepestKey:
+      for element in sequence.elements { try look(at: element) }
+    default: break
+    }
   }
 
   /// Counts the text that an operation made of other text of about the same length.

@@ -4,7 +4,9 @@ extension TemplateLexer {
     emit(begin)
     brackets = []
     while true {
-      if brackets.isEmpty, let close = end == .blockEnd ? tagEnd(at: position, closer: "%}") : variableEnd() {
+      if brackets.isEmpty,
+        let close = end == .blockEnd ? tagEnd(at: position, mark: UInt8(ascii: "%")) : variableEnd()
+      {
         emit(end)
         advance(to: close)
         return

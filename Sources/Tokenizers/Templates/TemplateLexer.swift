@@ -87,7 +87,7 @@ struct TemplateLexer {
   private mutating func comment() throws(TemplateProblem) {
     var place = position
     while place < source.count {
-      if let end = tagEnd(at: place, closer: "#}") {
+      if let end = tagEnd(at: place, mark: UInt8(ascii: "#")) {
         advance(to: end)
         return
       }
@@ -107,7 +107,7 @@ struct TemplateLexer {
     var place = position
     while place < source.count {
       if matches("{%", at: place), let name = wordEnd("endraw", inTagAt: place),
-        let end = tagEnd(at: name, closer: "%}")
+        let end = tagEnd(at: name, mark: UInt8(ascii: "%"))
       {
         let text = source[position..<place]
         let sign = self.position(place + 2, isOneOf: "-+")
@@ -132,16 +132,27 @@ struct TemplateLexer {
 }
 
 extension TemplateLexer {
-  /// Where the text behind a tag starts, if the tag's closer, with its white space control, stands at `place`.
-  func tagEnd(at place: Int, closer: String) -> Int? {
-    if matches("+" + closer, at: place) { return place + 3 }
-    if matches("-" + closer, at: place) { return skipWhitespace(from: place + 3) }
-    guard matches(closer, at: place) else { return nil }
-    return position(place + 2, isOneOf: "\n") == nil ? place + 2 : place + 3
+  /// Where the text behind a tag starts, if `mark}` stands at `place`, with or without white space control.
+  func tagEnd(at place: Int, mark: UInt8) -> Int? {
+    let sign = position(place, isOneOf: "-+")
+    let close = sign == nil ? place : place + 1
+    guard close + 1 < source.count, source[close] == mark, source[close + 1] == UInt8(ascii: "}") else {
+      return nil
+    }
+    switch sign {
+    case UInt8(ascii: "-"): return skipWhitespace(from: close + 2)
+    case UInt8(ascii: "+"): return close + 2
+    default: return position(close + 2, isOneOf: "\n") == nil ? close + 2 : close + 3
+    }
   }
 
   func matches(_ text: String, at place: Int) -> Bool {
-    place <= source.count && source[place...].starts(with: text.utf8)
+    var place = place
+    for byte in text.utf8 {
+      guard place < source.count, source[place] == byte else { return false }
+      place += 1
+    }
+    return true
   }
 
   /// The byte at this place if it is one of these.

@@ -7,6 +7,8 @@ extension TemplateInterpreter {
   ) throws(TemplateProblem) -> TemplateValue {
     // All of them look at the whole text or make one like it.
     try produce(bytes: text.utf8.count)
+    for argument in arguments.positional { try look(at: argument) }
+    for argument in arguments.keywords { try look(at: argument.value) }
     switch name {
     case "format": return try produced(try formatted(text, braces: arguments))
     case "split", "rsplit": return try split(name, text, arguments)
@@ -188,7 +190,7 @@ extension TemplateInterpreter {
     if name == "zfill" {
       let isSigned = text.hasPrefix("-") || text.hasPrefix("+")
       let (sign, digits) = isSigned ? (text.text(0..<1), text.text(1..<text.utf8.count)) : ("", text)
-      return try padded(digits, to: width - (isSigned ? 1 : 0), "0", left: { $0 }, sign: sign)
+      return try padded(digits, to: max(width, 1) - (isSigned ? 1 : 0), "0", left: { $0 }, sign: sign)
     }
     var fill = " "
     if names.count == 2, let value = values[1] { fill = try string(value, name) }

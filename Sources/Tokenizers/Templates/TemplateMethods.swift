@@ -84,6 +84,7 @@ extension TemplateInterpreter {
     if name == "get" {
       let values = try arguments.bound(
         to: ["key", "default"], required: 1, positionalOnly: 2, function: name)
+      try look(at: values[0] ?? .none)
       return try dictionary.value(for: values[0] ?? .none) ?? values[1] ?? .none
     }
     try arguments.requireNone(name)

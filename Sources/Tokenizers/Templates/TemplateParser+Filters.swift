@@ -99,7 +99,7 @@ extension TemplateParser {
 }
 
 extension TemplateParser {
-  /// `a`, `a, b`, `(a, (b, c))`, and with attributes `namespace.a`. Only in parentheses may a comma come last.
+  /// `a`, `a, b`, `(a, (b, c))`, and with attributes `namespace.a`. Only in parentheses a comma may end it.
   mutating func assignmentTarget(allowsAttributes: Bool = false) throws(TemplateProblem) -> TemplateTarget {
     var targets: [TemplateTarget] = []
     var isTuple = false

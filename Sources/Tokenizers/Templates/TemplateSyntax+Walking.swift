@@ -1,5 +1,5 @@
 extension TemplateStatement {
-  /// The bodies directly inside, and whether they run only under a condition, which makes names in them matter
+  /// The bodies directly inside, and whether they run only under a condition, so that names in them matter
   /// only when they are reached.
   var bodies: [(lines: [TemplateLine], isConditional: Bool)] {
     switch self {

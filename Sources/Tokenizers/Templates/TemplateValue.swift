@@ -59,8 +59,12 @@ struct TemplateRange: Equatable {
 
   subscript(index: Int) -> Int64 { start &+ Int64(index) &* step }
 
+  /// Nil when a bound of the new range needs more than 64 bits.
   func sliced(_ places: TemplateSlice) -> TemplateRange? {
-    TemplateRange(start: self[places.first], stop: self[places.last], step: step &* Int64(places.step))
+    func bound(_ place: Int) -> Int64? { Int64(exactly: Int128(start) + Int128(place) * Int128(step)) }
+    let (stride, overflow) = step.multipliedReportingOverflow(by: Int64(places.step))
+    guard !overflow, let first = bound(places.first), let last = bound(places.last) else { return nil }
+    return TemplateRange(start: first, stop: last, step: stride)
   }
 
   var elements: [TemplateValue] { (0..<count).map { .integer(self[$0]) } }
