@@ -50,8 +50,29 @@ struct AttentionArguments {
   float* log_sums;
 };
 
+/// Whether there is a kernel for the heads.
+inline bool is_supported(const AttentionArguments& a) {
+  return a.head_dimension > 0 && a.head_dimension <= 128 && a.head_dimension % 8 == 0 && a.key_heads > 0 &&
+         a.query_heads % a.key_heads == 0;
+}
+
 /// Any number of query rows a sequence, 0 included. `invalid_arguments` for head dimensions or counts other
 /// than said.
 Status attention_prefill(Stream stream, const AttentionArguments& arguments);
+
+/// Where the parts of a split context meet. A context is cut into parts of `split_keys` keys whatever else is in the batch,
+/// so a sequence's result never depends on its neighbours.
+struct DecodeWorkspace {
+  /// Multiple of 64.
+  int split_keys;
+  /// [sequences, query_heads, splits, head_dimension]: the output of each part, with
+  /// splits = ceil(max_context / split_keys). Not used when there is one split.
+  float* outputs;
+  /// [sequences, query_heads, splits]: ln Σ exp(score) of each part.
+  float* log_sums;
+};
+
+/// At most one query row a sequence. Same refusals as prefill, and a `split_keys` that is no multiple of 64.
+Status attention_decode(Stream stream, const AttentionArguments& arguments, const DecodeWorkspace& workspace);
 
 }  // namespace gpu

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "attention/arguments.h"
+#include "attention/cache.h"
 #include "attention/softmax.h"
 #include "attention/tile.h"
 
@@ -26,24 +27,6 @@ struct PrefillShape {
   static constexpr int value_tile = key_tile + Tile<columns>::bytes(keys);
   static constexpr int shared_bytes = value_tile + Tile<columns>::bytes(keys);
 };
-
-/// Starts the copy of rows of 16-bit elements into a tile, a chunk a thread. `row_address(row)` gives a row's
-/// first element, or null for a row of zeros; components past `head_dimension` become zeros too. `fallback`
-/// is any readable, aligned address.
-template <class T, int columns, int rows, int threads, class RowAddress>
-GPU_DEVICE void copy_tile(SharedAddress tile, int head_dimension, const T* fallback, RowAddress row_address) {
-  constexpr int chunks = Tile<columns>::chunks;
-  static_assert(rows * chunks % threads == 0, "every thread copies the same number of chunks");
-  GPU_UNROLL
-  for (int step = 0; step < rows * chunks / threads; ++step) {
-    const int i = step * threads + thread_index();
-    const int row = i / chunks, chunk = i % chunks;
-    const T* source = row_address(row);
-    const bool present = source != nullptr && chunk * 8 < head_dimension;
-    copy_async(tile + Tile<columns>::offset(row, chunk), present ? source + chunk * 8 : fallback,
-               present ? 16 : 0);
-  }
-}
 
 template <class T, int columns>
 GPU_KERNEL(128, 2)
@@ -65,8 +48,8 @@ prefill_kernel(AttentionArguments p) {
   const int context = p.context_lengths[sequence];
   const int row_position = context - queries;
 
-  const ScoreRules rules = {p.scale,  p.softcap, p.alibi_slopes ? p.alibi_slopes[head] : 0.0f,
-                            p.window, context,   p.causal};
+  const ScoreRules rules = ScoreRules::of(p, context);
+  const float slope = p.alibi_slopes ? p.alibi_slopes[head] : 0.0f;
   const float log2_factor = rules.log2_factor();
 
   // Keys that some row of the block sees.
@@ -80,9 +63,7 @@ prefill_kernel(AttentionArguments p) {
 
   const int64_t query_stride = int64_t(p.query_heads) * p.head_dimension;
   const T* query = static_cast<const T*>(p.query) + start * query_stride + head * p.head_dimension;
-  const int64_t page = int64_t(kv_block_tokens) * p.head_dimension;  // one head of one block
-  const T* cache = static_cast<const T*>(p.cache) + key_head * page;
-  const int32_t* table = p.block_tables + int64_t(sequence) * p.table_stride;
+  const CacheHead<T> cache(p, sequence, key_head);
 
   const SharedAddress query_tile = shared_address(shared);
   const SharedAddress key_tile = query_tile + Shape::key_tile;
@@ -94,15 +75,10 @@ prefill_kernel(AttentionArguments p) {
           return first_row + row < queries ? query + (first_row + row) * query_stride : nullptr;
         });
   };
-  // `part` 0 for keys, 1 for values.
-  auto copy_keys_or_values = [&](SharedAddress tile, int tile_index, int part) {
-    copy_tile<T, columns, Shape::keys, Shape::threads>(
-        tile, p.head_dimension, query, [&](int row) -> const T* {
-          const int key = tile_index * Shape::keys + row;
-          if (key >= context) return nullptr;
-          const int64_t block = table[key / kv_block_tokens];
-          return cache + (block * 2 + part) * p.key_heads * page + key % kv_block_tokens * p.head_dimension;
-        });
+  auto copy_keys_or_values = [&](SharedAddress tile, int tile_index, CachePart part) {
+    copy_tile<T, columns, Shape::keys, Shape::threads>(tile, p.head_dimension, query, [&](int row) {
+      return cache.row(tile_index * Shape::keys + row, context, part);
+    });
   };
 
   float output[output_tiles][4] = {};
@@ -114,7 +90,7 @@ prefill_kernel(AttentionArguments p) {
   const LaneRow a_row = lane_row_of_a(), b_row = lane_row_of_b(), v_row = lane_row_of_b_transposed();
 
   copy_queries();
-  if (first_tile < tiles_end) copy_keys_or_values(key_tile, tiles_end - 1, 0);
+  if (first_tile < tiles_end) copy_keys_or_values(key_tile, tiles_end - 1, CachePart::keys);
   commit_copies();
   wait_copies<0>();
   sync_block();
@@ -125,7 +101,7 @@ prefill_kernel(AttentionArguments p) {
   }
 
   for (int tile = tiles_end - 1; tile >= first_tile; --tile) {
-    copy_keys_or_values(value_tile, tile, 1);
+    copy_keys_or_values(value_tile, tile, CachePart::values);
     commit_copies();
 
     float score[score_tiles][4] = {};
@@ -150,7 +126,7 @@ prefill_kernel(AttentionArguments p) {
         for (int i = 0; i < 4; ++i) {
           const int position = first_position + warp_row + g + 8 * (i / 2);
           const int key = first_key + 8 * n + 2 * q + i % 2;
-          if (!rules.plain()) score[n][i] = rules.apply(score[n][i], position, key);
+          if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope, position, key);
           if (masked && !rules.visible(position, key)) score[n][i] = negative_infinity();
         }
       }
@@ -159,7 +135,7 @@ prefill_kernel(AttentionArguments p) {
     // The values have arrived, and every warp has read the keys.
     wait_copies<0>();
     sync_block();
-    if (tile > first_tile) copy_keys_or_values(key_tile, tile - 1, 0);
+    if (tile > first_tile) copy_keys_or_values(key_tile, tile - 1, CachePart::keys);
     commit_copies();
 
     state.update(score, output, log2_factor);

@@ -9,10 +9,7 @@ Status prefill_bf16(Stream stream, const AttentionArguments& arguments) {
 }
 
 Status attention_prefill(Stream stream, const AttentionArguments& arguments) {
-  const bool supported = arguments.head_dimension > 0 && arguments.head_dimension <= 128 &&
-                         arguments.head_dimension % 8 == 0 && arguments.key_heads > 0 &&
-                         arguments.query_heads % arguments.key_heads == 0;
-  if (!supported) return invalid_arguments;
+  if (!is_supported(arguments)) return invalid_arguments;
   if (arguments.tokens == 0 || arguments.sequences == 0) return 0;
   return arguments.type == ElementType::bfloat16 ? prefill_bf16(stream, arguments)
                                                  : prefill_f16(stream, arguments);

@@ -78,13 +78,17 @@ struct RowState {
 struct ScoreRules {
   float scale;
   float softcap;
-  float slope;
   int window;
   int context;
   bool causal;
+  bool has_slopes;
+
+  GPU_DEVICE static ScoreRules of(const AttentionArguments& p, int context) {
+    return {p.scale, p.softcap, p.window, context, p.causal, p.alibi_slopes != nullptr};
+  }
 
   /// Whether scores stay plain dot products, so that the scale can be folded into the exponent.
-  GPU_DEVICE bool plain() const { return softcap == 0.0f && slope == 0.0f; }
+  GPU_DEVICE bool plain() const { return softcap == 0.0f && !has_slopes; }
   GPU_DEVICE float log2_factor() const { return plain() ? scale * log2_e : log2_e; }
 
   GPU_DEVICE bool visible(int query, int key) const {
@@ -97,7 +101,7 @@ struct ScoreRules {
            (window == 0 || first_key > last_query - window);
   }
 
-  GPU_DEVICE float apply(float dot, int query, int key) const {
+  GPU_DEVICE float apply(float dot, float slope, int query, int key) const {
     float score = dot * scale;
     if (softcap != 0.0f) score = softcap * tanh_approximate(score / softcap);
     return score + slope * float(key - query);

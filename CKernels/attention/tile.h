@@ -32,6 +32,25 @@ struct Tile {
   }
 };
 
+/// Starts the copy of rows of 16-bit elements into a tile, a chunk a thread. `row_address(row)` gives a row's first
+/// element, or null for a row of zeros; components past `head_dimension` become zeros too. `fallback` is any readable,
+/// aligned address.
+template <class T, int columns, int rows, int threads, class RowAddress>
+GPU_DEVICE void copy_tile(SharedAddress tile, int head_dimension, const T* fallback, RowAddress row_address) {
+  constexpr int chunks = Tile<columns>::chunks;
+  constexpr int total = rows * chunks;
+  GPU_UNROLL
+  for (int step = 0; step < (total + threads - 1) / threads; ++step) {
+    const int i = step * threads + thread_index();
+    if (total % threads != 0 && i >= total) break;
+    const int row = i / chunks, chunk = i % chunks;
+    const T* source = row_address(row);
+    const bool present = source != nullptr && chunk * 8 < head_dimension;
+    copy_async(tile + Tile<columns>::offset(row, chunk), present ? source + chunk * 8 : fallback,
+               present ? 16 : 0);
+  }
+}
+
 /// Where, in each 16 x 16 part of a tile, a lane's row for ldmatrix.x4 lies. The four matrices come in the
 /// order in which the registers of a fragment are numbered.
 struct LaneRow {

@@ -65,10 +65,10 @@ AttentionInputs<T>::AttentionInputs(const AttentionCase& c) : shape(c) {
 }
 
 template <class T>
-double AttentionInputs<T>::cached(int sequence, int position, int part, int key_head, int i) {
+T& AttentionInputs<T>::cache_element(int sequence, int position, int part, int key_head, int i) {
   int block = tables[size_t(sequence * table_stride + position / kv_block_tokens)];
-  return to_float((*cache)[place_in_cache(block, part, shape.key_heads, key_head, position % kv_block_tokens,
-                                          shape.dimension, i)]);
+  return (*cache)[place_in_cache(block, part, shape.key_heads, key_head, position % kv_block_tokens, shape.dimension,
+                                 i)];
 }
 
 template <class T>
@@ -123,7 +123,7 @@ AttentionReference reference(AttentionInputs<T>& inputs) {
           double dot = 0;
           for (int i = 0; i < c.dimension; ++i) {
             dot += double(to_float((*inputs.query)[start + size_t(i)])) *
-                   inputs.cached(int(s), key, 0, key_head, i);
+                   to_float(inputs.cache_element(int(s), key, 0, key_head, i));
           }
           double score = dot * scale;
           if (c.softcap > 0) score = c.softcap * std::tanh(score / c.softcap);
@@ -142,7 +142,7 @@ AttentionReference reference(AttentionInputs<T>& inputs) {
         for (int i = 0; i < c.dimension; ++i) {
           double output = 0, magnitude = 0;
           for (size_t k = 0; k < keys.size(); ++k) {
-            double term = scores[k] / sum * inputs.cached(int(s), keys[k], 1, key_head, i);
+            double term = scores[k] / sum * to_float(inputs.cache_element(int(s), keys[k], 1, key_head, i));
             output += term;
             magnitude += std::abs(term);
           }

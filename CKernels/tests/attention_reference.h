@@ -32,7 +32,7 @@ struct AttentionInputs {
   explicit AttentionInputs(const AttentionCase& c);
 
   /// Component `i` of the key (part 0) or value (part 1) of a position.
-  double cached(int sequence, int position, int part, int key_head, int i);
+  T& cache_element(int sequence, int position, int part, int key_head, int i);
   AttentionArguments arguments();
 
   AttentionCase shape;

@@ -24,8 +24,13 @@ void Checker::begin_block(Block& block) {
   shared_.begin_block(block.shared.size(), launch_.threads);
 }
 
-void Checker::access(Block& block, const void* address, int bytes, bool write, Place place) {
+void Checker::access(Block& block, const void* address, int bytes, int alignment, bool write, Place place) {
   if (block.running().fiber.holds(address)) return;
+  // A GPU refuses what the host's processor allows.
+  if (reinterpret_cast<uintptr_t>(address) % uintptr_t(alignment) != 0) {
+    block.fail(place, "%s of %d bytes at the misaligned address %p", write ? "write" : "read", bytes,
+               address);
+  }
   if (block.shared.holds(address)) {
     return access_shared(block, block.shared.address_of(address), bytes, write, place);
   }

@@ -19,8 +19,8 @@ class Checker {
 
   void begin_block(Block& block);
 
-  /// Any load or store of the running thread.
-  void access(Block& block, const void* address, int bytes, bool write, Place place);
+  /// Any load or store of the running thread, made by an instruction that needs `alignment`.
+  void access(Block& block, const void* address, int bytes, int alignment, bool write, Place place);
   /// One that is known to be to shared memory, at a 32-bit address within bounds; or to global memory.
   void access_shared(Block& block, uint32_t address, int bytes, bool write, Place place);
   void access_global(Block& block, const void* address, int bytes, bool write, Place place);

@@ -25,12 +25,8 @@ namespace {
 void report(const void* address, size_t bytes, bool write, const void* return_address, size_t alignment = 1) {
   gpu::simt::Block* block = gpu::simt::active_block();
   if (!block || !block->checker || bytes == 0) return;
-  // A GPU refuses what x86-64 allows.
-  if (reinterpret_cast<uintptr_t>(address) % alignment != 0) {
-    block->fail(gpu::simt::Place::of_code(return_address), "%s of %zu bytes at the misaligned address %p",
-                write ? "write" : "read", bytes, address);
-  }
-  block->checker->access(*block, address, int(bytes), write, gpu::simt::Place::of_code(return_address));
+  block->checker->access(*block, address, int(bytes), int(alignment), write,
+                         gpu::simt::Place::of_code(return_address));
 }
 
 }  // namespace

@@ -1,0 +1,241 @@
+// Attention of one query row a sequence over the paged cache (sm_80 and later): the context is split over blocks, as in
+// Flash-Decoding, and `combine.h` puts the parts together.
+//
+// A block computes the query heads that share a key head, sixteen rows of an mma tile, over one part of the context. Its
+// four warps share out the keys of each tile of 64, not the heads, so that every key and value is read from shared
+// memory once; each warp keeps a softmax of its own, and the four are merged at the end.
+//
+//   copies   tile 0 · tile 1 ········ tile 2 ········ ...        a tile is 64 keys and their values
+//   warps           wait ─ tile 0 ─── wait ─ tile 1 ─ ...
+//
+#pragma once
+
+#include "attention/arguments.h"
+#include "attention/cache.h"
+#include "attention/softmax.h"
+#include "attention/tile.h"
+
+namespace gpu {
+
+struct DecodeArguments {
+  AttentionArguments attention;
+  DecodeWorkspace workspace;
+  int splits;
+};
+
+/// ```
+/// shared   query rows | keys 0 | values 0 | keys 1 | values 1
+/// then                | outputs [4 warps][16 rows][columns] float | largest [4][16] | sums [4][16]
+/// ```
+template <int columns>
+struct DecodeShape {
+  static constexpr int rows = 16;
+  static constexpr int keys = 64;
+  static constexpr int warps = 4;
+  static constexpr int threads = warps * warp_size;
+  static constexpr int stages = 2;
+  static constexpr int query_bytes = Tile<columns>::bytes(rows);
+  static constexpr int part_bytes = Tile<columns>::bytes(keys);
+  static constexpr int merge_floats = warps * rows * (columns + 2);
+  static constexpr int shared_bytes = query_bytes + 2 * stages * part_bytes;
+  static_assert(merge_floats * 4 <= 2 * stages * part_bytes, "the merge takes the place of the tiles");
+};
+
+/// Puts the warps' softmaxes together and writes rows `0 ..< rows`, each thread some components.
+template <class T, int columns>
+GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, int rows, int first_head, int sequence,
+                             int token, int split, bool alone, float log2_factor) {
+  using Shape = DecodeShape<columns>;
+  const AttentionArguments& p = d.attention;
+  const float* largest = merge + Shape::warps * Shape::rows * columns;
+  const float* sums = largest + Shape::warps * Shape::rows;
+  for (int i = thread_index(); i < rows * p.head_dimension; i += Shape::threads) {
+    const int row = i / p.head_dimension, column = i % p.head_dimension;
+    float maximum_of_warps = negative_infinity();
+    for (int warp = 0; warp < Shape::warps; ++warp) {
+      maximum_of_warps = maximum(maximum_of_warps, largest[warp * Shape::rows + row]);
+    }
+    float sum = 0, output = 0;
+    for (int warp = 0; warp < Shape::warps; ++warp) {
+      const int at = warp * Shape::rows + row;
+      if (sums[at] == 0.0f) continue;
+      const float weight = exp2_approximate((largest[at] - maximum_of_warps) * log2_factor);
+      sum += weight * sums[at];
+      output += weight * merge[at * columns + column];
+    }
+    output = sum == 0.0f ? 0.0f : output / sum;
+    const float log_sum =
+        sum == 0.0f ? negative_infinity() : maximum_of_warps * log2_factor * ln_2 + logf(sum);
+    const int head = first_head + row;
+    const int64_t slot = (int64_t(sequence) * p.query_heads + head) * d.splits + split;
+    if (alone) {
+      T* target = static_cast<T*>(p.output) + (int64_t(token) * p.query_heads + head) * p.head_dimension;
+      target[column] = from_float<T>(output);
+      if (p.log_sums && column == 0) p.log_sums[int64_t(head) * p.tokens + token] = log_sum;
+    } else {
+      d.workspace.outputs[slot * p.head_dimension + column] = output;
+      if (column == 0) d.workspace.log_sums[slot] = log_sum;
+    }
+  }
+}
+
+template <class T, int columns>
+GPU_KERNEL(128, 2)
+decode_kernel(DecodeArguments d) {
+  using Shape = DecodeShape<columns>;
+  using Rows = Tile<columns>;
+  constexpr int k_steps = columns / 16;
+  constexpr int output_tiles = columns / 8;
+  const AttentionArguments& p = d.attention;
+  GPU_SHARED(shared);
+
+  const int split = block_x(), sequence = block_z();
+  const int group = p.query_heads / p.key_heads;
+  const int parts_of_group = (group + Shape::rows - 1) / Shape::rows;
+  const int key_head = block_y() / parts_of_group;
+  const int first_in_group = block_y() % parts_of_group * Shape::rows;
+  const int first_head = key_head * group + first_in_group;
+  const int rows = group - first_in_group < Shape::rows ? group - first_in_group : Shape::rows;
+  const int token = p.query_starts[sequence];
+  if (p.query_starts[sequence + 1] == token) return;
+  const int context = p.context_lengths[sequence];
+  const int begin = split * d.workspace.split_keys;
+  // A sequence without keys still has an output.
+  if (begin >= context && split > 0) return;
+  const bool alone = context <= d.workspace.split_keys;
+  const int end = begin + d.workspace.split_keys < context ? begin + d.workspace.split_keys : context;
+
+  const int position = context - 1;
+  const ScoreRules rules = ScoreRules::of(p, context);
+  const float log2_factor = rules.log2_factor();
+  const int window_begin = p.window > 0 && context - p.window > begin ? context - p.window : begin;
+  const int first_tile = window_begin / Shape::keys;
+  const int tiles_end = (end + Shape::keys - 1) / Shape::keys;
+
+  const T* query =
+      static_cast<const T*>(p.query) + (int64_t(token) * p.query_heads + first_head) * p.head_dimension;
+  const CacheHead<T> cache(p, sequence, key_head);
+  const SharedAddress query_tile = shared_address(shared);
+  const SharedAddress first_stage = query_tile + Shape::query_bytes;
+
+  auto copy_part = [&](SharedAddress target, int tile, CachePart part) {
+    copy_tile<T, columns, Shape::keys, Shape::threads>(target, p.head_dimension, query, [&](int row) {
+      return cache.row(tile * Shape::keys + row, context, part);
+    });
+  };
+  // Past the last tile nothing is copied, but the group counts.
+  auto copy_tiles = [&](int tile) {
+    const SharedAddress keys = first_stage + SharedAddress(tile % Shape::stages * 2 * Shape::part_bytes);
+    if (tile < tiles_end) {
+      copy_part(keys, tile, CachePart::keys);
+      copy_part(keys + Shape::part_bytes, tile, CachePart::values);
+    }
+    commit_copies();
+  };
+
+  copy_tile<T, columns, Shape::rows, Shape::threads>(query_tile, p.head_dimension, query, [&](int row) {
+    return row < rows ? query + row * p.head_dimension : nullptr;
+  });
+  copy_tiles(first_tile);
+
+  const int warp_key = warp_index() * 16;
+  const int g = lane_index() / 4, q = lane_index() % 4;
+  const LaneRow a_row = lane_row_of_a(), b_row = lane_row_of_b(), v_row = lane_row_of_b_transposed();
+  float slope[2] = {};
+  for (int half = 0; half < 2; ++half) {
+    if (p.alibi_slopes && g + 8 * half < rows) slope[half] = p.alibi_slopes[first_head + g + 8 * half];
+  }
+  float output[output_tiles][4] = {};
+  RowState state;
+  state.start();
+
+  for (int tile = first_tile; tile < tiles_end; ++tile) {
+    // This tile has arrived, and every warp is done with the one whose place the next takes.
+    wait_copies<0>();
+    sync_block();
+    copy_tiles(tile + 1);
+
+    const SharedAddress keys = first_stage + SharedAddress(tile % Shape::stages * 2 * Shape::part_bytes);
+    const SharedAddress values = keys + Shape::part_bytes;
+    float score[2][4] = {};
+    GPU_UNROLL
+    for (int k = 0; k < k_steps; ++k) {
+      uint32_t a[4], b[4];
+      load_matrices(a, query_tile + Rows::offset(a_row.row, 2 * k + a_row.chunk));
+      load_matrices(b, keys + Rows::offset(warp_key + b_row.row, 2 * k + b_row.chunk));
+      mma_m16n8k16<T>(score[0], a, b[0], b[1]);
+      mma_m16n8k16<T>(score[1], a, b[2], b[3]);
+    }
+    GPU_UNROLL
+    for (int n = 0; n < 2; ++n) {
+      GPU_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        const int key = tile * Shape::keys + warp_key + 8 * n + 2 * q + i % 2;
+        if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope[i / 2], position, key);
+        if (!rules.visible(position, key)) score[n][i] = negative_infinity();
+      }
+    }
+    state.update(score, output, log2_factor);
+    const uint32_t weights[4] = {pack<T>(score[0][0], score[0][1]), pack<T>(score[0][2], score[0][3]),
+                                 pack<T>(score[1][0], score[1][1]), pack<T>(score[1][2], score[1][3])};
+    GPU_UNROLL
+    for (int n = 0; n < output_tiles; n += 2) {
+      uint32_t b[4];
+      load_matrices_transposed(b, values + Rows::offset(warp_key + v_row.row, n + v_row.chunk));
+      mma_m16n8k16<T>(output[n], weights, b[0], b[1]);
+      mma_m16n8k16<T>(output[n + 1], weights, b[2], b[3]);
+    }
+  }
+
+  state.finish();
+  wait_copies<0>();
+  sync_block();
+  float* merge = reinterpret_cast<float*>(shared + Shape::query_bytes);
+  float* largest = merge + Shape::warps * Shape::rows * columns;
+  float* sums = largest + Shape::warps * Shape::rows;
+  GPU_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    const int at = warp_index() * Shape::rows + g + 8 * half;
+    if (q == 0) {
+      largest[at] = state.largest[half];
+      sums[at] = state.sum[half];
+    }
+    GPU_UNROLL
+    for (int n = 0; n < output_tiles; ++n) {
+      merge[at * columns + 8 * n + 2 * q] = output[n][2 * half];
+      merge[at * columns + 8 * n + 2 * q + 1] = output[n][2 * half + 1];
+    }
+  }
+  sync_block();
+  write_merged<T, columns>(d, merge, rows, first_head, sequence, token, split, alone, log2_factor);
+}
+
+template <class T, int columns>
+Status launch_decode(Stream stream, const char* name, const DecodeArguments& d) {
+  using Shape = DecodeShape<columns>;
+  const int group = d.attention.query_heads / d.attention.key_heads;
+  LaunchShape shape;
+  shape.grid = {d.splits, d.attention.key_heads * ((group + Shape::rows - 1) / Shape::rows),
+                d.attention.sequences};
+  shape.threads = Shape::threads;
+  shape.shared_bytes = Shape::shared_bytes;
+  return launch(stream, name, shape, decode_kernel<T, columns>, d);
+}
+
+/// The narrowest form that holds the head.
+template <class T>
+Status run_decode(Stream stream, const DecodeArguments& d) {
+  const int dimension = d.attention.head_dimension;
+  if (dimension <= 16) return launch_decode<T, 16>(stream, "decode<16>", d);
+  if (dimension <= 32) return launch_decode<T, 32>(stream, "decode<32>", d);
+  if (dimension <= 64) return launch_decode<T, 64>(stream, "decode<64>", d);
+  if (dimension <= 80) return launch_decode<T, 80>(stream, "decode<80>", d);
+  if (dimension <= 96) return launch_decode<T, 96>(stream, "decode<96>", d);
+  return launch_decode<T, 128>(stream, "decode<128>", d);
+}
+
+Status decode_bf16(Stream stream, const DecodeArguments& arguments);
+Status decode_f16(Stream stream, const DecodeArguments& arguments);
+Status combine_splits(Stream stream, const DecodeArguments& arguments);
+
+}  // namespace gpu

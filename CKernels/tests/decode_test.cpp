@@ -1,0 +1,103 @@
+// Decode attention over the paged cache, split and not, against the double precision reference.
+
+#include "tests/attention_reference.h"
+
+namespace gpu::test {
+namespace {
+
+template <class T>
+void test_decode(const AttentionCase& c, int split_keys) {
+  AttentionInputs<T> inputs(c);
+  AttentionArguments arguments = inputs.arguments();
+  const size_t splits = size_t((arguments.max_context + split_keys - 1) / split_keys);
+  const size_t slots = size_t(arguments.sequences) * size_t(c.query_heads) * splits;
+  DeviceArray<float> outputs("partial outputs", slots * size_t(c.dimension)), log_sums("partial log sums", slots);
+  DecodeWorkspace workspace = {split_keys, outputs.data(), log_sums.data()};
+  auto statistics = expect_same_bits(
+      c.name, [&](Stream stream) { return attention_decode(stream, arguments, workspace); },
+      [&] {
+        auto bytes = inputs.output->bytes(), more = inputs.log_sums->bytes();
+        bytes.insert(bytes.end(), more.begin(), more.end());
+        return bytes;
+      });
+  EXPECT(statistics.bank_conflicts == 0);
+  AttentionReference expected = reference(inputs);
+  expect_close(c.name, *inputs.output, expected.output, expected.bound);
+  std::vector<double> bound(expected.log_sums.size(), 1e-4 + 2.0 * c.softcap * 0x1p-11);
+  expect_close(std::string(c.name) + " log sums", *inputs.log_sums, expected.log_sums, bound);
+}
+
+TEST("decode: contexts of one key, of a tile and with tails, whole and split") {
+  for (int context : {1, 16, 64, 65, 200}) {
+    for (int split_keys : {64, 128, 1024}) {
+      test_decode<bf16>({"one sequence", {1}, {context}, 2, 1, 64}, split_keys);
+    }
+  }
+}
+
+TEST("decode: batches with several key heads, unequal lengths and sequences that rest") {
+  test_decode<bf16>({"batch", {1, 0, 1, 1}, {150, 30, 7, 64}, 8, 2, 64}, 64);
+  test_decode<f16>({"batch f16", {1, 1}, {70, 129}, 6, 3, 32}, 128);
+  test_decode<bf16>({"no key", {1, 1}, {0, 3}, 2, 2, 32}, 64);
+}
+
+TEST("decode: groups of one head, of sixteen and of more") {
+  test_decode<bf16>({"no group", {1}, {90}, 3, 3, 32}, 64);
+  test_decode<f16>({"sixteen", {1}, {90}, 32, 2, 16}, 64);
+  test_decode<bf16>({"twenty", {1}, {90}, 40, 2, 16}, 64);
+}
+
+TEST("decode: every head dimension, padded ones too") {
+  for (int dimension : {8, 16, 40, 64, 72, 80, 96, 112, 128}) {
+    test_decode<bf16>({"head dimension", {1}, {75}, 4, 2, dimension}, 64);
+    test_decode<f16>({"head dimension f16", {1}, {75}, 2, 1, dimension}, 128);
+  }
+}
+
+TEST("decode: windows that leave whole parts out, ALiBi and softcap") {
+  for (int window : {1, 40, 64, 130}) {
+    test_decode<bf16>({"window", {1}, {200}, 2, 1, 32, true, window}, 64);
+  }
+  test_decode<bf16>({"alibi", {1, 1}, {140, 20}, 6, 2, 32, true, 0, 0, true}, 64);
+  test_decode<f16>({"softcap", {1}, {100}, 2, 1, 64, true, 0, 5.0f}, 64);
+  test_decode<bf16>({"all", {1}, {130}, 4, 2, 64, true, 90, 20.0f, true}, 64);
+}
+
+TEST("decode gives the same bits whatever else is in the batch") {
+  AttentionInputs<bf16> alone({"alone", {1}, {150}, 4, 2, 32}), among({"among", {1, 1}, {150, 400}, 4, 2, 32});
+  auto run = [](AttentionInputs<bf16>& inputs) {
+    AttentionArguments arguments = inputs.arguments();
+    DeviceArray<float> outputs("partial outputs", size_t(inputs.tokens) * 4 * 7 * 32);
+    DeviceArray<float> log_sums("partial log sums", size_t(inputs.tokens) * 4 * 7);
+    simt::Stream stream;
+    EXPECT(attention_decode(&stream, arguments, {64, outputs.data(), log_sums.data()}) == 0);
+    auto bytes = inputs.output->bytes();
+    bytes.resize(4 * 32 * sizeof(bf16));
+    return bytes;
+  };
+  // The same query, keys and values, in other pages.
+  for (size_t i = 0; i < 4 * 32; ++i) (*among.query)[i] = (*alone.query)[i];
+  for (int position = 0; position < 150; ++position) {
+    for (int part : {0, 1}) {
+      for (int head : {0, 1}) {
+        for (int i = 0; i < 32; ++i) {
+          among.cache_element(0, position, part, head, i) = alone.cache_element(0, position, part, head, i);
+        }
+      }
+    }
+  }
+  EXPECT(run(alone) == run(among));
+}
+
+TEST("decode: shapes without a kernel are refused") {
+  AttentionArguments arguments = {};
+  arguments.head_dimension = 64;
+  arguments.key_heads = arguments.query_heads = 1;
+  EXPECT(attention_decode(nullptr, arguments, {100, nullptr, nullptr}) == invalid_arguments);
+  EXPECT(attention_decode(nullptr, arguments, {0, nullptr, nullptr}) == invalid_arguments);
+  arguments.head_dimension = 20;
+  EXPECT(attention_decode(nullptr, arguments, {64, nullptr, nullptr}) == invalid_arguments);
+}
+
+}  // namespace
+}  // namespace gpu::test
