@@ -60,8 +60,8 @@ inline bool is_supported(const AttentionArguments& a) {
 /// than said.
 Status attention_prefill(Stream stream, const AttentionArguments& arguments);
 
-/// Where the parts of a split context meet. A context is cut into parts of `split_keys` keys whatever else is in the batch,
-/// so a sequence's result never depends on its neighbours.
+/// Where the parts of a split context meet. A context is cut into parts of `split_keys` keys whatever else is
+/// in the batch, so a sequence's result never depends on its neighbours.
 struct DecodeWorkspace {
   /// Multiple of 64.
   int split_keys;

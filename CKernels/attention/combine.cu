@@ -1,7 +1,7 @@
 // Puts the parts of a split context together.
 //
-// Each part gave its softmax average O and L = ln Σ exp(score) over its keys; the whole is Σ exp(L − max L) O divided by
-// Σ exp(L − max L). Parts are summed in order, so equal inputs give equal bits.
+// Each part gave its softmax average O and L = ln Σ exp(score) over its keys; the whole is Σ exp(L − max L) O
+// divided by Σ exp(L − max L). Parts are summed in order, so equal inputs give equal bits.
 
 #include "attention/decode.h"
 

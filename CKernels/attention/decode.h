@@ -1,9 +1,9 @@
-// Attention of one query row a sequence over the paged cache (sm_80 and later): the context is split over blocks, as in
-// Flash-Decoding, and `combine.h` puts the parts together.
+// Attention of one query row a sequence over the paged cache (sm_80 and later): the context is split over
+// blocks, as in Flash-Decoding, and `combine.h` puts the parts together.
 //
-// A block computes the query heads that share a key head, sixteen rows of an mma tile, over one part of the context. Its
-// four warps share out the keys of each tile of 64, not the heads, so that every key and value is read from shared
-// memory once; each warp keeps a softmax of its own, and the four are merged at the end.
+// A block computes the query heads that share a key head, sixteen rows of an mma tile, over one part of the
+// context. Its four warps share out the keys of each tile of 64, not the heads, so that every key and value
+// is read from shared memory once; each warp keeps a softmax of its own, and the four are merged at the end.
 //
 //   copies   tile 0 · tile 1 ········ tile 2 ········ ...        a tile is 64 keys and their values
 //   warps           wait ─ tile 0 ─── wait ─ tile 1 ─ ...
@@ -43,8 +43,8 @@ struct DecodeShape {
 
 /// Puts the warps' softmaxes together and writes rows `0 ..< rows`, each thread some components.
 template <class T, int columns>
-GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, int rows, int first_head, int sequence,
-                             int token, int split, bool alone, float log2_factor) {
+GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, int rows, int first_head,
+                             int sequence, int token, int split, bool alone, float log2_factor) {
   using Shape = DecodeShape<columns>;
   const AttentionArguments& p = d.attention;
   const float* largest = merge + Shape::warps * Shape::rows * columns;

@@ -1,4 +1,5 @@
-// The float16 forms of decode attention. A file of their own: the forms of one type take long enough to compile.
+// The float16 forms of decode attention. A file of their own: the forms of one type take long enough to
+// compile.
 
 #include "attention/decode.h"
 

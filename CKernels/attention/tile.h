@@ -32,9 +32,9 @@ struct Tile {
   }
 };
 
-/// Starts the copy of rows of 16-bit elements into a tile, a chunk a thread. `row_address(row)` gives a row's first
-/// element, or null for a row of zeros; components past `head_dimension` become zeros too. `fallback` is any readable,
-/// aligned address.
+/// Starts the copy of rows of 16-bit elements into a tile, a chunk a thread. `row_address(row)` gives a row's
+/// first element, or null for a row of zeros; components past `head_dimension` become zeros too. `fallback`
+/// is any readable, aligned address.
 template <class T, int columns, int rows, int threads, class RowAddress>
 GPU_DEVICE void copy_tile(SharedAddress tile, int head_dimension, const T* fallback, RowAddress row_address) {
   constexpr int chunks = Tile<columns>::chunks;

@@ -67,8 +67,8 @@ AttentionInputs<T>::AttentionInputs(const AttentionCase& c) : shape(c) {
 template <class T>
 T& AttentionInputs<T>::cache_element(int sequence, int position, int part, int key_head, int i) {
   int block = tables[size_t(sequence * table_stride + position / kv_block_tokens)];
-  return (*cache)[place_in_cache(block, part, shape.key_heads, key_head, position % kv_block_tokens, shape.dimension,
-                                 i)];
+  return (*cache)[place_in_cache(block, part, shape.key_heads, key_head, position % kv_block_tokens,
+                                 shape.dimension, i)];
 }
 
 template <class T>

@@ -11,7 +11,8 @@ void test_decode(const AttentionCase& c, int split_keys) {
   AttentionArguments arguments = inputs.arguments();
   const size_t splits = size_t((arguments.max_context + split_keys - 1) / split_keys);
   const size_t slots = size_t(arguments.sequences) * size_t(c.query_heads) * splits;
-  DeviceArray<float> outputs("partial outputs", slots * size_t(c.dimension)), log_sums("partial log sums", slots);
+  DeviceArray<float> outputs("partial outputs", slots * size_t(c.dimension)),
+      log_sums("partial log sums", slots);
   DecodeWorkspace workspace = {split_keys, outputs.data(), log_sums.data()};
   auto statistics = expect_same_bits(
       c.name, [&](Stream stream) { return attention_decode(stream, arguments, workspace); },
@@ -64,7 +65,8 @@ TEST("decode: windows that leave whole parts out, ALiBi and softcap") {
 }
 
 TEST("decode gives the same bits whatever else is in the batch") {
-  AttentionInputs<bf16> alone({"alone", {1}, {150}, 4, 2, 32}), among({"among", {1, 1}, {150, 400}, 4, 2, 32});
+  AttentionInputs<bf16> alone({"alone", {1}, {150}, 4, 2, 32}),
+      among({"among", {1, 1}, {150, 400}, 4, 2, 32});
   auto run = [](AttentionInputs<bf16>& inputs) {
     AttentionArguments arguments = inputs.arguments();
     DeviceArray<float> outputs("partial outputs", size_t(inputs.tokens) * 4 * 7 * 32);
