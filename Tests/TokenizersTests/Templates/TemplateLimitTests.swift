@@ -7,7 +7,9 @@ import Tokenizers
 @Suite struct TemplateLimitTests {
   static let limits = TemplateLimits(maxSteps: 200_000, maxProducedBytes: 1 << 20, maxOutputBytes: 1 << 16)
 
-  static func problem(_ source: String, _ variables: JSONObject = [:]) -> TemplateError.Problem? {
+  static func problem(
+    _ source: String, _ variables: JSONObject = [:], limits: TemplateLimits = limits
+  ) -> TemplateError.Problem? {
     do {
       _ = try ChatTemplate(source: source).render(variables, limits: limits)
       return nil
@@ -67,7 +69,8 @@ import Tokenizers
   ])
   func textThatGrowsInALoopIsBounded(statement: String) {
     let source = "{% set ns = namespace(s='ab') %}{% for i in range(100) %}\(statement){% endfor %}"
-    switch Self.problem(source) {
+    let limits = TemplateLimits(maxProducedBytes: 1 << 15, maxOutputBytes: 1 << 14)
+    switch Self.problem(source, limits: limits) {
     case .limit(.producedBytes), .limit(.outputBytes): break
     case let other: Issue.record("\(String(describing: other))")
     }

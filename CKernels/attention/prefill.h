@@ -1,0 +1,230 @@
+// Attention of many query rows over the paged cache, with mma.sync and cp.async (sm_80 and later):
+// FlashAttention-2's forward pass (Dao 2023, arXiv 2307.08691).
+//
+// One block computes 64 query rows of one head; each of its four warps owns sixteen rows, so no row is shared
+// between warps. Keys are walked from the last tile of 64 to the first. While a tile's scores are computed
+// its values arrive, and while the weights are applied the next keys do:
+//
+//   copies    K(n) ·········· V(n) ·········· K(n−1) ········· V(n−1) ···
+//   warps           wait ── Q·K(n)ᵀ ── wait ── softmax, P·V(n) ── wait ── ...
+//
+#pragma once
+
+#include "attention/arguments.h"
+#include "attention/softmax.h"
+#include "attention/tile.h"
+
+namespace gpu {
+
+/// Sizes of a block of the kernel for heads of up to `columns` components.
+template <int columns>
+struct PrefillShape {
+  static constexpr int query_rows = 64;
+  static constexpr int keys = 64;
+  static constexpr int threads = 128;
+  static constexpr int key_tile = Tile<columns>::bytes(query_rows);
+  static constexpr int value_tile = key_tile + Tile<columns>::bytes(keys);
+  static constexpr int shared_bytes = value_tile + Tile<columns>::bytes(keys);
+};
+
+/// Starts the copy of rows of 16-bit elements into a tile, a chunk a thread. `row_address(row)` gives a row's
+/// first element, or null for a row of zeros; components past `head_dimension` become zeros too. `fallback`
+/// is any readable, aligned address.
+template <class T, int columns, int rows, int threads, class RowAddress>
+GPU_DEVICE void copy_tile(SharedAddress tile, int head_dimension, const T* fallback, RowAddress row_address) {
+  constexpr int chunks = Tile<columns>::chunks;
+  static_assert(rows * chunks % threads == 0, "every thread copies the same number of chunks");
+  GPU_UNROLL
+  for (int step = 0; step < rows * chunks / threads; ++step) {
+    const int i = step * threads + thread_index();
+    const int row = i / chunks, chunk = i % chunks;
+    const T* source = row_address(row);
+    const bool present = source != nullptr && chunk * 8 < head_dimension;
+    copy_async(tile + Tile<columns>::offset(row, chunk), present ? source + chunk * 8 : fallback,
+               present ? 16 : 0);
+  }
+}
+
+template <class T, int columns>
+GPU_KERNEL(128, 2)
+prefill_kernel(AttentionArguments p) {
+  using Shape = PrefillShape<columns>;
+  using Rows = Tile<columns>;
+  constexpr int k_steps = columns / 16;
+  constexpr int score_tiles = Shape::keys / 8;
+  constexpr int output_tiles = columns / 8;
+  GPU_SHARED(shared);
+
+  // Rows that see the most keys come first: they take longest.
+  const int first_row = (grid_x() - 1 - block_x()) * Shape::query_rows;
+  const int head = block_y(), sequence = block_z();
+  const int key_head = head / (p.query_heads / p.key_heads);
+  const int start = p.query_starts[sequence];
+  const int queries = p.query_starts[sequence + 1] - start;
+  if (first_row >= queries) return;
+  const int context = p.context_lengths[sequence];
+  const int row_position = context - queries;
+
+  const ScoreRules rules = {p.scale,  p.softcap, p.alibi_slopes ? p.alibi_slopes[head] : 0.0f,
+                            p.window, context,   p.causal};
+  const float log2_factor = rules.log2_factor();
+
+  // Keys that some row of the block sees.
+  const int last_row =
+      first_row + Shape::query_rows < queries ? first_row + Shape::query_rows - 1 : queries - 1;
+  const int first_position = row_position + first_row, last_position = row_position + last_row;
+  const int key_end = p.causal && last_position + 1 < context ? last_position + 1 : context;
+  const int key_begin = p.window > 0 && first_position - p.window + 1 > 0 ? first_position - p.window + 1 : 0;
+  const int first_tile = key_begin / Shape::keys;
+  const int tiles_end = (key_end + Shape::keys - 1) / Shape::keys;
+
+  const int64_t query_stride = int64_t(p.query_heads) * p.head_dimension;
+  const T* query = static_cast<const T*>(p.query) + start * query_stride + head * p.head_dimension;
+  const int64_t page = int64_t(kv_block_tokens) * p.head_dimension;  // one head of one block
+  const T* cache = static_cast<const T*>(p.cache) + key_head * page;
+  const int32_t* table = p.block_tables + int64_t(sequence) * p.table_stride;
+
+  const SharedAddress query_tile = shared_address(shared);
+  const SharedAddress key_tile = query_tile + Shape::key_tile;
+  const SharedAddress value_tile = query_tile + Shape::value_tile;
+
+  auto copy_queries = [&] {
+    copy_tile<T, columns, Shape::query_rows, Shape::threads>(
+        query_tile, p.head_dimension, query, [&](int row) -> const T* {
+          return first_row + row < queries ? query + (first_row + row) * query_stride : nullptr;
+        });
+  };
+  // `part` 0 for keys, 1 for values.
+  auto copy_keys_or_values = [&](SharedAddress tile, int tile_index, int part) {
+    copy_tile<T, columns, Shape::keys, Shape::threads>(
+        tile, p.head_dimension, query, [&](int row) -> const T* {
+          const int key = tile_index * Shape::keys + row;
+          if (key >= context) return nullptr;
+          const int64_t block = table[key / kv_block_tokens];
+          return cache + (block * 2 + part) * p.key_heads * page + key % kv_block_tokens * p.head_dimension;
+        });
+  };
+
+  float output[output_tiles][4] = {};
+  RowState state;
+  state.start();
+
+  const int warp_row = warp_index() * 16;
+  const int g = lane_index() / 4, q = lane_index() % 4;
+  const LaneRow a_row = lane_row_of_a(), b_row = lane_row_of_b(), v_row = lane_row_of_b_transposed();
+
+  copy_queries();
+  if (first_tile < tiles_end) copy_keys_or_values(key_tile, tiles_end - 1, 0);
+  commit_copies();
+  wait_copies<0>();
+  sync_block();
+  uint32_t query_fragment[k_steps][4];
+  GPU_UNROLL
+  for (int k = 0; k < k_steps; ++k) {
+    load_matrices(query_fragment[k], query_tile + Rows::offset(warp_row + a_row.row, 2 * k + a_row.chunk));
+  }
+
+  for (int tile = tiles_end - 1; tile >= first_tile; --tile) {
+    copy_keys_or_values(value_tile, tile, 1);
+    commit_copies();
+
+    float score[score_tiles][4] = {};
+    GPU_UNROLL
+    for (int k = 0; k < k_steps; ++k) {
+      GPU_UNROLL
+      for (int n = 0; n < score_tiles; n += 2) {
+        uint32_t keys[4];
+        load_matrices(keys, key_tile + Rows::offset(8 * n + b_row.row, 2 * k + b_row.chunk));
+        mma_m16n8k16<T>(score[n], query_fragment[k], keys[0], keys[1]);
+        mma_m16n8k16<T>(score[n + 1], query_fragment[k], keys[2], keys[3]);
+      }
+    }
+
+    const int first_key = tile * Shape::keys;
+    const bool masked =
+        !rules.all_visible(first_position, last_position, first_key, first_key + Shape::keys - 1);
+    if (masked || !rules.plain()) {
+      GPU_UNROLL
+      for (int n = 0; n < score_tiles; ++n) {
+        GPU_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          const int position = first_position + warp_row + g + 8 * (i / 2);
+          const int key = first_key + 8 * n + 2 * q + i % 2;
+          if (!rules.plain()) score[n][i] = rules.apply(score[n][i], position, key);
+          if (masked && !rules.visible(position, key)) score[n][i] = negative_infinity();
+        }
+      }
+    }
+
+    // The values have arrived, and every warp has read the keys.
+    wait_copies<0>();
+    sync_block();
+    if (tile > first_tile) copy_keys_or_values(key_tile, tile - 1, 0);
+    commit_copies();
+
+    state.update(score, output, log2_factor);
+    GPU_UNROLL
+    for (int k = 0; k < Shape::keys / 16; ++k) {
+      // Two n8 tiles of weights are one A operand: their columns are its k.
+      const uint32_t weights[4] = {pack<T>(score[2 * k][0], score[2 * k][1]),
+                                   pack<T>(score[2 * k][2], score[2 * k][3]),
+                                   pack<T>(score[2 * k + 1][0], score[2 * k + 1][1]),
+                                   pack<T>(score[2 * k + 1][2], score[2 * k + 1][3])};
+      GPU_UNROLL
+      for (int n = 0; n < output_tiles; n += 2) {
+        uint32_t values[4];
+        load_matrices_transposed(values, value_tile + Rows::offset(16 * k + v_row.row, n + v_row.chunk));
+        mma_m16n8k16<T>(output[n], weights, values[0], values[1]);
+        mma_m16n8k16<T>(output[n + 1], weights, values[2], values[3]);
+      }
+    }
+    // The next keys have arrived, and every warp has read the values.
+    wait_copies<0>();
+    sync_block();
+  }
+
+  state.finish();
+  GPU_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    const int row = first_row + warp_row + g + 8 * half;
+    if (row >= queries) continue;
+    const float factor = state.sum[half] == 0.0f ? 0.0f : 1.0f / state.sum[half];
+    T* target = static_cast<T*>(p.output) + (start + row) * query_stride + head * p.head_dimension;
+    GPU_UNROLL
+    for (int n = 0; n < output_tiles; ++n) {
+      const int column = 8 * n + 2 * q;
+      if (column >= p.head_dimension) continue;
+      *reinterpret_cast<uint32_t*>(target + column) =
+          pack<T>(output[n][2 * half] * factor, output[n][2 * half + 1] * factor);
+    }
+    if (p.log_sums && q == 0) {
+      p.log_sums[int64_t(head) * p.tokens + start + row] = state.log_sum(half, log2_factor);
+    }
+  }
+}
+
+template <class T, int columns>
+Status launch_prefill(Stream stream, const char* name, const AttentionArguments& a) {
+  using Shape = PrefillShape<columns>;
+  LaunchShape shape;
+  shape.grid = {(a.max_queries + Shape::query_rows - 1) / Shape::query_rows, a.query_heads, a.sequences};
+  shape.threads = Shape::threads;
+  shape.shared_bytes = Shape::shared_bytes;
+  return launch(stream, name, shape, prefill_kernel<T, columns>, a);
+}
+
+/// The narrowest form that holds the head.
+template <class T>
+Status run_prefill(Stream stream, const AttentionArguments& a) {
+  if (a.head_dimension <= 16) return launch_prefill<T, 16>(stream, "prefill<16>", a);
+  if (a.head_dimension <= 32) return launch_prefill<T, 32>(stream, "prefill<32>", a);
+  if (a.head_dimension <= 64) return launch_prefill<T, 64>(stream, "prefill<64>", a);
+  if (a.head_dimension <= 80) return launch_prefill<T, 80>(stream, "prefill<80>", a);
+  if (a.head_dimension <= 96) return launch_prefill<T, 96>(stream, "prefill<96>", a);
+  return launch_prefill<T, 128>(stream, "prefill<128>", a);
+}
+
+Status prefill_bf16(Stream stream, const AttentionArguments& arguments);
+Status prefill_f16(Stream stream, const AttentionArguments& arguments);
+
+}  // namespace gpu

@@ -1,0 +1,21 @@
+// The bfloat16 forms of prefill attention, and the choice between them and the float16 ones.
+
+#include "attention/prefill.h"
+
+namespace gpu {
+
+Status prefill_bf16(Stream stream, const AttentionArguments& arguments) {
+  return run_prefill<bf16>(stream, arguments);
+}
+
+Status attention_prefill(Stream stream, const AttentionArguments& arguments) {
+  const bool supported = arguments.head_dimension > 0 && arguments.head_dimension <= 128 &&
+                         arguments.head_dimension % 8 == 0 && arguments.key_heads > 0 &&
+                         arguments.query_heads % arguments.key_heads == 0;
+  if (!supported) return invalid_arguments;
+  if (arguments.tokens == 0 || arguments.sequences == 0) return 0;
+  return arguments.type == ElementType::bfloat16 ? prefill_bf16(stream, arguments)
+                                                 : prefill_f16(stream, arguments);
+}
+
+}  // namespace gpu

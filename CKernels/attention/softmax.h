@@ -1,0 +1,107 @@
+// The running softmax of FlashAttention-2 (Dao 2023, arXiv 2307.08691, algorithm 1), in the registers of mma
+// fragments.
+//
+// A lane holds two rows of its warp's sixteen, g and g + 8, and of each n8 tile of scores two columns:
+//
+//   score[n][0] score[n][1]   row g       columns 8n + 2q, 8n + 2q + 1
+//   score[n][2] score[n][3]   row g + 8
+//
+// so a row lies in the four lanes of a quad.
+#pragma once
+
+#include "attention/arguments.h"
+#include "device/device.h"
+
+namespace gpu {
+
+/// The two rows of a lane.
+struct RowState {
+  /// Largest score so far, in the units of the scores; −∞ when no key was visible.
+  float largest[2];
+  /// Sum of the weights that this lane has seen; of the row only after `finish`.
+  float sum[2];
+
+  GPU_DEVICE void start() {
+    largest[0] = largest[1] = negative_infinity();
+    sum[0] = sum[1] = 0;
+  }
+
+  /// Replaces scores by weights exp(score − largest), and rescales what was accumulated under a smaller
+  /// maximum. `log2_factor` turns a score into an exponent of 2.
+  template <int score_tiles, int output_tiles>
+  GPU_DEVICE void update(float (&score)[score_tiles][4], float (&output)[output_tiles][4],
+                         float log2_factor) {
+    GPU_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      float maximum_here = largest[half];
+      GPU_UNROLL
+      for (int n = 0; n < score_tiles; ++n) {
+        maximum_here = maximum(maximum_here, maximum(score[n][2 * half], score[n][2 * half + 1]));
+      }
+      maximum_here = warp_max<4>(maximum_here);
+      // A row without a visible key so far: any finite offset keeps exp(−∞) = 0 from becoming NaN.
+      const float offset = maximum_here == negative_infinity() ? 0.0f : maximum_here * log2_factor;
+      const float rescale = exp2_approximate(largest[half] * log2_factor - offset);
+      largest[half] = maximum_here;
+      sum[half] *= rescale;
+      GPU_UNROLL
+      for (int n = 0; n < output_tiles; ++n) {
+        output[n][2 * half] *= rescale;
+        output[n][2 * half + 1] *= rescale;
+      }
+      GPU_UNROLL
+      for (int n = 0; n < score_tiles; ++n) {
+        GPU_UNROLL
+        for (int i = 2 * half; i < 2 * half + 2; ++i) {
+          score[n][i] = exp2_approximate(score[n][i] * log2_factor - offset);
+          sum[half] += score[n][i];
+        }
+      }
+    }
+  }
+
+  /// Adds up the lanes of each row. Returns nothing; afterwards `sum` is the row's, 0 when no key was
+  /// visible.
+  GPU_DEVICE void finish() {
+    sum[0] = warp_sum<4>(sum[0]);
+    sum[1] = warp_sum<4>(sum[1]);
+  }
+
+  /// ln Σ exp(score) of a row, after `finish`.
+  GPU_DEVICE float log_sum(int half, float log2_factor) const {
+    if (sum[half] == 0.0f) return negative_infinity();
+    return largest[half] * log2_factor * ln_2 + logf(sum[half]);
+  }
+};
+
+/// What changes scores before the softmax, beyond a factor: softcap, ALiBi and masks.
+struct ScoreRules {
+  float scale;
+  float softcap;
+  float slope;
+  int window;
+  int context;
+  bool causal;
+
+  /// Whether scores stay plain dot products, so that the scale can be folded into the exponent.
+  GPU_DEVICE bool plain() const { return softcap == 0.0f && slope == 0.0f; }
+  GPU_DEVICE float log2_factor() const { return plain() ? scale * log2_e : log2_e; }
+
+  GPU_DEVICE bool visible(int query, int key) const {
+    return key < context && (!causal || key <= query) && (window == 0 || key > query - window);
+  }
+
+  /// Whether every query of `first_query ... last_query` sees all of `first_key ... last_key`.
+  GPU_DEVICE bool all_visible(int first_query, int last_query, int first_key, int last_key) const {
+    return last_key < context && (!causal || last_key <= first_query) &&
+           (window == 0 || first_key > last_query - window);
+  }
+
+  GPU_DEVICE float apply(float dot, int query, int key) const {
+    float score = dot * scale;
+    if (softcap != 0.0f) score = softcap * tanh_approximate(score / softcap);
+    return score + slope * float(key - query);
+  }
+};
+
+}  // namespace gpu

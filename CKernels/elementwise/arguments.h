@@ -1,0 +1,129 @@
+// Arguments of the row-wise operations, and the functions that launch them.
+//
+// All matrices are row-major with `width` contiguous elements a row; pointers are device memory. Any width is
+// legal: rows that are not a multiple of 16 bytes, or not aligned to it, go element by element.
+#pragma once
+
+#include <cstdint>
+
+#include "device/launch.h"
+
+namespace gpu {
+
+enum class ElementType : int32_t { bfloat16, float16 };
+
+/// `residual += input` where there is an input, rounded to the element type; then `output = norm(residual)`,
+/// computed from the rounded residual in float.
+struct NormArguments {
+  ElementType type;
+  int rows;
+  int width;
+  /// [rows, width]; only read when there is no input.
+  void* residual;
+  /// [rows, width] or null.
+  const void* input;
+  /// [width]
+  const void* weight;
+  /// [width] or null; layer norm only.
+  const void* bias;
+  /// [rows, width]
+  void* output;
+  float epsilon;
+};
+
+/// x / sqrt(mean(x²) + ε) · weight (Zhang and Sennrich 2019, arXiv 1910.07467).
+Status rms_norm(Stream stream, const NormArguments& arguments);
+/// (x − mean) / sqrt(variance + ε) · weight + bias (Ba, Kiros and Hinton 2016, arXiv 1607.06450).
+Status layer_norm(Stream stream, const NormArguments& arguments);
+
+enum class RotaryPairing : int32_t {
+  /// (i, i + rotary / 2)
+  halves,
+  /// (2i, 2i + 1)
+  interleaved,
+};
+
+/// Rotates the first `rotary` components of each head of query and key in place (Su et al. 2021, arXiv
+/// 2104.09864).
+struct RopeArguments {
+  ElementType type;
+  RotaryPairing pairing;
+  int tokens;
+  int query_heads;
+  int key_heads;
+  int head_dimension;
+  /// Even, at most `head_dimension`.
+  int rotary;
+  /// [tokens, query_heads, head_dimension]
+  void* query;
+  /// [tokens, key_heads, head_dimension]
+  void* key;
+  /// [tokens]: row of `table`
+  const int32_t* positions;
+  /// float [positions, rotary]: the cosines of the pairs, then their sines
+  const float* table;
+};
+
+Status rope(Stream stream, const RopeArguments& arguments);
+
+enum class ActivationKind : int32_t {
+  /// x / (1 + e^−x)
+  silu,
+  /// x · Φ(x), with the error function
+  gelu,
+  /// The tanh form of gelu
+  gelu_tanh,
+  relu,
+};
+
+/// `output = activation(gate) · up`, or `activation(gate)` where `up` is null.
+struct ActivationArguments {
+  ElementType type;
+  ActivationKind kind;
+  int rows;
+  int width;
+  const void* gate;
+  const void* up;
+  /// Elements from one row of gate, and of up, to the next: `2 · width` when a fused projection made both.
+  int64_t input_stride;
+  /// [rows, width]
+  void* output;
+};
+
+Status activation(Stream stream, const ActivationArguments& arguments);
+
+/// `output[t] = table[tokens[t]]`, and `+ position_table[positions[t]]` where there is one.
+struct EmbeddingArguments {
+  ElementType type;
+  int tokens;
+  int width;
+  /// [tokens]; the caller has checked that each is a row of the table.
+  const int32_t* ids;
+  const void* table;
+  /// [tokens], or null together with `position_table`
+  const int32_t* positions;
+  const void* position_table;
+  /// [tokens, width]
+  void* output;
+};
+
+Status embedding(Stream stream, const EmbeddingArguments& arguments);
+
+/// Copies the key and value of each token into its slot of the paged cache, laid out
+/// [block][key, value][head][16 tokens][head_dimension].
+struct AppendArguments {
+  ElementType type;
+  int tokens;
+  int heads;
+  int head_dimension;
+  /// [tokens, heads, head_dimension]
+  const void* key;
+  const void* value;
+  /// [tokens]: 16 · block + place in the block; −1 skips the token
+  const int32_t* slots;
+  void* cache;
+};
+
+Status append_kv(Stream stream, const AppendArguments& arguments);
+
+}  // namespace gpu

@@ -1,0 +1,84 @@
+#include "simt/checker/checker.h"
+
+#include "simt/block.h"
+
+// Set by the linker: where the executable's own code and static data begin and end.
+extern "C" const char __executable_start[];
+extern "C" const char _end[];
+
+namespace gpu::simt {
+namespace {
+
+bool is_static_data(const void* address) {
+  return address >= static_cast<const void*>(__executable_start) && address < static_cast<const void*>(_end);
+}
+
+}  // namespace
+
+void Checker::begin_block(Block& block) {
+  clocks_.resize(size_t(launch_.threads));
+  for (int thread = 0; thread < launch_.threads; ++thread) {
+    clocks_[size_t(thread)].reset(launch_.threads);
+    clocks_[size_t(thread)].advance(thread);
+  }
+  shared_.begin_block(block.shared.size(), launch_.threads);
+}
+
+void Checker::access(Block& block, const void* address, int bytes, bool write, Place place) {
+  if (block.running().fiber.holds(address)) return;
+  if (block.shared.holds(address)) {
+    return access_shared(block, block.shared.address_of(address), bytes, write, place);
+  }
+  auto* byte = static_cast<const char*>(address);
+  auto* arguments = static_cast<const char*>(launch_.arguments);
+  bool is_argument = byte >= arguments && byte + bytes <= arguments + launch_.argument_bytes;
+  if (!write && (is_argument || is_static_data(address))) return;
+  access_global(block, address, bytes, write, place);
+}
+
+void Checker::access_shared(Block& block, uint32_t address, int bytes, bool write, Place place) {
+  if (!block.shared.contains(address, bytes)) {
+    block.fail(place, "%s of %d bytes at shared offset %lld, outside of the block's %d bytes",
+               write ? "write" : "read", bytes, static_cast<long long>(address) - SharedMemory::base,
+               block.shared.size());
+  }
+  int thread = block.running().index;
+  shared_.access(block, clocks_[size_t(thread)], thread, address - SharedMemory::base, bytes, write, place);
+}
+
+void Checker::access_global(Block& block, const void* address, int bytes, bool write, Place place) {
+  if (!global_.access(block, address, bytes, write, place)) {
+    block.fail(place, "%s of %d bytes at %p, which is no memory of the device", write ? "write" : "read",
+               bytes, address);
+  }
+}
+
+void Checker::begin_copy(Block& block, uint32_t address, int bytes, Place place) {
+  int thread = block.running().index;
+  shared_.begin_copy(block, clocks_[size_t(thread)], thread, address - SharedMemory::base, bytes, place);
+}
+
+void Checker::end_copy(Block& block, uint32_t address, int bytes, Place place) {
+  int thread = block.running().index;
+  shared_.end_copy(clocks_[size_t(thread)], thread, address - SharedMemory::base, bytes, place);
+}
+
+void Checker::release(int thread, Clock& clock) {
+  Clock& own = clocks_[size_t(thread)];
+  clock.join(own);
+  own.advance(thread);
+}
+
+void Checker::acquire(int thread, const Clock& clock) { clocks_[size_t(thread)].join(clock); }
+
+void Checker::order_lanes(int warp, uint32_t lanes) {
+  Clock met;
+  for (int lane = 0; lane < warp_size; ++lane) {
+    if (lanes >> lane & 1) release(warp * warp_size + lane, met);
+  }
+  for (int lane = 0; lane < warp_size; ++lane) {
+    if (lanes >> lane & 1) acquire(warp * warp_size + lane, met);
+  }
+}
+
+}  // namespace gpu::simt

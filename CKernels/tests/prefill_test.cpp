@@ -1,0 +1,92 @@
+// Prefill attention over the paged cache against the double precision reference.
+
+#include "tests/attention_reference.h"
+
+namespace gpu::test {
+namespace {
+
+template <class T>
+void test_prefill(const AttentionCase& c) {
+  AttentionInputs<T> inputs(c);
+  AttentionArguments arguments = inputs.arguments();
+  auto statistics = expect_same_bits(
+      c.name, [&](Stream stream) { return attention_prefill(stream, arguments); },
+      [&] {
+        auto bytes = inputs.output->bytes(), more = inputs.log_sums->bytes();
+        bytes.insert(bytes.end(), more.begin(), more.end());
+        return bytes;
+      });
+  EXPECT(statistics.bank_conflicts == 0);
+  AttentionReference expected = reference(inputs);
+  expect_close(c.name, *inputs.output, expected.output, expected.bound);
+  std::vector<double> bound(expected.log_sums.size(), 1e-4 + 2.0 * c.softcap * 0x1p-11);
+  expect_close(std::string(c.name) + " log sums", *inputs.log_sums, expected.log_sums, bound);
+}
+
+TEST("prefill: one sequence, whole tiles and tails, causal") {
+  test_prefill<bf16>({"one row", {1}, {1}, 1, 1, 64});
+  test_prefill<bf16>({"one tile", {64}, {64}, 1, 1, 64});
+  test_prefill<f16>({"tails", {65}, {65}, 1, 1, 64});
+  test_prefill<bf16>({"no rows", {0}, {5}, 1, 1, 64});
+}
+
+TEST("prefill: fewer rows than keys, as in chunked prompts and after a cached prefix") {
+  test_prefill<bf16>({"chunk", {37}, {150}, 2, 1, 64});
+  test_prefill<f16>({"second tile starts masked", {70}, {129}, 1, 1, 32});
+  test_prefill<bf16>({"decode-like", {1}, {100}, 4, 2, 64});
+}
+
+TEST("prefill: several sequences, several key heads, grouped queries") {
+  test_prefill<bf16>({"batch", {33, 0, 5, 70}, {60, 12, 5, 70}, 4, 2, 64});
+  test_prefill<f16>({"batch of three heads", {17, 3}, {17, 40}, 6, 3, 32});
+}
+
+TEST("prefill: rows that see no key give zeros") {
+  test_prefill<bf16>({"no visible key", {9}, {3}, 2, 2, 32});
+}
+
+TEST("prefill: shapes without a kernel are refused") {
+  for (int dimension : {0, 4, 12, 136, 256}) {
+    AttentionArguments arguments = {};
+    arguments.head_dimension = dimension;
+    arguments.key_heads = arguments.query_heads = 1;
+    EXPECT(attention_prefill(nullptr, arguments) == invalid_arguments);
+  }
+  AttentionArguments uneven = {};
+  uneven.head_dimension = 64;
+  uneven.key_heads = 2;
+  uneven.query_heads = 3;
+  EXPECT(attention_prefill(nullptr, uneven) == invalid_arguments);
+}
+
+TEST("prefill: every head dimension, padded ones too") {
+  for (int dimension : {8, 16, 24, 32, 40, 64, 72, 80, 88, 96, 112, 128}) {
+    test_prefill<bf16>({"head dimension", {21}, {75}, 2, 2, dimension});
+  }
+  test_prefill<f16>({"f16 80", {21}, {75}, 2, 1, 80});
+  test_prefill<f16>({"f16 96", {21}, {75}, 2, 1, 96});
+  test_prefill<f16>({"f16 128", {66}, {75}, 2, 1, 128});
+  test_prefill<f16>({"f16 16", {21}, {75}, 2, 1, 16});
+}
+
+TEST("prefill: encoders see all keys") {
+  test_prefill<bf16>({"encoder", {70, 9}, {70, 9}, 2, 2, 32, false});
+  test_prefill<f16>({"encoder with fewer rows", {3}, {90}, 2, 1, 64, false});
+}
+
+TEST("prefill: sliding windows of one key, within a tile and over several") {
+  for (int window : {1, 17, 64, 100}) {
+    test_prefill<bf16>({"window", {90}, {200}, 1, 1, 32, true, window});
+  }
+  test_prefill<f16>({"window, batch", {90, 20}, {150, 20}, 2, 1, 16, true, 30});
+}
+
+TEST("prefill: ALiBi, softcap, and both with a window") {
+  test_prefill<bf16>({"alibi", {70}, {140}, 3, 1, 32, true, 0, 0, true});
+  test_prefill<f16>({"softcap", {40}, {100}, 2, 1, 64, true, 0, 5.0f});
+  test_prefill<bf16>({"all", {40}, {130}, 2, 2, 64, true, 50, 20.0f, true});
+  test_prefill<bf16>({"encoder with alibi", {40}, {40}, 2, 2, 16, false, 0, 0, true});
+}
+
+}  // namespace
+}  // namespace gpu::test

@@ -1,0 +1,146 @@
+"""Breaks the kernels, one change at a time, and expects the tests to notice. Called by Scripts/test-kernels mutants.
+
+CKernels/tests/mutants holds one mutant a paragraph:
+
+    what is wrong
+    file attention/prefill.h
+    test prefill
+    by race
+    - the text to replace, which stands in the file exactly once
+    + what it becomes
+
+`test` is a part of the names of the tests to run. `by` is a part of what they must print; without it anything that fails
+will do. `survives` in its place marks an equivalent program, which must pass. Lines of `-` and of `+` are joined.
+
+A mutant is compiled over the objects that Scripts/test-kernels left, and tried in the flavours check, plain and asan
+until one notices it. It costs a few seconds.
+"""
+
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "CKernels"
+OBJECTS = ROOT / ".build" / "kernels"
+FLAVOURS = ("check", "plain", "asan")
+TIME_LIMIT = 120
+
+
+class Mutant:
+    def __init__(self, paragraph):
+        lines = paragraph.split("\n")
+        self.name = lines[0]
+        self.file = self.test = self.by = None
+        self.survives = False
+        old, new = [], []
+        for line in lines[1:]:
+            keyword, _, rest = line.partition(" ")
+            if keyword == "-":
+                old.append(rest)
+            elif keyword == "+":
+                new.append(rest)
+            elif keyword in ("file", "test", "by"):
+                setattr(self, keyword, rest)
+            elif keyword == "survives":
+                self.survives = True
+            else:
+                raise SystemExit(f"mutants: '{self.name}': unknown line '{line}'")
+        self.old, self.new = "\n".join(old), "\n".join(new)
+
+    def mutated_source(self):
+        text = (SOURCES / self.file).read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"its text is in {self.file} {text.count(self.old)} times")
+        return text.replace(self.old, self.new)
+
+
+def shell(function, *arguments):
+    """Calls a function of Scripts/lib/kernels.sh."""
+    script = f'source Scripts/lib/kernels.sh; {function} "$@"'
+    return subprocess.run(["bash", "-c", script, "bash", *map(str, arguments)], cwd=ROOT, text=True,
+                          errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIME_LIMIT)
+
+
+def build(mutant, flavour, folder):
+    """Compiles what depends on the mutated file into `folder` and links it with the other objects."""
+    overlay = folder / "sources"
+    target = overlay / mutant.file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(mutant.mutated_source())
+    flags = shell("kernel_flags", flavour, "kernel").stdout.split()
+    compiler = os.environ.get("CXX", "g++")
+    objects = []
+    for entry in shell("kernel_sources", SOURCES).stdout.splitlines():
+        kind, path = entry.split(" ", 1)
+        original = OBJECTS / flavour / (path.rsplit(".", 1)[0].replace("/", "-") + ".o")
+        depends = original.with_suffix(".d").read_text()
+        # Hosts that pass headers on to tests see the kernel's own text only in kernel files.
+        if kind != "kernel" or str(SOURCES / mutant.file) not in depends.replace("\\\n", " ").split():
+            objects.append(str(original))
+            continue
+        changed = folder / original.name
+        source = target if path == mutant.file else SOURCES / path
+        command = [compiler, *flags, f"-I{overlay}", f"-I{SOURCES}", "-c", "-x", "c++", str(source), "-o", str(changed)]
+        done = subprocess.run(command, text=True, capture_output=True, timeout=TIME_LIMIT)
+        if done.returncode != 0:
+            raise ValueError("it does not compile: " + done.stderr.strip().split("\n")[0])
+        objects.append(str(changed))
+    link = [compiler, *objects, "-pthread", "-ldl", "-o", str(folder / "tests")]
+    if flavour == "asan":
+        link.insert(1, "-fsanitize=address,undefined")
+    subprocess.run(link, check=True, capture_output=True, timeout=TIME_LIMIT)
+
+
+def attempt(mutant, flavour):
+    """What the tests print when they notice, or None."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        build(mutant, flavour, folder)
+        try:
+            done = shell("run_kernel_tests", flavour, folder, mutant.test, "--quick")
+        except subprocess.TimeoutExpired:
+            return "no end in sight"
+        if " 0 failed" in done.stdout:
+            return None
+        return done.stdout
+
+
+def judge(mutant):
+    """(whether it went as the list says, a line about it)"""
+    try:
+        for flavour in FLAVOURS:
+            printed = attempt(mutant, flavour)
+            if printed is None:
+                continue
+            lines = [line.strip() for line in printed.strip().split("\n")]
+            shown = next((line for line in lines if not mutant.by or mutant.by in line), lines[0])[:220]
+            if mutant.survives:
+                return False, f"a right program was refused by {flavour}: {shown}"
+            if mutant.by and mutant.by not in printed:
+                return False, f"noticed by {flavour}, but not by '{mutant.by}': {shown}"
+            return True, f"{flavour}: {shown}"
+    except ValueError as error:
+        return False, f"broken entry: {error}"
+    return mutant.survives, "survives, as it should" if mutant.survives else "SURVIVED"
+
+
+def main():
+    only = sys.argv[1] if len(sys.argv) > 1 else ""
+    paragraphs = (SOURCES / "tests" / "mutants").read_text().strip().split("\n\n")
+    mutants = [Mutant(p) for p in paragraphs if not p.startswith("#")]
+    mutants = [m for m in mutants if only in m.name or only in m.file]
+    good = 0
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
+        for mutant, (fine, line) in zip(mutants, pool.map(judge, mutants)):
+            good += fine
+            print(f"{'ok    ' if fine else 'FAILED'} {mutant.name}\n         {line}", file=sys.stderr, flush=True)
+    print(f"{good} passed, {len(mutants) - good} failed")
+    sys.exit(0 if good == len(mutants) and mutants else 1)
+
+
+if __name__ == "__main__":
+    main()
