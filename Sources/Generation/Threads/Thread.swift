@@ -35,8 +35,14 @@ package struct Thread: ~Copyable, @unchecked Sendable {
   }
 
   /// Lets it run on by itself.
-  package consuming func detach() { pthread_detach(handle) }
+  package consuming func detach() {}
 
   /// Waits for the thread to return.
-  package consuming func join() { pthread_join(handle, nil) }
+  package consuming func join() {
+    let handle = handle
+    discard self
+    pthread_join(handle, nil)
+  }
+
+  deinit { pthread_detach(handle) }
 }

@@ -43,8 +43,9 @@ enum EvalCommand: Command {
       return true
     }
     guard let result else {
+      let name = textPath == "-" ? "standard input" : textPath
       throw Failure(
-        .badData, "\(textPath) has \(fileTokens) tokens, fewer than one window of \(context); lower --context"
+        .badData, "\(name) has \(fileTokens) tokens, fewer than one window of \(context); lower --context"
       )
     }
     let seconds = started.duration(to: .now) / .seconds(1)
