@@ -92,7 +92,19 @@ struct ActivationArguments {
 
 Status activation(Stream stream, const ActivationArguments& arguments);
 
-/// `output[t] = table[tokens[t]]`, and `+ position_table[positions[t]]` where there is one.
+/// `accumulator += input`, rounded to the element type.
+struct AddArguments {
+  ElementType type;
+  /// Elements of both; their shape does not matter.
+  int64_t count;
+  void* accumulator;
+  const void* input;
+};
+
+/// `invalid_arguments` for a negative count, or one of more blocks than a grid has.
+Status add(Stream stream, const AddArguments& arguments);
+
+/// `output[t] = table[ids[t]]`, and `+ position_table[positions[t]]` where there is one.
 struct EmbeddingArguments {
   ElementType type;
   int tokens;
@@ -107,6 +119,7 @@ struct EmbeddingArguments {
   void* output;
 };
 
+/// Also gathers rows of any matrix: `table` is the matrix, `ids` the rows.
 Status embedding(Stream stream, const EmbeddingArguments& arguments);
 
 /// Copies the key and value of each token into its slot of the paged cache, laid out

@@ -236,6 +236,32 @@ TEST("rows that are not aligned to 16 bytes go element by element") {
 }
 
 template <class T>
+void test_add(size_t count) {
+  auto values = random_values<T>(count, 1, 3.0f), addends = random_values<T>(count, 2);
+  DeviceArray<T> accumulator("accumulator", count), input("input", addends);
+  AddArguments arguments = {element_type<T>, int64_t(count), accumulator.data(), input.data()};
+  expect_same_bits(
+      "add",
+      [&](Stream stream) {
+        if (count) std::memcpy(accumulator.data(), values.data(), count * sizeof(T));
+        return add(stream, arguments);
+      },
+      [&] { return accumulator.bytes(); });
+  for (size_t i = 0; i < count; ++i) {
+    EXPECT(accumulator[i].bits == from_float<T>(to_float(values[i]) + to_float(addends[i])).bits);
+  }
+}
+
+TEST("adding rounds once") {
+  for (size_t count : {0, 1, 7, 8, 1024, 1032, 2500}) {
+    test_add<bf16>(count);
+    test_add<f16>(count);
+  }
+  EXPECT(add(nullptr, {ElementType::bfloat16, -1, nullptr, nullptr}) == invalid_arguments);
+  EXPECT(add(nullptr, {ElementType::bfloat16, INT64_MAX, nullptr, nullptr}) == invalid_arguments);
+}
+
+template <class T>
 void test_embedding(int tokens, int width, bool has_positions) {
   const int rows = 9;
   DeviceArray<T> table("table", random_values<T>(size_t(rows * width), 1));
