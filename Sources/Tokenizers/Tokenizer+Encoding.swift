@@ -1,5 +1,3 @@
-internal import Synchronization
-
 extension Tokenizer {
   /// Places in a text are kept in 32 bits.
   package static let longestText = 1 << 30
@@ -38,10 +36,10 @@ extension Tokenizer {
     guard text.count <= Self.longestText else {
       throw .textTooLong(bytes: text.count, limit: Self.longestText)
     }
-    var scratch = idleScratch.withLock { $0.popLast() } ?? EncodeScratch()
+    var scratch = idleScratch.take()
     defer {
       scratch.shrink()
-      idleScratch.withLock { if $0.count < Self.keptScratch { $0.append(scratch) } }
+      idleScratch.give(scratch)
     }
     var ids: [Int32] = []
     ids.reserveCapacity(text.count / 4 + 4)
@@ -59,9 +57,6 @@ extension Tokenizer {
     if addSpecialTokens { ids.append(contentsOf: affixes.after) }
     return ids
   }
-
-  /// Enough for as many threads to encode at once without allocating anew.
-  private static var keptScratch: Int { 8 }
 
   /// Plain text before normalization.
   private func encodeRaw(

@@ -1,5 +1,4 @@
 package import JSON
-internal import Synchronization
 
 /// Text to token ids and back, as described by a Hugging Face `tokenizer.json` or a GGUF vocabulary.
 ///
@@ -21,8 +20,7 @@ package final class Tokenizer: Sendable {
 
   let parts: TokenizerParts
   let decoding: DecodingTables
-  /// Working memory that no call is using now.
-  let idleScratch = Mutex<[EncodeScratch]>([])
+  let idleScratch = ScratchPool()
 
   /// The scanner that does all the cutting, where the stages amount to one.
   let scanner: PieceScanner?

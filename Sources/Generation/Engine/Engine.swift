@@ -1,5 +1,4 @@
 internal import Scheduling
-internal import Synchronization
 
 /// Runs one model for many requests: one thread, continuous batching, one stream of events a request.
 ///
@@ -140,9 +139,9 @@ package final class Engine: GenerationService {
 
 /// The metrics behind their lock.
 final class MetricsStore: Sendable {
-  private let metrics: Mutex<EngineMetrics>
+  private let metrics: Monitor<EngineMetrics>
 
-  init(_ metrics: EngineMetrics) { self.metrics = Mutex(metrics) }
+  init(_ metrics: EngineMetrics) { self.metrics = Monitor(metrics) }
 
   func update(_ body: (inout EngineMetrics) -> Void) {
     metrics.withLock { body(&$0) }
