@@ -21,13 +21,15 @@ def show(title, rows):
 def model(folder):
     mine = ours(folder, "model.json")
     llama = {("prefill" if row["n_prompt"] else "decode"): row["avg_ts"] for row in json.loads((folder / "llama.json").read_text())}
-    torch = json.loads((folder / "transformers.json").read_text())
-    show("1.1B Llama, bf16 (llama.cpp: f16), tokens/s", [
-        ("prefill 512, against llama.cpp", mine["prefill 512, median"], llama["prefill"]),
-        ("decode, against llama.cpp", mine["decode, median"], llama["decode"]),
-        ("prefill 512, against transformers", mine["prefill 512, median"], torch["prefill"]),
-        ("decode, against transformers", mine["decode, median"], torch["decode"]),
-    ])
+    rows = [
+        ("prefill 512, llama.cpp", mine["prefill 512, median"], llama["prefill"]),
+        ("decode, llama.cpp", mine["decode, median"], llama["decode"]),
+    ]
+    for kind in ["bfloat16", "float32"]:
+        torch = json.loads((folder / f"transformers-{kind}.json").read_text())
+        rows.append((f"prefill 512, transformers {kind}", mine["prefill 512, median"], torch["prefill"]))
+        rows.append((f"decode, transformers {kind}", mine["decode, median"], torch["decode"]))
+    show("1.1B Llama, bf16 weights (llama.cpp: f16), tokens/s", rows)
 
 
 def server(folder):

@@ -1,4 +1,4 @@
-"""Prefill of 512 tokens and decode with transformers on the CPU, bf16, as JSON: transformers_speed.py FOLDER"""
+"""Prefill of 512 tokens and decode with transformers on the CPU as JSON: transformers_speed.py FOLDER bfloat16|float32"""
 
 import json
 import sys
@@ -7,7 +7,7 @@ import time
 import torch
 from transformers import AutoModelForCausalLM
 
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1], torch_dtype=torch.bfloat16).eval()
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=getattr(torch, sys.argv[2])).eval()
 prompt = torch.randint(0, 4000, (1, 512), generator=torch.Generator().manual_seed(1))
 
 
