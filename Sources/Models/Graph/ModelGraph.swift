@@ -59,6 +59,7 @@ package final class ModelGraph {
       configuration, inventory: inventory, checkpoint: checkpoint, backend: backend)
     do throws(KernelError) {
       workspace = try Workspace(configuration, layout: layout, limits: limits, backend: backend)
+      try backend.reserve(limits.attentionDemand(configuration))
       try workspace.fillTables(configuration, limits: limits, backend: backend)
     } catch { throw .kernel(error) }
 
