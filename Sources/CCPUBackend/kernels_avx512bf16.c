@@ -2,7 +2,7 @@
 #if defined(__x86_64__)
 #pragma clang diagnostic ignored "-Wpsabi"  // every function that takes vectors is inlined
 #include <immintrin.h>
-#pragma clang attribute push(                                                              \
+#pragma clang attribute push(                                                               \
     __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c"))), \
     apply_to = function)
 #define GPI_KERNELS gpi_kernels_avx512bf16

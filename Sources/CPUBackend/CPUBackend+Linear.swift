@@ -26,6 +26,7 @@ extension CPUBackend {
         output: output.floats, output_stride: output.rowStride, rows: input.rows, inputs: weight.inputs,
         outputs: weight.outputs, accumulate: accumulate ? 1 : 0)
       try checks.finish(unsafe gpi_linear(context, &arguments))
+    case .integer, .float8, .codebook, .blocks, .spqr: throw Self.unsupported(weight, "linear")
     }
   }
 
@@ -37,5 +38,9 @@ extension CPUBackend {
       destination: storage.address.assumingMemoryBound(to: UInt16.self), count: tensor.shape.elementCount)
     unsafe gpi_narrow(context, &arguments)
     return Tensor(storage: storage, shape: tensor.shape, dataType: .bfloat16)
+  }
+
+  static func unsupported(_ weight: LinearWeight, _ operation: String) -> KernelError {
+    .unsupported(operation: operation, reason: "a weight stored as \(weight.store.summary)")
   }
 }

@@ -73,7 +73,13 @@ package final class CPUBackend: Backend {
     case .dense(let tensor):
       try checks.type(tensor.view, "weight", DataType.floats)
       guard productType == .bfloat16, tensor.dataType != .bfloat16 else { return weight }
-      return LinearWeight(dense: try narrowed(tensor), bias: weight.bias)
+      let rounded = try narrowed(tensor)
+      do throws(StoreError) {
+        return try LinearWeight(.dense(rounded), bias: weight.bias, correction: weight.correction)
+      } catch {
+        throw .unsupported(operation: "place", reason: "\(error)")
+      }
+    case .integer, .float8, .codebook, .blocks, .spqr: throw Self.unsupported(weight, "place")
     }
   }
 
