@@ -103,7 +103,8 @@ let package = Package(
     .executableTarget(
       name: "gpuinfer",
       dependencies: [
-        "JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Models",
+        "JSON", "Numerics", "Compute", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers",
+        "Scheduling", "Models",
         "Generation", "Server",
       ],
       swiftSettings: strict),

@@ -1,8 +1,9 @@
 // Arguments of the operations of `gpi_kernel_table`, one plain C struct each.
 //
-// Pointers are device memory unless said otherwise. Matrices are row-major; a row of `width` elements is contiguous, and
-// where rows need not follow each other a stride says how many elements lie from one to the next. All sizes are legal,
-// zero rows too. Nothing here is checked against the memory behind the pointers: the caller has done that.
+// Pointers are device memory unless said otherwise. Matrices are row-major; a row of `width` elements is
+// contiguous, and where rows need not follow each other a stride says how many elements lie from one to the
+// next. All sizes are legal, zero rows too. Nothing here is checked against the memory behind the pointers:
+// the caller has done that.
 #pragma once
 
 #include <stdbool.h>
@@ -45,14 +46,14 @@ typedef struct {
   int32_t rows;
   int32_t width;
   float epsilon;
-  void *residual;
+  void* residual;
   /// or null
-  const void *input;
+  const void* input;
   /// [width]
-  const void *weight;
+  const void* weight;
   /// [width], or null; layer norm only
-  const void *bias;
-  void *output;
+  const void* bias;
+  void* output;
 } gpi_kernel_norm;
 
 /// Rotates the first `rotary` components of each head in place.
@@ -67,15 +68,15 @@ typedef struct {
   /// Even, at most `head_dimension`.
   int32_t rotary;
   /// [tokens, query_heads * head_dimension]
-  void *query;
+  void* query;
   int64_t query_stride;
   /// [tokens, key_heads * head_dimension]
-  void *key;
+  void* key;
   int64_t key_stride;
   /// [tokens]: rows of the table
-  const int32_t *positions;
+  const int32_t* positions;
   /// [positions, rotary]: the cosines of the pairs, then their sines
-  const float *table;
+  const float* table;
 } gpi_kernel_rope;
 
 /// Copies each token's key and value into its slot of one layer's cache
@@ -86,13 +87,13 @@ typedef struct {
   int32_t heads;
   int32_t head_dimension;
   /// [tokens, heads * head_dimension]
-  const void *key;
+  const void* key;
   int64_t key_stride;
-  const void *value;
+  const void* value;
   int64_t value_stride;
   /// [tokens]: 16 * block + place in the block; -1 skips the token
-  const int32_t *slots;
-  void *cache;
+  const int32_t* slots;
+  void* cache;
 } gpi_kernel_append;
 
 typedef enum {
@@ -108,39 +109,40 @@ typedef struct {
   gpi_kernel_activation_kind kind;
   int32_t rows;
   int32_t width;
-  const void *gate;
-  const void *up;
+  const void* gate;
+  const void* up;
   /// Of gate, and of up.
   int64_t input_stride;
-  void *output;
+  void* output;
 } gpi_kernel_activation;
 
 /// `accumulator += input`, rounded once.
 typedef struct {
   gpi_kernel_element element;
   int64_t count;
-  void *accumulator;
-  const void *input;
+  void* accumulator;
+  const void* input;
 } gpi_kernel_add;
 
-/// `output[i] = table[rows[i]]`, and `+ position_table[positions[i]]` where there is one. Also gathers rows of any matrix.
+/// `output[i] = table[rows[i]]`, and `+ position_table[positions[i]]` where there is one. Also gathers rows
+/// of any matrix.
 typedef struct {
   gpi_kernel_element element;
   int32_t count;
   int32_t width;
   /// [count]
-  const int32_t *rows;
+  const int32_t* rows;
   /// [any, width]
-  const void *table;
+  const void* table;
   /// [count], or null together with the table of positions
-  const int32_t *positions;
-  const void *position_table;
+  const int32_t* positions;
+  const void* position_table;
   /// [count, width]
-  void *output;
+  void* output;
 } gpi_kernel_embedding;
 
-/// `output = input * transposed(weight) + bias`, or `output += ...` when `accumulate`. Products are summed in float32 and
-/// rounded once. A row of the output depends on its row of the input only, never on `rows`.
+/// `output = input * transposed(weight) + bias`, or `output += ...` when `accumulate`. Products are summed in
+/// float32 and rounded once. A row of the output depends on its row of the input only, never on `rows`.
 typedef struct {
   gpi_kernel_element element;
   /// `element`, or float32
@@ -150,23 +152,23 @@ typedef struct {
   int32_t outputs;
   int32_t inputs;
   /// [rows, inputs]
-  const void *input;
+  const void* input;
   int64_t input_stride;
   /// [outputs, inputs]
-  const void *weight;
+  const void* weight;
   int64_t weight_stride;
   /// [outputs], or null
-  const float *bias;
+  const float* bias;
   /// [rows, outputs]
-  void *output;
+  void* output;
   int64_t output_stride;
   /// Scratch memory of `workspace_bytes`, as `gpi_kernel_table.workspace` asks for.
-  void *workspace;
+  void* workspace;
   int64_t workspace_bytes;
 } gpi_kernel_linear;
 
-/// Softmax attention of each sequence's query rows over its keys in one layer's cache. Row r of a sequence of n rows stands
-/// at position `context - n + r`.
+/// Softmax attention of each sequence's query rows over its keys in one layer's cache. Row r of a sequence of
+/// n rows stands at position `context - n + r`.
 typedef struct {
   gpi_kernel_element element;
   /// Whether a row sees no later position than its own.
@@ -184,31 +186,31 @@ typedef struct {
   int32_t max_queries;
   int32_t max_context;
   /// [tokens, query_heads * head_dimension]
-  const void *query;
+  const void* query;
   int64_t query_stride;
   /// [tokens, query_heads * head_dimension], contiguous
-  void *output;
-  const void *cache;
+  void* output;
+  const void* cache;
   /// [sequences, table_stride]: the cache block of each 16 positions
-  const int32_t *block_tables;
+  const int32_t* block_tables;
   int32_t table_stride;
   /// [sequences + 1]
-  const int32_t *query_starts;
+  const int32_t* query_starts;
   /// [sequences]
-  const int32_t *context_lengths;
+  const int32_t* context_lengths;
   float scale;
   /// `softcap * tanh(score / softcap)` before the mask; 0 for none
   float softcap;
   /// A row sees the last `window` positions up to its own; 0 for all.
   int32_t window;
   /// [query_heads], or null
-  const float *alibi_slopes;
+  const float* alibi_slopes;
   /// [query_heads, tokens]: ln of the sum of exp(score); or null
-  float *log_sums;
-  /// Decode only: keys of one part of a split context, a multiple of 64. The parts are the same whatever else is in the
-  /// batch, so a sequence's bits are too.
+  float* log_sums;
+  /// Decode only: keys of one part of a split context, a multiple of 64. The parts are the same whatever else
+  /// is in the batch, so a sequence's bits are too.
   int32_t split_keys;
   /// Scratch memory of `workspace_bytes`, as `gpi_kernel_table.workspace` asks for.
-  void *workspace;
+  void* workspace;
   int64_t workspace_bytes;
 } gpi_kernel_attention;

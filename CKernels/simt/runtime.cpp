@@ -1,7 +1,9 @@
 // Memory, streams, events and graphs of the emulated device, for the table of functions.
 //
-// Everything is done when it is enqueued, so events and waiting are bookkeeping only; but a stream that is being captured
-// records, and what has to be refused on a GPU is refused here too.
+// Everything is done when it is enqueued, so events and waiting are bookkeeping only; but a stream that is
+// being captured records, and what has to be refused on a GPU is refused here too.
+
+#include "table/runtime.h"
 
 #include <chrono>
 #include <cstdio>
@@ -12,7 +14,6 @@
 
 #include "simt/device_memory.h"
 #include "simt/stream.h"
-#include "table/runtime.h"
 
 struct gpi_kernel_context {
   int workers;
@@ -45,7 +46,8 @@ int64_t available_memory() {
   if (!file) return -1;
   char line[128];
   long long kibibytes = -1;
-  while (kibibytes < 0 && std::fgets(line, sizeof line, file)) std::sscanf(line, "MemAvailable: %lld", &kibibytes);
+  while (kibibytes < 0 && std::fgets(line, sizeof line, file))
+    std::sscanf(line, "MemAvailable: %lld", &kibibytes);
   std::fclose(file);
   return kibibytes < 0 ? -1 : int64_t(kibibytes) * 1024;
 }
@@ -166,7 +168,9 @@ gpi_kernel_status record(gpi_kernel_event* event, gpi_kernel_stream* stream) {
   return GPI_KERNEL_OK;
 }
 
-gpi_kernel_status wait(gpi_kernel_stream* stream, gpi_kernel_event*) { return refuse_capture(stream, "wait"); }
+gpi_kernel_status wait(gpi_kernel_stream* stream, gpi_kernel_event*) {
+  return refuse_capture(stream, "wait");
+}
 
 gpi_kernel_status synchronize_event(gpi_kernel_event*) { return GPI_KERNEL_OK; }
 

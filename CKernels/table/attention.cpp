@@ -78,7 +78,8 @@ bool takes_decode(const void* arguments) {
 }
 
 /// ```
-/// workspace   | outputs [sequences, query_heads, splits, head_dimension] | log sums [sequences, query_heads, splits] |
+/// workspace   | outputs [sequences, query_heads, splits, head_dimension] | log sums [sequences, query_heads,
+/// splits] |
 /// ```
 Status launch_decode(Stream stream, const Device&, const void* arguments) {
   const gpi_kernel_attention& a = of(arguments);

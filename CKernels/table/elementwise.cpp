@@ -17,7 +17,8 @@ bool takes_norm(const void* arguments) {
 
 NormArguments norm(const void* arguments) {
   const auto& a = of<gpi_kernel_norm>(arguments);
-  return {element_type(a.element), a.rows, a.width, a.residual, a.input, a.weight, a.bias, a.output, a.epsilon};
+  return {
+      element_type(a.element), a.rows, a.width, a.residual, a.input, a.weight, a.bias, a.output, a.epsilon};
 }
 
 bool takes_rms_norm(const void* arguments) {
@@ -64,8 +65,8 @@ bool takes_append(const void* arguments) {
 
 Status launch_append(Stream stream, const Device&, const void* arguments) {
   const auto& a = of<gpi_kernel_append>(arguments);
-  return append_kv(stream, {element_type(a.element), a.tokens, a.heads, a.head_dimension, a.key, a.value, a.slots,
-                            a.cache, a.key_stride, a.value_stride});
+  return append_kv(stream, {element_type(a.element), a.tokens, a.heads, a.head_dimension, a.key, a.value,
+                            a.slots, a.cache, a.key_stride, a.value_stride});
 }
 
 bool takes_activation(const void* arguments) {

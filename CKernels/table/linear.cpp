@@ -6,12 +6,23 @@
 namespace gpu::table {
 namespace {
 
-const gpi_kernel_linear& of(const void* arguments) { return *static_cast<const gpi_kernel_linear*>(arguments); }
+const gpi_kernel_linear& of(const void* arguments) {
+  return *static_cast<const gpi_kernel_linear*>(arguments);
+}
 
 GemmArguments gemm(const gpi_kernel_linear& a) {
-  return {element_type(a.element), a.rows,        a.outputs,      a.inputs,
-          a.input,                 a.input_stride, a.weight,       a.weight_stride,
-          a.bias,                  a.output,      a.output_stride, a.accumulate,
+  return {element_type(a.element),
+          a.rows,
+          a.outputs,
+          a.inputs,
+          a.input,
+          a.input_stride,
+          a.weight,
+          a.weight_stride,
+          a.bias,
+          a.output,
+          a.output_stride,
+          a.accumulate,
           a.output_element == GPI_KERNEL_FLOAT32};
 }
 

@@ -1,4 +1,5 @@
-// What each build supplies in its own way: memory, streams, events, graphs. simt/runtime.cpp and cuda/runtime.cpp.
+// What each build supplies in its own way: memory, streams, events, graphs. simt/runtime.cpp and
+// cuda/runtime.cpp.
 #pragma once
 
 #include <string>

@@ -44,7 +44,8 @@ bool takes(const Device& device, const Variant& variant, const void* arguments) 
 }
 
 bool runs(gpi_kernel_context* context, int32_t index, char* text, int32_t capacity) {
-  std::string reason = is_variant(index) ? obstacle(device_of(context), variants()[size_t(index)]) : "unknown";
+  std::string reason =
+      is_variant(index) ? obstacle(device_of(context), variants()[size_t(index)]) : "unknown";
   copy_text(reason.c_str(), text, capacity);
   return reason.empty();
 }
@@ -96,7 +97,8 @@ void convert_from(const void* source, gpi_kernel_element to, void* target, int64
   convert_elements<From, float>(source, target, count);
 }
 
-void convert(gpi_kernel_element from, const void* source, gpi_kernel_element to, void* target, int64_t count) {
+void convert(gpi_kernel_element from, const void* source, gpi_kernel_element to, void* target,
+             int64_t count) {
   if (from == GPI_KERNEL_BFLOAT16) return convert_from<bf16>(source, to, target, count);
   if (from == GPI_KERNEL_FLOAT16) return convert_from<f16>(source, to, target, count);
   convert_from<float>(source, to, target, count);

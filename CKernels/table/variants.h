@@ -1,7 +1,7 @@
 // The ways of computing each operation, as data.
 //
-// A file of this folder holds the variants of one group of operations: the conversion of the C arguments into the kernels'
-// own, the shapes a variant takes, and its row. A new variant is a new row.
+// A file of this folder holds the variants of one group of operations: the conversion of the C arguments into
+// the kernels' own, the shapes a variant takes, and its row. A new variant is a new row.
 #pragma once
 
 #include <vector>

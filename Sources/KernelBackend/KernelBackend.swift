@@ -47,15 +47,6 @@ package final class KernelBackend: Backend {
 
   // MARK: Variants
 
-  /// Why this device cannot run a variant; nil when it can.
-  package func reasonUnavailable(_ variant: KernelVariant) -> String? {
-    var runs = false
-    let reason = unsafe KernelLibrary.text(capacity: 256) { text, capacity in
-      runs = unsafe stream.table.runs(stream.device.context, Int32(variant.index), text, capacity)
-    }
-    return runs ? nil : reason
-  }
-
   /// Launches the forced or the preferred variant.
   func launch<Arguments: BitwiseCopyable>(
     _ operation: KernelOperation, _ arguments: inout Arguments, _ name: String,

@@ -19,7 +19,18 @@ final class KernelDevice {
   func information() throws(KernelLibraryError) -> DeviceInformation {
     var info = gpi_kernel_device_info()
     try library.check(unsafe library.table.pointee.device_info(context, &info))
-    return DeviceInformation(info)
+    var information = DeviceInformation(info)
+    for variant in library.variants { information.obstacles[variant.index] = obstacle(to: variant) }
+    return information
+  }
+
+  /// Why this device cannot run a variant; nil when it can.
+  private func obstacle(to variant: KernelVariant) -> String? {
+    var runs = false
+    let reason = unsafe KernelLibrary.text(capacity: 256) { text, capacity in
+      runs = unsafe library.table.pointee.runs(context, Int32(variant.index), text, capacity)
+    }
+    return runs ? nil : reason
   }
 }
 
@@ -36,6 +47,11 @@ package struct DeviceInformation: Sendable, Equatable {
   package let runtimeVersion: String?
   /// Facts about other libraries, a line each.
   package let notes: [String]
+  /// By a variant's index, why this device cannot run it.
+  fileprivate(set) var obstacles: [Int: String] = [:]
+
+  /// Why this device cannot run a variant of its library; nil when it can.
+  package func reasonUnavailable(_ variant: KernelVariant) -> String? { obstacles[variant.index] }
 
   init(_ info: gpi_kernel_device_info) {
     name = Self.text(info.name)

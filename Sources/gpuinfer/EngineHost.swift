@@ -28,8 +28,10 @@ struct EngineHost {
     adjust(&options)
     let device = try DeviceChoice(arguments)
     let model = try LoadedModel.open(path, loading)
-    let reservation = try model.reservation(on: device.profile, loading)
-    engine = try model.startEngine(reservation, options) { try device.makeBackend() }
+    let reservation = try model.reservation(on: device.profile(for: model.checkpoint), loading)
+    engine = try model.startEngine(reservation, options) { [checkpoint = model.checkpoint] in
+      try device.makeBackend(for: checkpoint)
+    }
     self.model = model
     self.reservation = reservation
     served = ServedModel(

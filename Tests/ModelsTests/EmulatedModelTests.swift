@@ -29,4 +29,30 @@ import Testing
       #expect(deviation.relative < (type == .bfloat16 ? 0.06 : 0.06 / 8), "\(deviation.relative)")
     }
   }
+
+  @Test func `a sequence gives the same bits alone and among others`() throws {
+    let checkpoint = try Checkpoint.open(Fixtures.path("tiny/llama"))
+    let prompts: [[Int32]] = [[5, 9, 200, 7, 31], [8], [300, 2, 2, 40, 41, 42, 43, 11, 6], [77, 3]]
+    let backend = try KernelBackend(.emulated, workers: 2)
+    let together = try ModelRunner(checkpoint, sequences: prompts.count, backend: backend)
+    // A prompt of one token is decode's, and so are all later tokens; the first step has both kinds.
+    var found = try together.step(prompts.indices.map { ($0, prompts[$0]) })
+    let more = try together.step(prompts.indices.map { ($0, [Int32($0 + 20)]) })
+    for index in prompts.indices { found[index] += more[index] }
+    for (index, prompt) in prompts.enumerated() {
+      let alone = try ModelRunner(checkpoint, backend: KernelBackend(.emulated))
+      let logits = try alone.logits(prompt) + alone.step([(0, [Int32(index + 20)])])[0]
+      #expect(logits.map(\.bitPattern) == found[index].map(\.bitPattern), "sequence \(index)")
+    }
+  }
+
+  @Test func `the demo model gives the greedy tokens of the CPU`() throws {
+    let checkpoint = try Checkpoint.open(Fixtures.path("demo"))
+    let prompt: [Int32] = [0, 312, 78, 1500, 9, 2047]
+    let emulated = try ModelRunner(
+      checkpoint, maxTokens: 16, modelLength: 64, maxLogitRows: 16,
+      backend: KernelBackend(.emulated, workers: 2))
+    let reference = try ModelRunner(checkpoint, maxTokens: 16, modelLength: 64, maxLogitRows: 16)
+    #expect(try emulated.greedy(prompt, count: 12) == reference.greedy(prompt, count: 12))
+  }
 }
