@@ -13,7 +13,7 @@
 #include "attention/arguments.h"
 #include "attention/cache.h"
 #include "attention/softmax.h"
-#include "attention/tile.h"
+#include "device/tile.h"
 
 namespace gpu {
 

@@ -23,6 +23,11 @@ extension CPUBackend {
         output: output.floats, output_stride: output.rowStride, rows: input.rows, inputs: weight.inputs,
         outputs: weight.outputs, accumulate: accumulate ? 1 : 0)
       try checks.finish(unsafe gpi_linear(context, &arguments))
+    case .integer, .float8, .codebook, .blocks, .spqr: throw Self.unsupported(weight, "linear")
     }
+  }
+
+  static func unsupported(_ weight: LinearWeight, _ operation: String) -> KernelError {
+    .unsupported(operation: operation, reason: "a weight stored as \(weight.store.summary)")
   }
 }

@@ -58,6 +58,7 @@ package final class CPUBackend: Backend {
     let checks = OperandChecks("place")
     switch weight.store {
     case .dense(let tensor): try checks.type(tensor.view, "weight", DataType.floats)
+    case .integer, .float8, .codebook, .blocks, .spqr: throw Self.unsupported(weight, "place")
     }
     if let bias = weight.bias {
       try checks.vector(bias.view, "bias", count: weight.outputs, types: DataType.floats)
