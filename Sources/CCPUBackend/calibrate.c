@@ -121,9 +121,18 @@ static size_t factor_matrix(gpi_cpu* cpu, float* matrix, size_t order, ptrdiff_t
     if (!rest) break;
     panel_job panel = {.r = diagonal, .stride = order, .order = size, .columns = rest};
     gpi_run(cpu, solve_panel, &panel, divide_up(rest, PANEL), rest * size * size < (1 << 16));
-    gpi_product_args update = {.a = diagonal + size, .a_row = 1, .a_depth = order, .b = diagonal + size,
-                               .b_stride = order, .c = diagonal + size * order + size, .c_stride = order,
-                               .rows = rest, .columns = rest, .depth = size, .factor = -1, .upper = 1};
+    gpi_product_args update = {.a = diagonal + size,
+                               .a_row = 1,
+                               .a_depth = order,
+                               .b = diagonal + size,
+                               .b_stride = order,
+                               .c = diagonal + size * order + size,
+                               .c_stride = order,
+                               .rows = rest,
+                               .columns = rest,
+                               .depth = size,
+                               .factor = -1,
+                               .upper = 1};
     size_t missing = gpi_product(cpu, &update);
     if (missing) return missing;
   }
@@ -156,14 +165,30 @@ static size_t invert_matrix(gpi_cpu* cpu, float* matrix, size_t order) {
     invert_block(diagonal, order, size);
     if (!rest) continue;
     memset(between, 0, size * rest * sizeof(float));
-    gpi_product_args first = {.a = diagonal + size, .a_row = order, .a_depth = 1,
-                              .b = diagonal + size * order + size, .b_stride = order, .c = between,
-                              .c_stride = rest, .rows = size, .columns = rest, .depth = rest, .factor = 1};
+    gpi_product_args first = {.a = diagonal + size,
+                              .a_row = order,
+                              .a_depth = 1,
+                              .b = diagonal + size * order + size,
+                              .b_stride = order,
+                              .c = between,
+                              .c_stride = rest,
+                              .rows = size,
+                              .columns = rest,
+                              .depth = rest,
+                              .factor = 1};
     missing = gpi_product(cpu, &first);
     for (size_t i = 0; i < size; i++) memset(diagonal + i * order + size, 0, rest * sizeof(float));
-    gpi_product_args second = {.a = diagonal, .a_row = order, .a_depth = 1, .b = between, .b_stride = rest,
-                               .c = diagonal + size, .c_stride = order, .rows = size, .columns = rest,
-                               .depth = size, .factor = -1};
+    gpi_product_args second = {.a = diagonal,
+                               .a_row = order,
+                               .a_depth = 1,
+                               .b = between,
+                               .b_stride = rest,
+                               .c = diagonal + size,
+                               .c_stride = order,
+                               .rows = size,
+                               .columns = rest,
+                               .depth = size,
+                               .factor = -1};
     if (!missing) missing = gpi_product(cpu, &second);
   }
   free(between);
@@ -206,9 +231,17 @@ size_t gpi_quadratic_rows(gpi_cpu* cpu, const float* d, size_t d_stride, const f
   for (size_t start = 0; start < rows && !missing; start += FORM_ROWS) {
     size_t count = at_most(rows - start, FORM_ROWS);
     memset(product, 0, count * columns * sizeof(float));
-    gpi_product_args args = {.a = d + start * d_stride, .a_row = d_stride, .a_depth = 1, .b = h,
-                             .b_stride = h_stride, .c = product, .c_stride = columns, .rows = count,
-                             .columns = columns, .depth = columns, .factor = 1};
+    gpi_product_args args = {.a = d + start * d_stride,
+                             .a_row = d_stride,
+                             .a_depth = 1,
+                             .b = h,
+                             .b_stride = h_stride,
+                             .c = product,
+                             .c_stride = columns,
+                             .rows = count,
+                             .columns = columns,
+                             .depth = columns,
+                             .factor = 1};
     missing = gpi_product(cpu, &args);
     if (missing) break;
     for (size_t row = 0; row < count; row++) {
@@ -222,8 +255,8 @@ size_t gpi_quadratic_rows(gpi_cpu* cpu, const float* d, size_t d_stride, const f
   return missing;
 }
 
-/// The bits of a float that is not negative are ordered as the float is: two passes over 16 bits each find the
-/// greatest score to be chosen.
+/// The bits of a float that is not negative are ordered as the float is: two passes over 16 bits each find
+/// the greatest score to be chosen.
 void gpi_select_smallest(const float* scores, size_t elements, size_t count, uint8_t* mask) {
   memset(mask, 0, elements);
   if (count == 0) return;
@@ -262,4 +295,47 @@ void gpi_select_smallest(const float* scores, size_t elements, size_t count, uin
       left--;
     }
   }
+}
+
+// MARK: Statistics of channels
+
+typedef struct {
+  const float* input;
+  size_t stride, rows, columns;
+  double *squares, *sizes;
+  float *absmax, *least, *greatest;
+} channel_job;
+
+// Channels of one chunk: a line of each row, and all five results in the first-level cache.
+#define CHANNELS 64
+
+static void measure_channels(const void* opaque, size_t chunk, size_t thread) {
+  (void)thread;
+  const channel_job* job = opaque;
+  size_t begin = chunk * CHANNELS, count = at_most(job->columns - begin, CHANNELS);
+  for (size_t row = 0; row < job->rows; row++) {
+    const float* x = job->input + row * job->stride + begin;
+    for (size_t i = 0; i < count; i++) {
+      float size = fabsf(x[i]);
+      job->squares[begin + i] += (double)x[i] * x[i];
+      job->sizes[begin + i] += size;
+      job->absmax[begin + i] = size > job->absmax[begin + i] ? size : job->absmax[begin + i];
+      job->least[begin + i] = x[i] < job->least[begin + i] ? x[i] : job->least[begin + i];
+      job->greatest[begin + i] = x[i] > job->greatest[begin + i] ? x[i] : job->greatest[begin + i];
+    }
+  }
+}
+
+void gpi_channel_statistics(gpi_cpu* cpu, const float* input, size_t stride, size_t rows, size_t columns,
+                            double* squares, double* sizes, float* absmax, float* least, float* greatest) {
+  channel_job job = {.input = input,
+                     .stride = stride,
+                     .rows = rows,
+                     .columns = columns,
+                     .squares = squares,
+                     .sizes = sizes,
+                     .absmax = absmax,
+                     .least = least,
+                     .greatest = greatest};
+  gpi_run(cpu, measure_channels, &job, divide_up(columns, CHANNELS), rows * columns < (1 << 14));
 }

@@ -7,16 +7,6 @@
 
 #include "cpu.h"
 
-// Below this many multiply-adds or elements, handing out chunks costs more than it saves.
-#define SMALL_PRODUCT (1 << 16)
-#define SMALL_ROWS (1 << 14)
-// Bytes of weights in one chunk of a matrix-vector product: long enough to stream, short enough to balance.
-#define STREAM_BYTES (1 << 17)
-
-// Input rows packed at a time: bounds scratch memory, while weights are read again only once per so many
-// rows.
-#define PACKED_ROWS 512
-
 int gpi_isa_available(gpi_isa isa) {
   if (isa == GPI_ISA_PORTABLE) return 1;
 #if defined(__x86_64__)
@@ -98,14 +88,14 @@ static size_t linear_rows(gpi_cpu* cpu, const gpi_linear_args* a) {
   size_t row_bytes = at_least(a->inputs * (a->weight_type == GPI_FLOAT32 ? 4 : 2), 1);
   job.chunk_rows = at_least(SMALL_ROWS / at_least(a->inputs, 1), 1);
   gpi_run(cpu, cpu->kernels->pack, &job, divide_up(a->rows, job.chunk_rows),
-      a->rows * a->inputs < 4 * SMALL_ROWS);
+          a->rows * a->inputs < 4 * SMALL_ROWS);
   // Enough chunks that a slow core does not keep the others waiting, each at least one tile.
   size_t fair = divide_up(a->outputs, threads * 8);
   int few = a->rows <= cpu->kernels->few_rows;
   size_t wanted = few ? at_most(fair, STREAM_BYTES / row_bytes) : at_most(fair, 16 * tile);
   job.chunk_outputs = round_up(at_least(wanted, 1), tile);
   gpi_run(cpu, few ? cpu->kernels->linear_few : cpu->kernels->linear_many, &job,
-      divide_up(a->outputs, job.chunk_outputs), a->rows * a->inputs * a->outputs < SMALL_PRODUCT);
+          divide_up(a->outputs, job.chunk_outputs), a->rows * a->inputs * a->outputs < SMALL_PRODUCT);
   return 0;
 }
 

@@ -1,4 +1,5 @@
-// Products by outer steps, grids and the column sweep, sixteen columns (products) or rows (sweep) to a vector.
+// Products by outer steps, grids and the column sweep, sixteen columns (products) or rows (sweep) to a
+// vector.
 #pragma once
 
 #include <math.h>
@@ -12,8 +13,9 @@
 //   b[k]     ─────────────────────────────►        a[m, k] is broadcast; then c += factor · sum.
 //   a[:, k]  PRODUCT_M scalars
 //
-// Packed operands, one run of depth at a time:   a  [row tile][k][PRODUCT_M]     b  [column tile][k][PRODUCT_N · 16]
-// Each element adds its products in the order of k, run by run, so tile sizes do not change its bits.
+// Packed operands, one run of depth at a time:   a  [row tile][k][PRODUCT_M]     b  [column
+// tile][k][PRODUCT_N · 16] Each element adds its products in the order of k, run by run, so tile sizes do not
+// change its bits.
 
 #define PRODUCT_COLUMNS (PRODUCT_N * LANES)
 
@@ -95,9 +97,7 @@ INLINE f32x16 round16(f32x16 x) {
   return (x + magic) - magic;
 }
 
-INLINE f32x16 clamp16(f32x16 x, float low, float high) {
-  return smaller(larger(x, splat(low)), splat(high));
-}
+INLINE f32x16 clamp16(f32x16 x, float low, float high) { return smaller(larger(x, splat(low)), splat(high)); }
 
 INLINE f32x16 magnitude16(f32x16 x) { return (f32x16)((i32x16)x & INT32_MAX); }
 
@@ -209,7 +209,8 @@ static void quantize(const void* opaque, size_t chunk, size_t thread) {
     size_t end = first + g->group < a->columns ? first + g->group : a->columns;
     grid16 grid;
     if (a->fitted) {
-      grid = make_grid(g, gather_rows(scales + group, groups, rows), gather_rows(zeros + group, groups, rows));
+      grid =
+          make_grid(g, gather_rows(scales + group, groups, rows), gather_rows(zeros + group, groups, rows));
     } else {
       grid = fit_rows(g, weight + first, a->weight_stride, rows, end - first, a->shrink);
       scatter_rows(scales + group, groups, rows, grid.scale);
@@ -306,8 +307,7 @@ static void sweep(const void* opaque, size_t chunk, size_t thread) {
       // A pruned weight is the grid's zero, wherever it lies.
       f32x16 code = pick(drop, grid.zero, code16(g, &grid, w));
       q = value16(&grid, code);
-      if (a->codes)
-        scatter_codes(a->codes + row * a->result_stride + column, a->result_stride, rows, code);
+      if (a->codes) scatter_codes(a->codes + row * a->result_stride + column, a->result_stride, rows, code);
     }
     q = pick(drop, splat(0), q);
     tile[k] = q;

@@ -78,7 +78,8 @@ void gpi_quantize(gpi_cpu* cpu, const gpi_quantize_args* args);
 ///     q = the value that w[:, c] becomes;   e = (w[:, c] − q) / U[c, c]
 ///     w[:, j] −= e · U[c, j]  for the later columns of the block;   w[:, c] = q
 ///
-/// The columns behind the block are the caller's: `w[:, later] −= error · U[block, later]`, with `gpi_product`.
+/// The columns behind the block are the caller's: `w[:, later] −= error · U[block, later]`, with
+/// `gpi_product`.
 typedef struct {
   gpi_grid_args grid;  // bits = 0: weights are only pruned
   float* weight;       // [rows, columns]
@@ -88,8 +89,8 @@ typedef struct {
   float* error;  // [rows, count]
   float *scales, *zeros;
   /// [columns] the group of each column, whose scale and zero are given; NULL: groups in the order of the
-  /// columns, fitted to the current weights when their first column is reached. A group that starts in a block
-  /// ends in it, or starts with it.
+  /// columns, fitted to the current weights when their first column is reached. A group that starts in a
+  /// block ends in it, or starts with it.
   const int32_t* group_of;
   size_t groups;
   size_t result_stride;
@@ -107,3 +108,8 @@ size_t gpi_sweep(gpi_cpu* cpu, const gpi_sweep_args* args);
 
 /// Sets `mask` to 1 at the `count` smallest of `scores` (none negative); of equals the first.
 void gpi_select_smallest(const float* scores, size_t elements, size_t count, uint8_t* mask);
+
+/// Sums over the rows of `input` `[rows, columns]`, added to what is there; `absmax`, `least` and `greatest`
+/// keep their extremes. All `[columns]`.
+void gpi_channel_statistics(gpi_cpu* cpu, const float* input, size_t stride, size_t rows, size_t columns,
+                            double* squares, double* sizes, float* absmax, float* least, float* greatest);

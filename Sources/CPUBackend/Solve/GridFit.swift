@@ -82,7 +82,8 @@ package struct QuantizedRows {
 
   /// Codes, scales and zeros, all three to be written.
   mutating func withPointers<Result>(
-    _ body: (UnsafeMutablePointer<UInt8>?, UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?) -> Result
+    _ body: (UnsafeMutablePointer<UInt8>?, UnsafeMutablePointer<Float>?, UnsafeMutablePointer<Float>?) ->
+      Result
   ) -> Result {
     // Taken out, so that writing to all three at once is no overlapping access, and no copy.
     var (codes, scales, zeros): ([UInt8], [Float], [Float]) = ([], [], [])

@@ -108,3 +108,20 @@ package final class Matrix {
     }
   }
 }
+
+extension Matrix {
+  package func transposed() -> Matrix {
+    let result = Matrix(rows: columns, columns: rows)
+    let tile = 32
+    for start in stride(from: 0, to: rows, by: tile) {
+      for left in stride(from: 0, to: columns, by: tile) {
+        for row in start..<Swift.min(start + tile, rows) {
+          for column in left..<Swift.min(left + tile, columns) {
+            unsafe result.address(column, 0)[row] = address(row, 0)[column]
+          }
+        }
+      }
+    }
+    return result
+  }
+}
