@@ -22,6 +22,7 @@ const gpi_kernels GPI_KERNELS = {
     .norm = norm,
     .map = map,
     .gather = gather,
+    .narrow = narrow,
     .product_rows = PRODUCT_M,
     .product_columns = PRODUCT_COLUMNS,
     .pack_product = pack_product,
