@@ -26,7 +26,7 @@ const gpi_kernels GPI_KERNELS = {
     .product_rows = PRODUCT_M,
     .product_columns = PRODUCT_COLUMNS,
     .pack_product = pack_product,
-    .product = product,
+    .product = outer_product,
     .quantize = quantize,
     .sweep = sweep,
 };

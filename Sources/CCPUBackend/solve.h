@@ -75,7 +75,7 @@ INLINE void product_tile(const gpi_product_job* job, size_t row_tile, size_t col
 }
 
 /// One block of row tiles over all column tiles: the block of `a` stays in the second-level cache.
-static void product(const void* opaque, size_t chunk, size_t thread) {
+static void outer_product(const void* opaque, size_t chunk, size_t thread) {
   (void)thread;
   const gpi_product_job* job = opaque;
   size_t begin = chunk * job->chunk_tiles;
