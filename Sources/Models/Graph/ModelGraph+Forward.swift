@@ -142,6 +142,8 @@ extension ModelGraph {
       try backend.linear(step.hidden, weight, accumulate: false, into: step.queryKeyValue)
     }
     if let rope {
+      try observer?(.layer(index, .projectedQuery), step.query)
+      try observer?(.layer(index, .projectedKey), step.key)
       try backend.rope(rope, positions: step.positions, query: step.query, key: step.key)
     }
     try observer?(.layer(index, .query), step.query)
@@ -162,12 +164,15 @@ extension ModelGraph {
     try backend.norm(
       pass.feedForwardNorm, residual: step.residual, adding: isParallel ? nil : step.projected,
       into: step.hidden)
+    if !isParallel { try observer?(.layer(index, .middleResidual), step.residual) }
     try observer?(.layer(index, .feedForwardNorm), step.hidden)
 
     let activation = configuration.decoder.activation
     try backend.linear(step.hidden, pass.weights.up, accumulate: false, into: step.up)
+    try observer?(.layer(index, .up), step.up)
     if let gate = pass.weights.gate {
       try backend.linear(step.hidden, gate, accumulate: false, into: step.gate)
+      try observer?(.layer(index, .gate), step.gate)
       try backend.activation(activation, gate: step.gate, up: step.up, into: step.activated)
     } else {
       try backend.activation(activation, gate: step.up, up: nil, into: step.activated)
