@@ -30,9 +30,9 @@ package final class RoundedBackend: Backend {
   }
 
   package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
-    switch weight.store {
-    case .dense(let tensor): try inner.place(LinearWeight(dense: try rounded(tensor), bias: weight.bias))
-    }
+    // Quantised stores have one value for every device.
+    guard case .dense(let tensor) = weight.store else { return try inner.place(weight) }
+    return try inner.place(LinearWeight(dense: try rounded(tensor), bias: weight.bias))
   }
 
   private func rounded(_ tensor: Tensor) throws(KernelError) -> Tensor {

@@ -22,7 +22,7 @@ enum VerifyCommand: Command {
       .value("--max-tokens", "N", default: "12", "Tokens that the candidate writes after each prompt."),
       .value("--seed", "S", default: "1", "Of the operands and the built-in prompts."),
       .flag("--json", "Print one JSON document."),
-      Device.threads,
+      DeviceChoice.threadsOption,
     ],
     discussion: """
       Three parts. operations: every operation, kernel and shape, against the bound that rounding sets. layers: the
@@ -38,7 +38,7 @@ enum VerifyCommand: Command {
     let count = try arguments.integer("--prompts", in: 1...1000) ?? 3
     let maxTokens = try arguments.integer("--max-tokens", in: 1...4096) ?? 12
     let seed = try arguments.integer("--seed", in: 0...Int.max) ?? 1
-    let threads = try arguments.integer(Device.threads.name, in: 1...1024)
+    let threads = try arguments.integer(DeviceChoice.threadsOption.name, in: 1...1024)
     let named = try arguments.choice("--reference", as: Device.self) ?? .cpu
     guard named == .cpu else {
       throw UsageError.invalidValue(
@@ -46,8 +46,8 @@ enum VerifyCommand: Command {
         expected: "cpu, the only backend that is checked against others")
     }
     let device = try candidate(arguments)
-    let reference = try Device.cpu.makeBackend(threads: threads)
-    let candidate = try device.makeBackend(threads: threads)
+    let reference = try DeviceChoice(.cpu, threads: threads).makeBackend()
+    let candidate = try DeviceChoice(device, threads: threads).makeBackend()
 
     var report = VerificationReport(
       reference: reference.name, candidate: candidate.name, elementType: candidate.activationType.rawValue)
