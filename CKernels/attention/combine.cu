@@ -17,7 +17,7 @@ combine_kernel(DecodeArguments d) {
   const AttentionArguments& p = d.attention;
   const int head = block_x(), sequence = block_y();
   const int token = p.query_starts[sequence];
-  if (p.query_starts[sequence + 1] == token) return;
+  if (p.query_starts[sequence + 1] - token != 1) return;
   const int context = p.context_lengths[sequence];
   // One part has written the output itself.
   if (context <= d.workspace.split_keys) return;

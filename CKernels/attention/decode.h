@@ -13,7 +13,7 @@
 #include "attention/arguments.h"
 #include "attention/cache.h"
 #include "attention/softmax.h"
-#include "attention/tile.h"
+#include "device/tile.h"
 
 namespace gpu {
 
@@ -97,7 +97,7 @@ decode_kernel(DecodeArguments d) {
   const int first_head = key_head * group + first_in_group;
   const int rows = group - first_in_group < Shape::rows ? group - first_in_group : Shape::rows;
   const int token = p.query_starts[sequence];
-  if (p.query_starts[sequence + 1] == token) return;
+  if (p.query_starts[sequence + 1] - token != 1) return;
   const int context = p.context_lengths[sequence];
   const int begin = split * d.workspace.split_keys;
   // A sequence without keys still has an output.
@@ -112,8 +112,7 @@ decode_kernel(DecodeArguments d) {
   const int first_tile = window_begin / Shape::keys;
   const int tiles_end = (end + Shape::keys - 1) / Shape::keys;
 
-  const T* query =
-      static_cast<const T*>(p.query) + (int64_t(token) * p.query_heads + first_head) * p.head_dimension;
+  const T* query = static_cast<const T*>(p.query) + token * query_stride(p) + first_head * p.head_dimension;
   const CacheHead<T> cache(p, sequence, key_head);
   const SharedAddress query_tile = shared_address(shared);
   const SharedAddress first_stage = query_tile + Shape::query_bytes;

@@ -13,7 +13,7 @@
 #include "attention/arguments.h"
 #include "attention/cache.h"
 #include "attention/softmax.h"
-#include "attention/tile.h"
+#include "device/tile.h"
 
 namespace gpu {
 
@@ -44,7 +44,7 @@ prefill_kernel(AttentionArguments p) {
   const int key_head = head / (p.query_heads / p.key_heads);
   const int start = p.query_starts[sequence];
   const int queries = p.query_starts[sequence + 1] - start;
-  if (first_row >= queries) return;
+  if (first_row >= queries || queries < p.fewest_rows) return;
   const int context = p.context_lengths[sequence];
   const int row_position = context - queries;
 
@@ -61,8 +61,9 @@ prefill_kernel(AttentionArguments p) {
   const int first_tile = key_begin / Shape::keys;
   const int tiles_end = (key_end + Shape::keys - 1) / Shape::keys;
 
-  const int64_t query_stride = int64_t(p.query_heads) * p.head_dimension;
-  const T* query = static_cast<const T*>(p.query) + start * query_stride + head * p.head_dimension;
+  const int64_t query_step = query_stride(p);
+  const int64_t output_step = int64_t(p.query_heads) * p.head_dimension;
+  const T* query = static_cast<const T*>(p.query) + start * query_step + head * p.head_dimension;
   const CacheHead<T> cache(p, sequence, key_head);
 
   const SharedAddress query_tile = shared_address(shared);
@@ -72,7 +73,7 @@ prefill_kernel(AttentionArguments p) {
   auto copy_queries = [&] {
     copy_tile<T, columns, Shape::query_rows, Shape::threads>(
         query_tile, p.head_dimension, query, [&](int row) -> const T* {
-          return first_row + row < queries ? query + (first_row + row) * query_stride : nullptr;
+          return first_row + row < queries ? query + (first_row + row) * query_step : nullptr;
         });
   };
   auto copy_keys_or_values = [&](SharedAddress tile, int tile_index, CachePart part) {
@@ -165,7 +166,7 @@ prefill_kernel(AttentionArguments p) {
     const int row = first_row + warp_row + g + 8 * half;
     if (row >= queries) continue;
     const float factor = state.sum[half] == 0.0f ? 0.0f : 1.0f / state.sum[half];
-    T* target = static_cast<T*>(p.output) + (start + row) * query_stride + head * p.head_dimension;
+    T* target = static_cast<T*>(p.output) + (start + row) * output_step + head * p.head_dimension;
     GPU_UNROLL
     for (int n = 0; n < output_tiles; ++n) {
       const int column = 8 * n + 2 * q;

@@ -20,4 +20,5 @@ const gpi_kernels GPI_KERNELS = {
     .norm = norm,
     .map = map,
     .gather = gather,
+    .narrow = narrow,
 };

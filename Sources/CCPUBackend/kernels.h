@@ -6,15 +6,16 @@
 #include "include/gpi_cpu.h"
 #include "pool.h"
 
-/// Inputs are reduced in runs of this many; a run's sixteen lanes are summed, then added to the output. A
-/// weight tile and an input tile of one run lie in the first-level cache together.
-#define GPI_RUN 1024
+/// Inputs are reduced in runs of this many steps of 64 packed bytes (16 float32 or 32 bfloat16); a run's
+/// sixteen lanes are summed, then added to the output. A weight tile and an input tile of one run lie in the
+/// first-level cache together.
+#define GPI_RUN_STEPS 64
 /// Query rows of one attention task at most.
 #define GPI_QUERY_ROWS 16
 
 typedef struct {
   const gpi_linear_args* args;
-  float* packed;  // [rows, packed_stride]: inputs, zero padded to 16
+  float* packed;  // [rows, packed_stride]: inputs in steps of 64 bytes, zero padded
   size_t packed_stride;
   char* scratch;  // per thread: one widened weight tile
   size_t scratch_stride;
@@ -46,6 +47,7 @@ typedef struct {
   gpi_work norm;
   gpi_work map;
   gpi_work gather;
+  gpi_work narrow;
 } gpi_kernels;
 
 // One build serves every instruction set.
@@ -63,4 +65,5 @@ extern const gpi_kernels gpi_kernels_portable;
 #if defined(__x86_64__)
 extern const gpi_kernels gpi_kernels_avx2;
 extern const gpi_kernels gpi_kernels_avx512;
+extern const gpi_kernels gpi_kernels_avx512bf16;
 #endif

@@ -27,14 +27,13 @@ struct EngineHost {
     let loading = try EngineFlags.loading(arguments)
     var options = try EngineFlags.engine(arguments)
     adjust(&options)
-    let threads = try arguments.integer(Device.threads.name, in: 1...1024)
-    let device = try Device.chosen(arguments).resolved()
+    let device = try DeviceChoice(arguments)
     let model = try LoadedModel.open(path, loading)
     speculation = try EngineFlags.speculation(arguments)
     let draft = try speculation.flatMap { try model.draftModel($0, loading) }
     let reservation = try model.reservation(on: device.profile, loading, draft: draft)
     engine = try model.startEngine(reservation, options, speculation: speculation, draft: draft) {
-      try device.makeBackend(threads: threads)
+      try device.makeBackend()
     }
     self.model = model
     self.reservation = reservation
@@ -104,12 +103,5 @@ extension PromptTemplate {
         throw APIError(400, .badRequest, "\(error)", parameter: "messages")
       }
     }
-  }
-}
-
-extension Device {
-  /// What planning has to know of the device.
-  var profile: DeviceProfile {
-    DeviceProfile(name: "cpu", activationType: .float32, availableBytes: AvailableMemory.bytes)
   }
 }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Numerics
 import Testing
 
 @Suite struct GGUFFileTests {

@@ -1,5 +1,6 @@
 import Checkpoints
 import JSON
+import Numerics
 import TestSupport
 import Testing
 

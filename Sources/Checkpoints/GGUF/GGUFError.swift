@@ -1,3 +1,5 @@
+package import Numerics
+
 /// What is wrong with a GGUF file. Offsets count bytes from the start of the file.
 package enum GGUFError: Error, Equatable, Sendable {
   case truncated(field: String, offset: Int, fileSize: Int)

@@ -1,3 +1,5 @@
+package import Numerics
+
 /// The parsed directory of a GGUF file (ggml-org/ggml, docs/gguf.md), versions 2 and 3.
 ///
 ///     "GGUF" | version: u32 | tensor count: u64 | item count: u64

@@ -1,3 +1,5 @@
+package import Numerics
+
 /// Writes a GGUF file, version 3, tensor by tensor. The layout is drawn at `GGUFFile`.
 ///
 /// Tensors lie in the order they were declared; they may be written in any order.

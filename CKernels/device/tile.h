@@ -1,7 +1,8 @@
 // A tile of rows in shared memory, laid out so that cp.async and ldmatrix meet no bank conflict.
 #pragma once
 
-#include "device/device.h"
+#include "device/async_copy.h"
+#include "device/indices.h"
 
 namespace gpu {
 

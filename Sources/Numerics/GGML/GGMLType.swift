@@ -1,5 +1,3 @@
-package import Numerics
-
 /// The element types of ggml tensors that are read here, with the ids GGUF files use.
 ///
 /// A quantised type stores blocks of 32 or 256 consecutive elements of a row.
@@ -73,7 +71,7 @@ package enum GGMLType: UInt32, Sendable, Hashable, CaseIterable {
   }
 
   /// The name of any id ggml has given out, for messages.
-  static func name(ofID id: UInt32) -> String {
+  package static func name(ofID id: UInt32) -> String {
     GGMLType(rawValue: id)?.name ?? unreadNames[id] ?? "an unknown type"
   }
 

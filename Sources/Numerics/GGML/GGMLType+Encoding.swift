@@ -1,5 +1,3 @@
-internal import Numerics
-
 /// Encoding of float32 rows, bit for bit as ggml's reference quantisers (`quantize_row_*_ref`) and gguf-py do it.
 extension GGMLType {
   /// The types `encode` can write.
@@ -58,7 +56,7 @@ extension GGMLType {
 
 extension [UInt8] {
   /// The bytes of a number, lowest first.
-  mutating func append(littleEndian number: some FixedWidthInteger) {
+  package mutating func append(littleEndian number: some FixedWidthInteger) {
     for shift in stride(from: 0, to: number.bitWidth, by: 8) {
       append(UInt8(truncatingIfNeeded: number >> shift))
     }

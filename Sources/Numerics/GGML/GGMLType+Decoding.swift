@@ -1,5 +1,3 @@
-internal import Numerics
-
 /// Decoding of the types with blocks of 32 elements. Every formula and the order of its operations are ggml's
 /// (`dequantize_row_*` in ggml-quants.c), so that results agree bit for bit with it and with gguf-py.
 extension GGMLType {
@@ -16,7 +14,7 @@ extension GGMLType {
   /// Decodes whole blocks.
   ///
   /// - Precondition: a quantised type; `source` holds whole blocks and `target` all their elements.
-  func decode(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>) {
+  package func decode(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>) {
     let count = source.count / blockBytes
     precondition(count * blockElements <= target.count, "the target is too small for the blocks")
     for index in 0..<count {
