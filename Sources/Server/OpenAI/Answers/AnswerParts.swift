@@ -55,7 +55,7 @@ extension GenerationRun {
   var usage: Usage {
     Usage(
       promptTokens: plan.prompts.reduce(0) { $0 + $1.tokens.count }, completionTokens: completionTokens,
-      cachedTokens: cachedTokens, predictions: drafts.map { ($0.accepted, $0.refused) })
+      cachedTokens: cachedTokens, predictions: (drafts.accepted, drafts.refused))
   }
 
   /// The counts of one choice so far.
