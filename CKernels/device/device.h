@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device/async_copy.h"
+#include "device/atomic.h"
 #include "device/barrier.h"
 #include "device/bits.h"
 #include "device/indices.h"
@@ -10,6 +11,7 @@
 #include "device/math.h"
 #include "device/mma.h"
 #include "device/platform.h"
+#include "device/rounded.h"
 #include "device/shared.h"
 #include "device/types.h"
 #include "device/warp.h"

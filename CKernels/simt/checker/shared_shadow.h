@@ -23,6 +23,8 @@ class SharedShadow {
   /// array. Calls `block.fail`, and then does not return, when it must not.
   void access(Block& block, const Clock& now, int thread, uint32_t offset, int bytes, bool write,
               Place place);
+  /// A read and a write that do not race with others of their kind.
+  void add_atomically(Block& block, const Clock& now, int thread, uint32_t offset, int bytes, Place place);
   void begin_copy(Block& block, const Clock& now, int thread, uint32_t offset, int bytes, Place place);
   void end_copy(const Clock& now, int thread, uint32_t offset, int bytes, Place place);
 
@@ -35,6 +37,8 @@ class SharedShadow {
     int16_t reader = -1;
     /// Index into `readers_` when there are several, else -1.
     int32_t readers = -1;
+    /// Index into `readers_` of the epochs of those who added atomically since the last plain write, or -1.
+    int32_t adders = -1;
     bool initialised = false;
     bool copy_in_flight = false;
     Place write_place;
@@ -46,12 +50,16 @@ class SharedShadow {
                           Place place);
   void check_write_before(Block& block, const Cell& cell, const Clock& now, int thread, uint32_t offset,
                           bool write, Place place);
+  void check_additions_before(Block& block, const Cell& cell, const Clock& now, int thread, uint32_t offset,
+                              bool write, Place place);
+  int32_t take_epochs();
   void note_read(Cell& cell, const Clock& now, int thread, Place place);
   void note_write(Cell& cell, const Clock& now, int thread, Place place);
 
   int threads_ = 0;
   std::vector<Cell> cells_;
-  /// Last read epoch of every thread, for cells that several threads have read since they were last written.
+  /// Last read (or addition) epoch of every thread, for cells that several threads have read (or added to)
+  /// since they were last written.
   std::vector<std::vector<uint32_t>> readers_;
   std::vector<int32_t> free_readers_;
 };
