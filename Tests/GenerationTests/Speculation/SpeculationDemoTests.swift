@@ -81,7 +81,9 @@ import Tokenizers
         let engine = try engine(method, sequences: atOnce)
         #expect(try answers(engine, requests, atOnce: atOnce) == expected, "\(method), \(atOnce) at once")
         let counts = try #require(engine.statistics().speculation)
-        #expect(counts.acceptedTokens > 0 && counts.acceptedTokens < counts.draftTokens)
+        // 1,024 sampled tokens of a novel need not repeat three of them.
+        #expect(counts.acceptedTokens > 0 || temperature > 0)
+        #expect(counts.draftTokens > 0 && counts.acceptedTokens < counts.draftTokens)
         if case .draftModel = method {
           // The two models agree on 0.49 of the most likely tokens; drawing with the same noise keeps that up.
           let first = Double(counts.acceptedByPosition[0]) / Double(counts.verifications)
