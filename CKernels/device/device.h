@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device/async_copy.h"
+#include "device/atomic.h"
 #include "device/barrier.h"
 #include "device/bits.h"
 #include "device/indices.h"
@@ -13,6 +14,7 @@
 #include "device/platform.h"
 #include "device/proxy.h"
 #include "device/registers.h"
+#include "device/rounded.h"
 #include "device/shared.h"
 #include "device/tensor_map.h"
 #include "device/tma.h"

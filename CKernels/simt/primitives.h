@@ -28,6 +28,7 @@ void sync_block(Site site);
 void named_barrier(int id, int threads, bool waits, Site site);
 
 // Shared memory.
+uint64_t add_atomically(void* target, int bytes, uint64_t value, Site site);
 unsigned char* shared_memory();
 uint32_t shared_address(const void* pointer, Site site);
 void copy_async(uint32_t destination, const void* source, int valid, Site site);

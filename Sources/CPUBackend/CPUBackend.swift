@@ -6,7 +6,9 @@ package import Numerics
 /// Computes on the processor: the reference that GPU kernels are compared with, and an engine for laptops.
 ///
 /// Activations are float32; weights stay as stored (float32, float16, bfloat16, mapped files included) and are
-/// widened in registers. Each output element is reduced in one fixed order, so its bits depend neither on the other
+/// widened in registers. That is the reference. Asked for bfloat16, `linear` rounds its inputs to it and multiplies
+/// pairs with one instruction, sums still in float32: twice as fast where the processor can, for a relative error of
+/// 2⁻⁹ an input. Each output element is reduced in one fixed order, so its bits depend neither on the other
 /// rows of the batch, nor on chunking, threads or instruction set. Operations are done when they return.
 @safe
 package final class CPUBackend: Backend {
@@ -16,13 +18,20 @@ package final class CPUBackend: Backend {
   /// Threads that compute, the caller's included.
   package let threads: Int
   package let instructionSet: InstructionSet
+  /// What the inputs of `linear` are multiplied as: float32 or bfloat16.
+  package let productType: DataType
   let context: OpaquePointer
 
   /// - Parameters:
   ///   - threads: one per core that this process may use, if left out.
   ///   - instructionSet: the fastest this machine has, if left out.
+  ///   - productType: float32 or bfloat16. Dense weights of other types are then rounded to bfloat16 when placed.
   /// - Precondition: `instructionSet` is available.
-  package init(threads: Int? = nil, instructionSet: InstructionSet? = nil) {
+  package init(
+    threads: Int? = nil, instructionSet: InstructionSet? = nil, productType: DataType = .float32
+  ) {
+    precondition(
+      productType == .float32 || productType == .bfloat16, "products are float32 or bfloat16")
     let wanted = max(1, min(threads ?? ProcessorCount.available, 1024))
     let set = instructionSet ?? .best
     guard let context = unsafe gpi_cpu_create(Int32(wanted), set.code) else {
@@ -31,6 +40,7 @@ package final class CPUBackend: Backend {
     unsafe self.context = context
     self.threads = unsafe Int(gpi_cpu_threads(context))
     self.instructionSet = set
+    self.productType = productType
   }
 
   deinit { unsafe gpi_cpu_destroy(context) }
@@ -56,14 +66,21 @@ package final class CPUBackend: Backend {
 
   package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
     let checks = OperandChecks("place")
-    switch weight.store {
-    case .dense(let tensor): try checks.type(tensor.view, "weight", DataType.floats)
-    case .integer, .float8, .codebook, .blocks, .spqr: throw Self.unsupported(weight, "place")
-    }
     if let bias = weight.bias {
       try checks.vector(bias.view, "bias", count: weight.outputs, types: DataType.floats)
     }
-    return weight
+    switch weight.store {
+    case .dense(let tensor):
+      try checks.type(tensor.view, "weight", DataType.floats)
+      guard productType == .bfloat16, tensor.dataType != .bfloat16 else { return weight }
+      let rounded = try narrowed(tensor)
+      do throws(StoreError) {
+        return try LinearWeight(.dense(rounded), bias: weight.bias, correction: weight.correction)
+      } catch {
+        throw .unsupported(operation: "place", reason: "\(error)")
+      }
+    case .integer, .float8, .codebook, .blocks, .spqr: throw Self.unsupported(weight, "place")
+    }
   }
 
   package func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {

@@ -1,7 +1,3 @@
-internal import CPUBackend
-internal import Compute
-internal import Glibc
-
 /// Where a model can run.
 enum Device: String, CaseIterable, Sendable {
   /// The best there is: a GPU if one can be used, else the CPU.
@@ -13,8 +9,6 @@ enum Device: String, CaseIterable, Sendable {
 
   static let option = OptionSpecification.value(
     "--device", "DEVICE", default: "auto", "Where to run: auto, cuda, cpu or simt.")
-  static let threads = OptionSpecification.value(
-    "--threads", "N", default: "one per core", "Threads of the CPU backend.")
 
   static func chosen(_ arguments: ParsedArguments) throws(UsageError) -> Device {
     try arguments.choice(option.name, as: Device.self) ?? .auto
@@ -38,13 +32,5 @@ enum Device: String, CaseIterable, Sendable {
     guard self == .auto else { return self }
     if let reason = Device.cuda.reasonUnavailable { Console.error("running on the CPU: \(reason)") }
     return .cpu
-  }
-
-  /// Must be called on the thread that will use the backend.
-  func makeBackend(threads: Int?) throws(Failure) -> any Backend {
-    switch self {
-    case .cpu, .auto: CPUBackend(threads: threads)
-    case .cuda, .simt: throw Failure(.unavailable, "device \(rawValue) cannot be used")
-    }
   }
 }

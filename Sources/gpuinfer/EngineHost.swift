@@ -26,11 +26,10 @@ struct EngineHost {
     let loading = try EngineFlags.loading(arguments)
     var options = try EngineFlags.engine(arguments)
     adjust(&options)
-    let threads = try arguments.integer(Device.threads.name, in: 1...1024)
-    let device = try Device.chosen(arguments).resolved()
+    let device = try DeviceChoice(arguments)
     let model = try LoadedModel.open(path, loading)
     let reservation = try model.reservation(on: device.profile, loading)
-    engine = try model.startEngine(reservation, options) { try device.makeBackend(threads: threads) }
+    engine = try model.startEngine(reservation, options) { try device.makeBackend() }
     self.model = model
     self.reservation = reservation
     served = ServedModel(
@@ -78,12 +77,5 @@ extension PromptTemplate {
         throw APIError(400, .badRequest, "\(error)", parameter: "messages")
       }
     }
-  }
-}
-
-extension Device {
-  /// What planning has to know of the device.
-  var profile: DeviceProfile {
-    DeviceProfile(name: "cpu", activationType: .float32, availableBytes: AvailableMemory.bytes)
   }
 }

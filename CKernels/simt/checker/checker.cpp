@@ -61,6 +61,11 @@ void Checker::access_global(Block& block, const void* address, int bytes, bool w
   }
 }
 
+void Checker::add_atomically(Block& block, uint32_t address, int bytes, Place place) {
+  int thread = block.running().index;
+  shared_.add_atomically(block, clocks_[size_t(thread)], thread, address - SharedMemory::base, bytes, place);
+}
+
 void Checker::begin_copy(Block& block, uint32_t address, int bytes, Place place) {
   int thread = block.running().index;
   shared_.begin_copy(block, clocks_[size_t(thread)], thread, address - SharedMemory::base, bytes, place);

@@ -18,6 +18,7 @@ void SharedShadow::access(Block& block, const Clock& now, int thread, uint32_t o
     Cell& cell = cells_[index];
     check_no_copy(block, cell, index * granule, write ? "write" : "read", place);
     check_write_before(block, cell, now, thread, index * granule, write, place);
+    check_additions_before(block, cell, now, thread, index * granule, write, place);
     if (write) {
       check_reads_before(block, cell, now, thread, index * granule, place);
       note_write(cell, thread, now[thread], true, place);
@@ -28,6 +29,28 @@ void SharedShadow::access(Block& block, const Clock& now, int thread, uint32_t o
       }
       note_read(cell, now, thread, now[thread], place);
     }
+  }
+}
+
+void SharedShadow::add_atomically(Block& block, const Clock& now, int thread, uint32_t offset, int bytes,
+                                  Place place) {
+  uint32_t last = (offset + uint32_t(bytes) - 1) / granule;
+  for (uint32_t index = offset / granule; index <= last; ++index) {
+    Cell& cell = cells_[index];
+    if (!cell.initialised) {
+      block.fail(place, "atomic addition to uninitialised shared memory at offset %u", index * granule);
+    }
+    if (cell.copy_in_flight) {
+      block.fail_against(
+          place, cell.write_place,
+          "atomic addition at shared offset %u while an asynchronous copy to it is in flight, issued",
+          index * granule);
+    }
+    check_write_before(block, cell, now, thread, index * granule, true, place);
+    check_reads_before(block, cell, now, thread, index * granule, place);
+    if (cell.adders < 0) cell.adders = take_epochs();
+    readers_[size_t(cell.adders)].learn(thread, now[thread]);
+    cell.write_place = place;
   }
 }
 
@@ -42,6 +65,7 @@ void SharedShadow::begin_copy(Block& block, const Clock& now, int thread, uint32
                          index * granule);
     }
     check_write_before(block, cell, now, thread, index * granule, true, place);
+    check_additions_before(block, cell, now, thread, index * granule, true, place);
     check_reads_before(block, cell, now, thread, index * granule, place);
     note_write(cell, thread, now[thread], true, place);
     cell.copy_in_flight = true;
@@ -66,6 +90,7 @@ void SharedShadow::begin_load(Block& block, const Clock& now, int agent, uint32_
     Cell& cell = cells_[index];
     check_no_copy(block, cell, index * granule, "bulk copy", place);
     check_write_before(block, cell, now, agent, index * granule, true, place);
+    check_additions_before(block, cell, now, agent, index * granule, true, place);
     check_published(block, cell, now, index * granule, true, place);
     check_reads_before(block, cell, now, agent, index * granule, place);
     note_write(cell, agent, epoch, false, place);
@@ -88,6 +113,7 @@ void SharedShadow::read_async(Block& block, const Clock& now, int agent, uint32_
     Cell& cell = cells_[index];
     check_no_copy(block, cell, index * granule, "asynchronous read", place);
     check_write_before(block, cell, now, agent, index * granule, false, place);
+    check_additions_before(block, cell, now, agent, index * granule, false, place);
     check_published(block, cell, now, index * granule, false, place);
     if (!cell.initialised) {
       block.fail(place, "asynchronous read of uninitialised shared memory at offset %u", index * granule);
@@ -106,11 +132,20 @@ void SharedShadow::check_no_copy(Block& block, const Cell& cell, uint32_t offset
 
 void SharedShadow::check_published(Block& block, const Cell& cell, const Clock& now, uint32_t offset,
                                    bool write, Place place) {
-  if (cell.writer < 0 || !cell.generic || cell.write_epoch <= now[agents_->published(cell.writer)]) return;
+  int unpublished = -1;
+  if (cell.adders >= 0) {
+    const Clock& epochs = readers_[size_t(cell.adders)];
+    for (int other = 0; other < epochs.size(); ++other) {
+      if (epochs[other] > now[agents_->published(other)]) unpublished = other;
+    }
+  } else if (cell.writer >= 0 && cell.generic && cell.write_epoch > now[agents_->published(cell.writer)]) {
+    unpublished = cell.writer;
+  }
+  if (unpublished < 0) return;
   block.fail_against(place, cell.write_place,
                      "proxy: asynchronous %s of shared offset %u, which %s wrote without a fence_async_proxy "
                      "that is known here,",
-                     write ? "write" : "read", offset, agents_->name(cell.writer).c_str());
+                     write ? "write" : "read", offset, agents_->name(unpublished).c_str());
 }
 
 void SharedShadow::check_write_before(Block& block, const Cell& cell, const Clock& now, int slot,
@@ -119,6 +154,29 @@ void SharedShadow::check_write_before(Block& block, const Cell& cell, const Cloc
   block.fail_against(place, cell.write_place,
                      "race: %s of shared offset %u is not ordered after the write by %s",
                      write ? "write" : "read", offset, agents_->name(cell.writer).c_str());
+}
+
+void SharedShadow::check_additions_before(Block& block, const Cell& cell, const Clock& now, int slot,
+                                          uint32_t offset, bool write, Place place) {
+  if (cell.adders < 0) return;
+  const Clock& epochs = readers_[size_t(cell.adders)];
+  for (int other = 0; other < epochs.size(); ++other) {
+    if (other == slot || epochs[other] <= now[other]) continue;
+    block.fail_against(place, cell.write_place,
+                       "race: %s of shared offset %u is not ordered after the atomic addition by %s",
+                       write ? "write" : "read", offset, agents_->name(other).c_str());
+  }
+}
+
+int32_t SharedShadow::take_epochs() {
+  if (free_readers_.empty()) {
+    free_readers_.push_back(int32_t(readers_.size()));
+    readers_.emplace_back();
+  }
+  int32_t index = free_readers_.back();
+  free_readers_.pop_back();
+  readers_[size_t(index)].clear();
+  return index;
 }
 
 void SharedShadow::check_reads_before(Block& block, const Cell& cell, const Clock& now, int slot,
@@ -147,14 +205,8 @@ void SharedShadow::note_read(Cell& cell, const Clock& now, int slot, uint32_t ep
     cell.reader = int16_t(slot);
     cell.read_epoch = epoch;
   } else {
-    if (free_readers_.empty()) {
-      free_readers_.push_back(int32_t(readers_.size()));
-      readers_.emplace_back();
-    }
-    cell.readers = free_readers_.back();
-    free_readers_.pop_back();
+    cell.readers = take_epochs();
     Clock& epochs = readers_[size_t(cell.readers)];
-    epochs.clear();
     epochs.learn(cell.reader, cell.read_epoch);
     epochs.learn(slot, epoch);
     cell.reader = several;
@@ -167,6 +219,8 @@ void SharedShadow::note_write(Cell& cell, int slot, uint32_t epoch, bool generic
   cell.generic = generic;
   cell.write_place = place;
   if (cell.reader == several) free_readers_.push_back(cell.readers);
+  if (cell.adders >= 0) free_readers_.push_back(cell.adders);
+  cell.adders = -1;
   cell.reader = -1;
   cell.readers = -1;
 }

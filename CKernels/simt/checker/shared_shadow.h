@@ -25,6 +25,8 @@ class SharedShadow {
   /// array. Calls `block.fail`, and then does not return, when it must not.
   void access(Block& block, const Clock& now, int thread, uint32_t offset, int bytes, bool write,
               Place place);
+  /// A read and a write that do not race with others of their kind.
+  void add_atomically(Block& block, const Clock& now, int thread, uint32_t offset, int bytes, Place place);
   void begin_copy(Block& block, const Clock& now, int thread, uint32_t offset, int bytes, Place place);
   void end_copy(const Clock& now, int thread, uint32_t offset, int bytes, Place place);
 
@@ -45,6 +47,8 @@ class SharedShadow {
     int16_t reader = -1;
     /// Index into `readers_` when there are several, else -1.
     int32_t readers = -1;
+    /// Index into `readers_` of the epochs of those who added atomically since the last plain write, or -1.
+    int32_t adders = -1;
     bool initialised = false;
     bool copy_in_flight = false;
     /// Whether the last write went through the generic proxy.
@@ -58,15 +62,19 @@ class SharedShadow {
                           Place place);
   void check_write_before(Block& block, const Cell& cell, const Clock& now, int slot, uint32_t offset,
                           bool write, Place place);
+  void check_additions_before(Block& block, const Cell& cell, const Clock& now, int slot, uint32_t offset,
+                              bool write, Place place);
   void check_published(Block& block, const Cell& cell, const Clock& now, uint32_t offset, bool write,
                        Place place);
   void check_no_copy(Block& block, const Cell& cell, uint32_t offset, const char* what, Place place);
+  int32_t take_epochs();
   void note_read(Cell& cell, const Clock& now, int slot, uint32_t epoch, Place place);
   void note_write(Cell& cell, int slot, uint32_t epoch, bool generic, Place place);
 
   const Agents* agents_ = nullptr;
   std::vector<Cell> cells_;
-  /// Last read epoch of every slot, for cells that several have read since they were last written.
+  /// Last read (or addition) epoch of every slot, for cells that several have read (or added to) since they
+  /// were last written.
   std::vector<Clock> readers_;
   std::vector<int32_t> free_readers_;
 };

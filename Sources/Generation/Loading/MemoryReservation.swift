@@ -7,12 +7,15 @@ package struct DeviceProfile: Sendable {
   /// "cpu", "simt" or "cuda".
   package var name: String
   package var activationType: DataType
+  /// What matrices are turned into when they are placed; nil where they stay as stored.
+  package var matrixType: DataType?
   /// Memory that can be had now; nil when nobody knows.
   package var availableBytes: Int?
 
-  package init(name: String, activationType: DataType, availableBytes: Int?) {
+  package init(name: String, activationType: DataType, matrixType: DataType? = nil, availableBytes: Int?) {
     self.name = name
     self.activationType = activationType
+    self.matrixType = matrixType
     self.availableBytes = availableBytes
   }
 
@@ -67,7 +70,8 @@ package struct MemoryReservation: Sendable, Equatable {
     let plan: MemoryPlan
     do {
       plan = try ModelGraph.memoryPlan(
-        checkpoint: checkpoint, limits: limits, activationType: device.activationType)
+        checkpoint: checkpoint, limits: limits, activationType: device.activationType,
+        matrixType: device.matrixType)
     } catch {
       throw .model(error)
     }

@@ -19,7 +19,7 @@ package final class ModelGraph {
   package var observer: ((TracePoint, TensorView) throws(KernelError) -> Void)?
 
   let weights: DecoderWeights
-  let passes: [LayerPass]
+  var passes: [LayerPass]
   let embeddingNorm: NormParameters?
   let finalNorm: NormParameters
   let rope: RopeParameters?
@@ -30,9 +30,9 @@ package final class ModelGraph {
 
   /// A layer's weights with its parameters made ready.
   struct LayerPass {
-    let weights: DecoderWeights.Layer
-    let attentionNorm: NormParameters
-    let feedForwardNorm: NormParameters
+    var weights: DecoderWeights.Layer
+    var attentionNorm: NormParameters
+    var feedForwardNorm: NormParameters
     let attention: AttentionParameters
   }
 
@@ -86,12 +86,12 @@ package final class ModelGraph {
   /// What a model will need, without reserving anything: for refusing a model that does not fit with the number
   /// of bytes that are missing.
   package static func memoryPlan(
-    checkpoint: Checkpoint, limits: ModelLimits, activationType: DataType
+    checkpoint: Checkpoint, limits: ModelLimits, activationType: DataType, matrixType: DataType? = nil
   ) throws(ModelError) -> MemoryPlan {
     let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
     try limits.validate(configuration)
     return MemoryPlan(
-      configuration, inventory: try TensorInventory(configuration, in: checkpoint),
+      configuration, inventory: try TensorInventory(configuration, in: checkpoint, matrixType: matrixType),
       layout: try WorkspaceLayout(configuration, limits: limits, activationType: activationType),
       cacheType: limits.cacheType ?? activationType)
   }

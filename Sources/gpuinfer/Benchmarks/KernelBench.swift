@@ -6,7 +6,7 @@ enum KernelBench: Benchmark {
   static let name = "kernels"
 
   static func run(_ arguments: ParsedArguments) throws -> BenchReport {
-    let backend = CPUBackend(threads: try arguments.integer(Device.threads.name, in: 1...1024))
+    let backend = CPUBackend(threads: try arguments.integer("--threads", in: 1...1024))
     let benchmark = KernelBenchmark(backend: backend)
     var report = BenchReport(name: name)
     report.setting = [
@@ -15,14 +15,20 @@ enum KernelBench: Benchmark {
     ]
     report.add("read memory", try benchmark.memoryRead().gigabytesPerSecond, "GB/s")
     for type in [DataType.bfloat16, .float16, .float32] {
-      for rows in [1, 4, 16, 64, 512] {
-        let measurement = try benchmark.linear(rows: rows, inputs: 2048, outputs: 5632, type: type)
-        if rows == 1 {
-          report.add("linear \(type.rawValue), weights read", measurement.gigabytesPerSecond, "GB/s")
-        }
-        report.add("linear \(type.rawValue), \(rows) rows", measurement.gigaflops, "GFLOP/s")
-      }
+      try add(type, to: &report, benchmark, label: "linear \(type.rawValue)")
     }
+    let pairs = KernelBenchmark(backend: CPUBackend(threads: backend.threads, productType: .bfloat16))
+    try add(.bfloat16, to: &report, pairs, label: "bfloat16 products")
     return report
+  }
+
+  private static func add(
+    _ type: DataType, to report: inout BenchReport, _ benchmark: KernelBenchmark, label: String
+  ) throws {
+    for rows in [1, 4, 16, 64, 512] {
+      let measurement = try benchmark.linear(rows: rows, inputs: 2048, outputs: 5632, type: type)
+      if rows == 1 { report.add(label + ", weights read", measurement.gigabytesPerSecond, "GB/s") }
+      report.add(label + ", \(rows) rows", measurement.gigaflops, "GFLOP/s")
+    }
   }
 }

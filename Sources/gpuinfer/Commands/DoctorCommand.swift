@@ -35,6 +35,7 @@ enum DoctorCommand: Command {
       for set in sets { writer.string(set.rawValue) }
       writer.endArray()
       writer.member("used", InstructionSet.best.rawValue)
+      writer.member("multiplies_bfloat16", InstructionSet.best.multipliesBFloat16)
       writer.endObject()
       writer.key("demo_model")
       if case .success(let path) = demo { writer.string(path) } else { writer.null() }
@@ -51,6 +52,11 @@ enum DoctorCommand: Command {
       [
         ("cores", "\(ProcessorCount.available)"),
         ("kernels", "\(InstructionSet.best.rawValue) (of: \(sets.map(\.rawValue).joined(separator: ", ")))"),
+        (
+          "bfloat16",
+          InstructionSet.best.multipliesBFloat16
+            ? "multiplied by the processor (--dtype bfloat16)" : "emulated, slower than float32"
+        ),
       ], leftWidth: 10)
     text += "\nDemo model\n  "
     switch demo {
