@@ -51,6 +51,7 @@ let kernelSources = [
   "simt/atomics.cpp",
   "simt/barriers.cpp",
   "simt/block.cpp",
+  "simt/bulk_copies.cpp",
   "simt/checker/checker.cpp",
   "simt/checker/global_shadow.cpp",
   "simt/checker/shared_shadow.cpp",
@@ -60,10 +61,14 @@ let kernelSources = [
   "simt/fiber.cpp",
   "simt/grid.cpp",
   "simt/matrices.cpp",
+  "simt/mbarriers.cpp",
   "simt/place.cpp",
+  "simt/registers.cpp",
   "simt/runtime.cpp",
   "simt/scheduler.cpp",
   "simt/shared_memory.cpp",
+  "simt/tensor_map.cpp",
+  "simt/wgmma.cpp",
   "table/attention.cpp",
   "table/elementwise.cpp",
   "table/linear.cpp",
@@ -103,13 +108,14 @@ let package = Package(
     library(
       "Generation",
       ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Scheduling", "Models"]),
+    library(
+      "Verification", ["JSON", "Numerics", "Compute", "Scheduling", "Models", "Generation"]),
     library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
     .executableTarget(
       name: "gpuinfer",
       dependencies: [
         "JSON", "Numerics", "Compute", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers",
-        "Scheduling", "Models",
-        "Generation", "Server",
+        "Scheduling", "Models", "Generation", "Verification", "Server",
       ],
       swiftSettings: strict),
 
@@ -133,6 +139,9 @@ let package = Package(
         "Generation", "Models", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Compute",
         "Numerics", "JSON",
       ]),
+    tests(
+      "Verification",
+      ["Verification", "CPUBackend", "Models", "Checkpoints", "Compute", "Generation", "Numerics", "JSON"]),
     tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
     tests("Command", ["gpuinfer"]),
   ]

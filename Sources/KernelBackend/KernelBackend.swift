@@ -162,7 +162,8 @@ package final class KernelBackend: Backend {
   }
 
   package func reserve(_ demand: AttentionDemand) throws(KernelError) {
-    splitKeys = demand.splitKeys
+    // Of several models the longest sets the size of the parts; the others then have fewer.
+    splitKeys = max(splitKeys, demand.splitKeys)
     _ = try scratch(atLeast: demand.scratchBytes)
   }
 

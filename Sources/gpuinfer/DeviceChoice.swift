@@ -23,14 +23,24 @@ struct DeviceChoice: Sendable {
   let threads: Int?
   let computeType: ComputeType
 
+  static let threadsOption = OptionSpecification.value(
+    "--threads", "N", default: "one per core", "Threads of the CPU backend, and of the emulation.")
+
   static let options: [OptionSpecification] = [
     Device.option,
-    .value("--threads", "N", default: "one per core", "Threads of the CPU backend, and of the emulation."),
+    threadsOption,
     .value(
       "--dtype", "TYPE", default: "auto",
       "Arithmetic of the matrix products: float32 or bfloat16 on the CPU, bfloat16 or float16 elsewhere; "
         + "auto is float32 on the CPU, elsewhere float16 for float16 checkpoints and bfloat16 for others."),
   ]
+
+  /// A device that has been resolved, with its usual arithmetic.
+  init(_ resolved: (device: Device, kernels: DeviceKernels?), threads: Int?) {
+    (device, kernels) = resolved
+    self.threads = threads
+    computeType = .auto
+  }
 
   /// Says on stderr what `--device auto` came to.
   init(_ arguments: ParsedArguments) throws {
@@ -51,8 +61,8 @@ struct DeviceChoice: Sendable {
     }
   }
 
-  /// Must be called on the thread that will use the backend.
-  func makeBackend(for checkpoint: Checkpoint) throws -> any Backend {
+  /// Must be called on the thread that will use the backend. Without a checkpoint `auto` is bfloat16.
+  func makeBackend(for checkpoint: Checkpoint?) throws -> any Backend {
     guard let kernels else {
       return CPUBackend(
         threads: threads, productType: computeType == .bfloat16 ? .bfloat16 : .float32)
@@ -75,11 +85,11 @@ struct DeviceChoice: Sendable {
       availableBytes: kernels.information.freeBytes)
   }
 
-  private func activationType(for checkpoint: Checkpoint) -> DataType {
+  private func activationType(for checkpoint: Checkpoint?) -> DataType {
     switch computeType {
     case .float16: .float16
     case .bfloat16: .bfloat16
-    case .auto, .float32: checkpoint.sixteenBitType
+    case .auto, .float32: checkpoint?.sixteenBitType ?? .bfloat16
     }
   }
 }
