@@ -47,12 +47,15 @@ let package = Package(
     library(
       "Generation",
       ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Scheduling", "Models"]),
+    library(
+      "Compression",
+      ["JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Scheduling", "Models"]),
     library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
     .executableTarget(
       name: "gpuinfer",
       dependencies: [
         "JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Models",
-        "Generation", "Server",
+        "Generation", "Compression", "Server",
       ],
       swiftSettings: strict),
 
@@ -72,6 +75,11 @@ let package = Package(
       [
         "Generation", "Models", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Compute",
         "Numerics", "JSON",
+      ]),
+    tests(
+      "Compression",
+      [
+        "Compression", "Generation", "Models", "CPUBackend", "Checkpoints", "Compute", "Numerics", "JSON",
       ]),
     tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
     tests("Command", ["gpuinfer"]),
