@@ -50,12 +50,14 @@ let package = Package(
     library(
       "Compression",
       ["JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Scheduling", "Models"]),
+    library(
+      "Verification", ["JSON", "Numerics", "Compute", "Scheduling", "Models", "Generation"]),
     library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
     .executableTarget(
       name: "gpuinfer",
       dependencies: [
         "JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Models",
-        "Generation", "Compression", "Server",
+        "Generation", "Compression", "Verification", "Server",
       ],
       swiftSettings: strict),
 
@@ -81,6 +83,9 @@ let package = Package(
       [
         "Compression", "Generation", "Models", "CPUBackend", "Checkpoints", "Compute", "Numerics", "JSON",
       ]),
+    tests(
+      "Verification",
+      ["Verification", "CPUBackend", "Models", "Checkpoints", "Compute", "Generation", "Numerics", "JSON"]),
     tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
     tests("Command", ["gpuinfer"]),
   ]
