@@ -56,8 +56,7 @@ size_t gpi_spqr(gpi_cpu* cpu, const gpi_spqr_args* a) {
   size_t bytes = gpi_pool_threads(cpu->pool) * job.scratch_stride;
   if (!gpi_reserve(cpu, bytes)) return bytes;
   job.scratch = cpu->scratch;
-  gpi_run(cpu, cpu->kernels->spqr, &job, divide_up(a->rows, 16),
-          a->rows * a->count * a->count < (1 << 16));
+  gpi_run(cpu, cpu->kernels->spqr, &job, divide_up(a->rows, 16), a->rows * a->count * a->count < (1 << 16));
   return 0;
 }
 

@@ -1,5 +1,5 @@
-// The sweep of SpQR (arXiv 2306.03078): as in solve.h sixteen rows are the lanes of a tile; these sixteen also share
-// the second level of statistics.
+// The sweep of SpQR (arXiv 2306.03078): as in solve.h sixteen rows are the lanes of a tile; these sixteen
+// also share the second level of statistics.
 #pragma once
 
 #include "solve.h"
@@ -19,8 +19,8 @@ INLINE float round_statistic(float x, gpi_scale_type type) {
   return x < 0 ? -size : size;
 }
 
-/// Quantises one statistic of sixteen rows to codes with a scale and a zero of their own, and gives back what the
-/// codes stand for.
+/// Quantises one statistic of sixteen rows to codes with a scale and a zero of their own, and gives back what
+/// the codes stand for.
 INLINE f32x16 quantize_statistic(f32x16 value, size_t rows, int bits, gpi_scale_type type, f32x16* code,
                                  float* scale, float* zero) {
   float least = least_lane(value, rows), greatest = greatest_lane(value, rows);
@@ -110,8 +110,8 @@ static void spqr(const void* opaque, size_t chunk, size_t thread) {
         scatter_codes(a->scale_codes + row * a->groups + group, a->groups, rows, code);
         // The zero that goes with the scale as it is now.
         f32x16 zero = grid.zero * grid.scale / scale;
-        zero = quantize_statistic(zero, rows, a->statistic_bits, g->scale_type, &code,
-                                  a->zero_scales + place, a->zero_zeros + place);
+        zero = quantize_statistic(zero, rows, a->statistic_bits, g->scale_type, &code, a->zero_scales + place,
+                                  a->zero_zeros + place);
         scatter_codes(a->zero_codes + row * a->groups + group, a->groups, rows, code);
         grid = make_grid(g, scale, zero);
       }

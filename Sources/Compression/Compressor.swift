@@ -170,7 +170,9 @@ package struct Compressor {
         OutputTensor(site.site.module + ".bias", HostTensor.narrowed(bias, type, Shape(bias.count))))
     }
     let norms = compressor.norms(layer: layer)
-    for (norm, module) in [(ModelGraph.LayerNorm.attention, norms.attention), (.feedForward, norms.feedForward)]
+    for (norm, module) in [
+      (ModelGraph.LayerNorm.attention, norms.attention), (.feedForward, norms.feedForward),
+    ]
     where weights.changedNorms.contains(norm) {
       guard let entry = weights.norms[norm] else { continue }
       tensors.append(

@@ -28,7 +28,8 @@ struct CompressEvaluation {
       windows = Array(ComparisonWindows.cut(tokens, context: context).prefix(limit))
       guard !windows.isEmpty else {
         throw Failure(
-          .badData, "\(path) has \(tokens.count) tokens, fewer than one window of \(context); lower --eval-context")
+          .badData,
+          "\(path) has \(tokens.count) tokens, fewer than one window of \(context); lower --eval-context")
       }
       text = "\(windows.count) windows of \(context) tokens of \(path)"
     } else {
@@ -59,7 +60,8 @@ struct CompressEvaluation {
       report.qualityText = text
     }
     report.speed = [
-      "device": .string(original.backend.name), "source": try speed(original), "output": try speed(compressed),
+      "device": .string(original.backend.name), "source": try speed(original),
+      "output": try speed(compressed),
     ]
   }
 

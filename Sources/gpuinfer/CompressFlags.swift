@@ -11,8 +11,10 @@ enum CompressFlags {
     .value("--method", "NAME", "What to do; see below."),
     .value("--recipe", "FILE", "All settings as JSON; flags beside it win."),
     .value("--bits", "B", default: "the method's", "Bits of a weight: 2, 3, 4 or 8."),
-    .value("--group-size", "G", default: "the method's", "Inputs that share a scale; -1: one scale an output."),
-    .value("--grid", "GRID", default: "the method's", "symmetric, symmetric-narrow, symmetric-full or asymmetric."),
+    .value(
+      "--group-size", "G", default: "the method's", "Inputs that share a scale; -1: one scale an output."),
+    .value(
+      "--grid", "GRID", default: "the method's", "symmetric, symmetric-narrow, symmetric-full or asymmetric."),
     .value("--activations", "HOW", default: "the method's", "none, or token: int8 by token."),
     .value("--sparsity", "S", "Part of the weights to prune (0.5), or zeros in a run (2:4, 4:8)."),
     .value("--act-order", "ORDER", default: "static", "GPTQ: none, static, group or gar."),
@@ -66,7 +68,8 @@ enum CompressFlags {
     }
     if let size = try arguments.integer("--group-size", in: -1...(1 << 20)) {
       guard size != 0 else {
-        throw UsageError.invalidValue(option: "--group-size", value: "0", expected: "-1 or a number of inputs")
+        throw UsageError.invalidValue(
+          option: "--group-size", value: "0", expected: "-1 or a number of inputs")
       }
       scheme.groupSize = size == -1 ? nil : size
     }

@@ -7,7 +7,9 @@ import Testing
 
 @Suite("Compression methods on one layer")
 struct MethodTests {
-  @Test(arguments: ["rtn", "gptq", "awq", "smoothquant", "zeroquant", "zeroquant-v2", "owq", "spqr", "llm.int8"])
+  @Test(arguments: [
+    "rtn", "gptq", "awq", "smoothquant", "zeroquant", "zeroquant-v2", "owq", "spqr", "llm.int8",
+  ])
   func `the store stands for the values that calibration goes on with`(_ name: String) throws {
     for type in [DataType.float32, .bfloat16, .float16] {
       let size = name == "spqr" ? 16 : 32
@@ -203,7 +205,8 @@ struct MethodTests {
       let norm = rest.array.reduce(0.0) { $0 + Double($1) * Double($1) }
       let best = singular.dropFirst(rank).reduce(0, +)
       #expect(norm <= last)
-      #expect(abs(norm.squareRoot() - Swift.max(best, 0).squareRoot()) <= 1e-4 * singular.reduce(0, +).squareRoot())
+      #expect(
+        abs(norm.squareRoot() - Swift.max(best, 0).squareRoot()) <= 1e-4 * singular.reduce(0, +).squareRoot())
       last = norm
     }
   }

@@ -48,7 +48,8 @@ struct Problem {
       scheme: scheme, weight: weight, statistics: statistics, scaleType: scaleType)
   }
 
-  func solve(_ method: String, _ change: (inout Recipe.Options) -> Void = { _ in }) throws -> CompressedLinear {
+  func solve(_ method: String, _ change: (inout Recipe.Options) -> Void = { _ in }) throws -> CompressedLinear
+  {
     guard let method = MethodRegistry.method(named: method) else { throw Missing(name: method) }
     var options = method.defaults.options
     change(&options)
@@ -73,7 +74,8 @@ struct Problem {
         for column in 0..<store.inputs {
           for k in 0..<correction.rank {
             line[column] +=
-              correction.b.float(at: row * correction.rank + k) * correction.a.float(at: k * store.inputs + column)
+              correction.b.float(at: row * correction.rank + k)
+              * correction.a.float(at: k * store.inputs + column)
           }
         }
       }
@@ -88,7 +90,8 @@ final class TemporaryFolder {
   let path: String
 
   init() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("compress-\(UUID().uuidString)")
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+      "compress-\(UUID().uuidString)")
     path = folder.path
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
   }

@@ -121,22 +121,22 @@ void gpi_channel_statistics(gpi_cpu* cpu, const float* input, size_t stride, siz
 ///
 ///     scale[n, g] = scale_scales[n / 16, g] · (scale_codes[n, g] − scale_zeros[n / 16, g]),  the zeros alike
 ///
-/// A weight whose squared error over U[c, c]² exceeds `threshold` keeps its value, rounded to the scales' type.
-/// Blocks start and end between groups.
+/// A weight whose squared error over U[c, c]² exceeds `threshold` keeps its value, rounded to the scales'
+/// type. Blocks start and end between groups.
 typedef struct {
   gpi_grid_args grid;
   float* weight;  // [rows, columns]; afterwards what the weights became
   size_t weight_stride;
   const float* factor;
   size_t factor_stride;
-  float* error;          // [rows, count]
-  float *scales, *zeros; // [rows, groups], as the codes give them
-  int statistic_bits;    // 0: scales and zeros are kept as they are fitted
-  uint8_t *scale_codes, *zero_codes;                                   // [rows, groups]
-  float *scale_scales, *scale_zeros, *zero_scales, *zero_zeros;        // [ceil(rows / 16), groups]
-  uint8_t *codes, *outliers;                                           // [rows, columns]
-  float threshold;  // INFINITY: no outliers
-  double* loss;     // [rows]
+  float* error;                       // [rows, count]
+  float *scales, *zeros;              // [rows, groups], as the codes give them
+  int statistic_bits;                 // 0: scales and zeros are kept as they are fitted
+  uint8_t *scale_codes, *zero_codes;  // [rows, groups]
+  float *scale_scales, *scale_zeros, *zero_scales, *zero_zeros;  // [ceil(rows / 16), groups]
+  uint8_t *codes, *outliers;                                     // [rows, columns]
+  float threshold;                                               // INFINITY: no outliers
+  double* loss;                                                  // [rows]
   size_t rows, columns, first, count, groups;
 } gpi_spqr_args;
 size_t gpi_spqr(gpi_cpu* cpu, const gpi_spqr_args* args);

@@ -38,7 +38,9 @@ package enum CompressedTensorsLayout {
     if isPlain(weight) {
       var elements: [Int8] = []
       elements.reserveCapacity(rows * columns)
-      for row in 0..<rows { elements += weight.codes(ofRow: row).map { Int8(truncatingIfNeeded: Int($0) - 128) } }
+      for row in 0..<rows {
+        elements += weight.codes(ofRow: row).map { Int8(truncatingIfNeeded: Int($0) - 128) }
+      }
       tensors.append(("weight", HostTensor.copy(elements, .int8, Shape(rows, columns))))
     } else {
       tensors.append(("weight_packed", weight.codes))

@@ -23,7 +23,9 @@ package struct Journal {
   package init(output: String, identity: JSONValue) throws {
     folder = output + "/.compress"
     for path in [output, folder] {
-      if unsafe mkdir(path, 0o777) != 0, errno != EEXIST { throw Problem.cannotWrite(path: path, code: errno) }
+      if unsafe mkdir(path, 0o777) != 0, errno != EEXIST {
+        throw Problem.cannotWrite(path: path, code: errno)
+      }
     }
     let path = folder + "/run.json"
     if let text = try Self.read(path) {

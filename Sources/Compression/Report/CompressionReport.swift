@@ -23,17 +23,23 @@ package struct CompressionReport {
     var warnings: [String] = []
     let sites = summary.compressed
     let scheme = summary.recipe.scheme
-    let outlying = sites.filter { ($0.outlierRatio ?? 0) > 20 }.sorted { ($0.outlierRatio ?? 0) > ($1.outlierRatio ?? 0) }
-    if scheme.activations != .none, summary.recipe.options.outlierThreshold == nil, let worst = outlying.first {
+    let outlying = sites.filter { ($0.outlierRatio ?? 0) > 20 }.sorted {
+      ($0.outlierRatio ?? 0) > ($1.outlierRatio ?? 0)
+    }
+    if scheme.activations != .none, summary.recipe.options.outlierThreshold == nil, let worst = outlying.first
+    {
       warnings.append(
         "activations of \(outlying.count) layers have outliers (\(worst.module): the largest channel is "
-          + "\(Int(worst.outlierRatio ?? 0)) times the median); where quality is lost use llm.int8 or smoothquant")
+          + "\(Int(worst.outlierRatio ?? 0)) times the median); where quality is lost use llm.int8 or smoothquant"
+      )
     }
     if let bits = scheme.bits, bits < 4 {
-      warnings.append("below 4 bits the loss grows fast, and newer, longer trained models lose about twice as much")
+      warnings.append(
+        "below 4 bits the loss grows fast, and newer, longer trained models lose about twice as much")
     }
     if let bits = scheme.bits, bits == 8, scheme.activations == .none {
-      warnings.append("int8 weights alone save memory; on a fast GPU they are no faster than 16 bits at any batch size")
+      warnings.append(
+        "int8 weights alone save memory; on a fast GPU they are no faster than 16 bits at any batch size")
     }
     if let sparsity = scheme.sparsity {
       switch sparsity {
@@ -57,9 +63,12 @@ package struct CompressionReport {
     }
     if let ratio = quality?["perplexity_ratio"]?.double, ratio > 1.2 {
       warnings.append(
-        "perplexity rose by \(Int(((ratio - 1) * 100).rounded())) %: do not use this without fine-tuning, or spend more bits")
+        "perplexity rose by \(Int(((ratio - 1) * 100).rounded())) %: do not use this without fine-tuning, or spend more bits"
+      )
     }
-    if summary.calibrationTokens > 0, let widest = sites.map(\.inputs).max(), summary.calibrationTokens < widest {
+    if summary.calibrationTokens > 0, let widest = sites.map(\.inputs).max(),
+      summary.calibrationTokens < widest
+    {
       warnings.append(
         "\(summary.calibrationTokens) calibration tokens are fewer than the \(widest) inputs of the widest layer: "
           + "its statistics are rank-deficient")
@@ -99,7 +108,8 @@ package struct CompressionReport {
 
   package var markdown: String {
     var lines = ["# Compression report", ""]
-    lines.append("`\(summary.recipe.method)` of `\(summary.sourcePath)`, written as \(summary.format.rawValue).")
+    lines.append(
+      "`\(summary.recipe.method)` of `\(summary.sourcePath)`, written as \(summary.format.rawValue).")
     lines += ["", "| | original | compressed |", "|---|---|---|"]
     lines.append("| bytes on disk | \(summary.sourceBytes) | \(outputBytes) |")
     if let sourceResidentBytes, let residentBytes {
@@ -110,10 +120,12 @@ package struct CompressionReport {
     }
     if let quality {
       lines.append(
-        "| perplexity | \(Self.fixed(quality["reference_perplexity"]?.double, 4)) | \(Self.fixed(quality["perplexity"]?.double, 4)) |")
+        "| perplexity | \(Self.fixed(quality["reference_perplexity"]?.double, 4)) | \(Self.fixed(quality["perplexity"]?.double, 4)) |"
+      )
       lines.append("| loss difference, nats a token | | \(Self.mean(quality["nll_difference"])) |")
       lines.append("| mean KL divergence, nats | | \(Self.mean(quality["kl_divergence"])) |")
-      lines.append("| 99 % of tokens diverge less than | | \(Self.fixed(quality["kl_divergence_99"]?.double, 5)) |")
+      lines.append(
+        "| 99 % of tokens diverge less than | | \(Self.fixed(quality["kl_divergence_99"]?.double, 5)) |")
       lines.append("| same most likely token | | \(Self.mean(quality["top1_agreement"])) |")
     } else {
       lines.append("| quality | | not measured |")
@@ -121,20 +133,27 @@ package struct CompressionReport {
     if let speed {
       for kind in ["prefill", "decode"] {
         lines.append(
-          "| \(kind), tokens/s on \(speed["device"]?.string ?? "this device") | \(Self.fixed(speed["source"]?[kind]?.double, 1)) | \(Self.fixed(speed["output"]?[kind]?.double, 1)) |")
+          "| \(kind), tokens/s on \(speed["device"]?.string ?? "this device") | \(Self.fixed(speed["source"]?[kind]?.double, 1)) | \(Self.fixed(speed["output"]?[kind]?.double, 1)) |"
+        )
       }
     } else {
       lines.append("| speed | | not measured |")
     }
-    if let qualityText { lines += ["", "Quality was measured on \(qualityText); ± is one standard error over windows."] }
+    if let qualityText {
+      lines += ["", "Quality was measured on \(qualityText); ± is one standard error over windows."]
+    }
     let warnings = self.warnings
     if !warnings.isEmpty { lines += ["", "## Warnings", ""] + warnings.map { "- " + $0 } }
-    lines += ["", "## Layers", "", "| layer | stored as | bytes | output error | dB | outliers |", "|---|---|---|---|---|---|"]
+    lines += [
+      "", "## Layers", "", "| layer | stored as | bytes | output error | dB | outliers |",
+      "|---|---|---|---|---|---|",
+    ]
     for site in summary.sites {
       let ratio = site.outlierRatio.map { Self.fixed($0, 1) } ?? ""
       lines.append(
         "| \(site.module) | \(site.store ?? "left alone") | \(site.bytes.map(String.init) ?? "") | "
-          + "\(Self.scientific(site.outputError ?? site.weightError)) | \(Self.decibels(site.outputError ?? site.weightError)) | \(ratio) |")
+          + "\(Self.scientific(site.outputError ?? site.weightError)) | \(Self.decibels(site.outputError ?? site.weightError)) | \(ratio) |"
+      )
     }
     let measured = summary.compressed.contains { $0.outputError != nil }
     lines += [

@@ -13,7 +13,8 @@ enum EvalCommand: Command {
       .value("--stride", "N", default: "the context", "Tokens from one window to the next."),
       .value("--limit-windows", "N", "Measure only the first N windows."),
       .value(
-        "--against", "MODEL", "Compare predictions with this model's, token by token; MODEL is the candidate."),
+        "--against", "MODEL", "Compare predictions with this model's, token by token; MODEL is the candidate."
+      ),
       .flag("--json", "Print one JSON document."),
     ] + DeviceChoice.options,
     discussion: """
