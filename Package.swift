@@ -109,7 +109,8 @@ let package = Package(
       "Generation",
       ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Scheduling", "Models"]),
     library(
-      "Verification", ["JSON", "Numerics", "Compute", "Scheduling", "Models", "Generation"]),
+      "Verification",
+      ["JSON", "Numerics", "Compute", "KernelBackend", "Scheduling", "Models", "Generation"]),
     library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
     .executableTarget(
       name: "gpuinfer",
@@ -141,7 +142,7 @@ let package = Package(
       ]),
     tests(
       "Verification",
-      ["Verification", "CPUBackend", "Models", "Checkpoints", "Compute", "Generation", "Numerics", "JSON"]),
+      ["Verification", "CPUBackend", "KernelBackend", "Models", "Checkpoints", "Compute", "Generation", "Numerics", "JSON"]),
     tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
     tests("Command", ["gpuinfer"]),
   ]
