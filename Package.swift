@@ -142,7 +142,10 @@ let package = Package(
       ]),
     tests(
       "Verification",
-      ["Verification", "CPUBackend", "KernelBackend", "Models", "Checkpoints", "Compute", "Generation", "Numerics", "JSON"]),
+      [
+        "Verification", "CPUBackend", "KernelBackend", "Models", "Checkpoints", "Compute", "Generation",
+        "Numerics", "JSON",
+      ]),
     tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
     tests("Command", ["gpuinfer"]),
   ]
