@@ -114,7 +114,8 @@ let package = Package(
       "Compression",
       ["JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Scheduling", "Models"]),
     library(
-      "Verification", ["JSON", "Numerics", "Compute", "Scheduling", "Models", "Generation"]),
+      "Verification",
+      ["JSON", "Numerics", "Compute", "KernelBackend", "Scheduling", "Models", "Generation"]),
     library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
     .executableTarget(
       name: "gpuinfer",
@@ -151,7 +152,10 @@ let package = Package(
       ]),
     tests(
       "Verification",
-      ["Verification", "CPUBackend", "Models", "Checkpoints", "Compute", "Generation", "Numerics", "JSON"]),
+      [
+        "Verification", "CPUBackend", "KernelBackend", "Models", "Checkpoints", "Compute", "Generation",
+        "Numerics", "JSON",
+      ]),
     tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
     tests("Command", ["gpuinfer"]),
   ]
