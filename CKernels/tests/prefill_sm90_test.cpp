@@ -44,6 +44,8 @@ TEST("prefill sm90: rows that see no key give zeros") {
 TEST("prefill sm90: every head dimension, padded ones too") {
   for (int dimension : {8, 72, 80, 128}) test_prefill<bf16>({"head dimension", {21}, {139}, 1, 1, dimension});
   test_prefill<f16>({"f16 96", {66}, {275}, 2, 1, 96});
+  test_prefill<bf16>({"256", {66}, {150}, 2, 1, 256});
+  test_prefill<f16>({"f16 136", {21}, {75}, 1, 1, 136});
 }
 
 TEST("prefill sm90: encoders see all keys") {
@@ -56,6 +58,10 @@ TEST("prefill sm90: sliding windows of one key, within a tile and over several")
 
 TEST("prefill sm90: ALiBi and softcap with a window") {
   test_prefill<bf16>({"all", {40}, {150}, 2, 2, 64, true, 135, 20.0f, true});
+}
+
+TEST("prefill sm90: sinks, also where no key is visible") {
+  test_prefill<bf16>({"sinks", {9, 70}, {3, 140}, 2, 1, 64, true, 0, 0, false, true});
 }
 
 TEST("prefill sm90: what is not supported is refused") {

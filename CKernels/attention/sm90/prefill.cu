@@ -33,7 +33,7 @@ TensorMapDescription cache_map(const AttentionArguments& a) {
 }  // namespace
 
 bool attention_prefill_sm90_supports(const AttentionArguments& a) {
-  return is_supported(a) && a.head_dimension <= 256 && allows_vectors(a.query_stride, a.query, a.cache);
+  return is_supported(a) && allows_vectors(a.query_stride, a.query, a.cache);
 }
 
 Status attention_prefill_sm90(Stream stream, const AttentionArguments& a) {

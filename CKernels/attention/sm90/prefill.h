@@ -351,7 +351,8 @@ class PrefillConsumer {
     for (int half = 0; half < 2; ++half) {
       const int row = range_.first_row + lane_row() + 8 * half;
       if (row >= range_.queries) continue;
-      const float factor = state.sum[half] == 0.0f ? 0.0f : 1.0f / state.sum[half];
+      const RowResult result = RowResult::of(state.largest[half], state.sum[half], log2_factor,
+                                             p_.sinks ? p_.sinks + range_.head : nullptr);
       T* target =
           static_cast<T*>(p_.output) + (range_.start + row) * output_step + range_.head * p_.head_dimension;
       GPU_UNROLL
@@ -359,10 +360,10 @@ class PrefillConsumer {
         const int column = 8 * n + 2 * (lane_index() % 4);
         if (column >= p_.head_dimension) continue;
         *reinterpret_cast<uint32_t*>(target + column) =
-            pack<T>(output[n][2 * half] * factor, output[n][2 * half + 1] * factor);
+            pack<T>(output[n][2 * half] * result.factor, output[n][2 * half + 1] * result.factor);
       }
       if (p_.log_sums && lane_index() % 4 == 0) {
-        p_.log_sums[int64_t(range_.head) * p_.tokens + range_.start + row] = state.log_sum(half, log2_factor);
+        p_.log_sums[int64_t(range_.head) * p_.tokens + range_.start + row] = result.log_sum;
       }
     }
   }
