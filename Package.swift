@@ -117,13 +117,17 @@ let package = Package(
       "Generation",
       ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Scheduling", "Models"]),
     library(
-      "Verification", ["JSON", "Numerics", "Compute", "Scheduling", "Models", "Generation"]),
+      "Compression",
+      ["JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Scheduling", "Models"]),
+    library(
+      "Verification",
+      ["JSON", "Numerics", "Compute", "KernelBackend", "Scheduling", "Models", "Generation"]),
     library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
     .executableTarget(
       name: "gpuinfer",
       dependencies: [
         "JSON", "Numerics", "Compute", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers",
-        "Scheduling", "Models", "Generation", "Verification", "Server",
+        "Scheduling", "Models", "Generation", "Compression", "Verification", "Server",
       ],
       swiftSettings: strict),
 
@@ -148,8 +152,16 @@ let package = Package(
         "Numerics", "JSON",
       ]),
     tests(
+      "Compression",
+      [
+        "Compression", "Generation", "Models", "CPUBackend", "Checkpoints", "Compute", "Numerics", "JSON",
+      ]),
+    tests(
       "Verification",
-      ["Verification", "CPUBackend", "Models", "Checkpoints", "Compute", "Generation", "Numerics", "JSON"]),
+      [
+        "Verification", "CPUBackend", "KernelBackend", "Models", "Checkpoints", "Compute", "Generation",
+        "Numerics", "JSON",
+      ]),
     tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
     tests("Command", ["gpuinfer"]),
   ]
