@@ -18,7 +18,7 @@ struct AttentionArguments {
   /// Multiple of `key_heads`; query head h reads key head h / (query_heads / key_heads).
   int query_heads;
   int key_heads;
-  /// Multiple of 8, at most 128.
+  /// Multiple of 8, at most 256.
   int head_dimension;
   int max_queries;
   int max_context;
@@ -53,6 +53,9 @@ struct AttentionArguments {
   /// Prefill leaves out sequences of fewer rows: a step that has prompts and single rows together is one
   /// launch of each kernel over the same arrays.
   int fewest_rows = 0;
+  /// [query_heads]: the score of one more key without a value, which every row of the head sees (the learned
+  /// sinks of gpt-oss); null for none. Counts in `log_sums`.
+  const float* sinks = nullptr;
 };
 
 /// Elements from one query row to the next.
@@ -62,7 +65,7 @@ GPU_DEVICE_OR_HOST int64_t query_stride(const AttentionArguments& a) {
 
 /// Whether there is a kernel for the heads.
 inline bool is_supported(const AttentionArguments& a) {
-  return a.head_dimension > 0 && a.head_dimension <= 128 && a.head_dimension % 8 == 0 && a.key_heads > 0 &&
+  return a.head_dimension > 0 && a.head_dimension <= 256 && a.head_dimension % 8 == 0 && a.key_heads > 0 &&
          a.query_heads % a.key_heads == 0 && a.query_stride % 8 == 0;
 }
 

@@ -14,7 +14,7 @@ struct DirectModel {
     let device = try DeviceChoice(arguments)
     self.checkpoint = checkpoint
     graph = try ModelGraph(
-      checkpoint: checkpoint, backend: device.makeBackend(),
+      checkpoint: checkpoint, backend: device.makeBackend(for: checkpoint),
       limits: ModelLimits(
         maxBatchTokens: max(longestWindow, Self.stepTokens),
         maxSequences: max(1, Self.stepTokens / max(longestWindow, 1)), maxModelLength: longestWindow,

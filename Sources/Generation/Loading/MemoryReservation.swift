@@ -21,6 +21,21 @@ package struct DeviceProfile: Sendable {
   }
 
   var isHost: Bool { name != "cuda" }
+
+  /// What keys and values can be cached as.
+  var cacheTypes: [DataType] {
+    activationType == .float32 ? [.float32, .float16, .bfloat16] : [activationType]
+  }
+
+  /// Without `kvCacheBytes`, a host keeps the pool below this, as its memory is everybody's. The emulation fills its
+  /// memory with NaN when it hands it out, so less of it is ready sooner.
+  var cacheLimit: Int {
+    switch name {
+    case "cuda": .max
+    case "simt": 256 << 20
+    default: 4 << 30
+    }
+  }
 }
 
 /// What the user may limit; nil leaves the choice to the plan.
@@ -64,9 +79,6 @@ package struct MemoryReservation: Sendable, Equatable {
     package var limits: ModelLimits
     package var plan: MemoryPlan
   }
-
-  /// Without `kvCacheBytes`, a host keeps the pool below this, as its memory is everybody's.
-  static let hostCacheLimit = 4 << 30
 
   /// How far a stream with sinks runs when nobody says: only block tables grow with it, 4 bytes for 16 tokens.
   static let streamLength = 1 << 20
@@ -114,7 +126,7 @@ package struct MemoryReservation: Sendable, Equatable {
       shortage.cacheLimit = bytes
     } else {
       let share = device.availableBytes.map { Int(Double($0) * options.memoryUtilization) }
-      usable = min(share.map { $0 - fixed } ?? .max, device.isHost ? hostCacheLimit : .max)
+      usable = min(share.map { $0 - fixed } ?? .max, device.cacheLimit)
       shortage.availableBytes = share
     }
     let (useful, overflow) = wanted.multipliedReportingOverflow(by: limits.maxSequences)
@@ -159,6 +171,16 @@ package struct MemoryReservation: Sendable, Equatable {
       throw .option(
         name: "--gpu-memory-utilization", found: "\(options.memoryUtilization)",
         allowed: "above 0 and at most 1")
+    }
+    if let type = options.cacheType, !device.cacheTypes.contains(type) {
+      let known = device.cacheTypes.map(\.rawValue).joined(separator: ", ")
+      throw .option(
+        name: "--kv-cache-dtype", found: type.rawValue,
+        allowed: "\(known) where activations are \(device.activationType.rawValue)")
+    }
+    if options.policy != nil, device.name != "cpu" {
+      throw .option(
+        name: "--kv-policy", found: "sinks", allowed: "full on \(device.name): its kernels have no attention sinks")
     }
     for (name, value) in [
       ("--max-model-len", options.maxModelLength), ("--max-num-batched-tokens", options.maxBatchTokens),

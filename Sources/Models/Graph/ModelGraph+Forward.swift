@@ -171,6 +171,8 @@ extension ModelGraph {
       try backend.linear(hidden, weight, accumulate: false, into: step.queryKeyValue)
     }
     if let rope {
+      try observer?(.layer(index, .projectedQuery), step.query)
+      try observer?(.layer(index, .projectedKey), step.key)
       if let sinkQuery = step.batch.sinkQuery, let rows = step.sinkRopeRows {
         try backend.gatherRows(step.query, rows: step.ropeRows, into: sinkQuery)
         try backend.rope(rope, positions: rows, query: sinkQuery, key: sinkQuery.columns(0..<0))
@@ -194,9 +196,10 @@ extension ModelGraph {
     try backend.norm(
       pass.feedForwardNorm, residual: step.residual, adding: isParallel ? nil : step.projected,
       into: step.hidden)
+    if !isParallel { try observer?(.layer(index, .middleResidual), step.residual) }
     try observer?(.layer(index, .feedForwardNorm), step.hidden)
 
-    try activate(pass, step.hidden, gate: step.gate, up: step.up, into: step.activated)
+    try activate(pass, step.hidden, gate: step.gate, up: step.up, into: step.activated, index: index)
     try observer?(.layer(index, .activated), step.activated)
     try backend.linear(step.activated, pass.weights.down, accumulate: isParallel, into: step.projected)
     try observer?(.layer(index, .feedForwardOutput), step.projected)
@@ -204,12 +207,15 @@ extension ModelGraph {
 
   /// From what the feed-forward's norm gave to what the down projection reads.
   func activate(
-    _ pass: LayerPass, _ hidden: TensorView, gate: TensorView, up: TensorView, into activated: TensorView
+    _ pass: LayerPass, _ hidden: TensorView, gate: TensorView, up: TensorView, into activated: TensorView,
+    index: Int
   ) throws(KernelError) {
     let activation = configuration.decoder.activation
     try backend.linear(hidden, pass.weights.up, accumulate: false, into: up)
+    try observer?(.layer(index, .up), up)
     if let weight = pass.weights.gate {
       try backend.linear(hidden, weight, accumulate: false, into: gate)
+      try observer?(.layer(index, .gate), gate)
       try backend.activation(activation, gate: gate, up: up, into: activated)
     } else {
       try backend.activation(activation, gate: up, up: nil, into: activated)

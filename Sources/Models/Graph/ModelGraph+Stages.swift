@@ -51,7 +51,7 @@ extension ModelGraph {
     let activated = workspace.activated.prefix(rows: hidden.rows)
     try activate(
       passes[layer], hidden, gate: workspace.gate.prefix(rows: hidden.rows),
-      up: workspace.up.prefix(rows: hidden.rows), into: activated)
+      up: workspace.up.prefix(rows: hidden.rows), into: activated, index: layer)
     return activated
   }
 
