@@ -111,6 +111,9 @@ let package = Package(
       "Generation",
       ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Scheduling", "Models"]),
     library(
+      "Compression",
+      ["JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Scheduling", "Models"]),
+    library(
       "Verification",
       ["JSON", "Numerics", "Compute", "KernelBackend", "Scheduling", "Models", "Generation"]),
     library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
@@ -118,7 +121,7 @@ let package = Package(
       name: "gpuinfer",
       dependencies: [
         "JSON", "Numerics", "Compute", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers",
-        "Scheduling", "Models", "Generation", "Verification", "Server",
+        "Scheduling", "Models", "Generation", "Compression", "Verification", "Server",
       ],
       swiftSettings: strict),
 
@@ -141,6 +144,11 @@ let package = Package(
       [
         "Generation", "Models", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Compute",
         "Numerics", "JSON",
+      ]),
+    tests(
+      "Compression",
+      [
+        "Compression", "Generation", "Models", "CPUBackend", "Checkpoints", "Compute", "Numerics", "JSON",
       ]),
     tests(
       "Verification",
