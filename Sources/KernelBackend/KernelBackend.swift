@@ -29,6 +29,8 @@ package final class KernelBackend: Backend {
   /// Memory that kernels need beside their operands; grows while weights are placed and caches made, and not later.
   private var scratch: Storage?
   var splitKeys = AttentionDemand.smallestSplit
+  /// Operations are being recorded.
+  var isRecording = false
 
   /// Opens a device.
   ///
