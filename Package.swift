@@ -35,6 +35,9 @@ let kernelSources = [
   "attention/decode_f16.cu",
   "attention/prefill_bf16.cu",
   "attention/prefill_f16.cu",
+  "attention/sm90/prefill.cu",
+  "attention/sm90/prefill_bf16.cu",
+  "attention/sm90/prefill_f16.cu",
   "elementwise/activation.cu",
   "elementwise/add.cu",
   "elementwise/append_kv.cu",
@@ -45,6 +48,9 @@ let kernelSources = [
   "gemm/sm80.cu",
   "gemm/sm80_bf16.cu",
   "gemm/sm80_f16.cu",
+  "gemm/sm90/gemm.cu",
+  "gemm/sm90/gemm_bf16.cu",
+  "gemm/sm90/gemm_f16.cu",
   "gemm/sum_parts.cu",
   "sampling/logprobs.cu",
   "sampling/process.cu",
@@ -111,6 +117,9 @@ let package = Package(
       "Generation",
       ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Scheduling", "Models"]),
     library(
+      "Compression",
+      ["JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Scheduling", "Models"]),
+    library(
       "Verification",
       ["JSON", "Numerics", "Compute", "KernelBackend", "Scheduling", "Models", "Generation"]),
     library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
@@ -118,7 +127,7 @@ let package = Package(
       name: "gpuinfer",
       dependencies: [
         "JSON", "Numerics", "Compute", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers",
-        "Scheduling", "Models", "Generation", "Verification", "Server",
+        "Scheduling", "Models", "Generation", "Compression", "Verification", "Server",
       ],
       swiftSettings: strict),
 
@@ -141,6 +150,11 @@ let package = Package(
       [
         "Generation", "Models", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Compute",
         "Numerics", "JSON",
+      ]),
+    tests(
+      "Compression",
+      [
+        "Compression", "Generation", "Models", "CPUBackend", "Checkpoints", "Compute", "Numerics", "JSON",
       ]),
     tests(
       "Verification",
