@@ -7,10 +7,10 @@ namespace {
 
 // Values of cublas_api.h and cublasLt.h.
 constexpr int success = 0;
-constexpr int compute_float = 68;               // CUBLAS_COMPUTE_32F
-constexpr int operation_transposed = 1;         // CUBLAS_OP_T
-constexpr int attribute_transpose_a = 3;        // CUBLASLT_MATMUL_DESC_TRANSA
-constexpr int preference_workspace_bytes = 1;   // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
+constexpr int compute_float = 68;              // CUBLAS_COMPUTE_32F
+constexpr int operation_transposed = 1;        // CUBLAS_OP_T
+constexpr int attribute_transpose_a = 3;       // CUBLASLT_MATMUL_DESC_TRANSA
+constexpr int preference_workspace_bytes = 1;  // CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES
 // What NVIDIA recommends for Hopper (cuBLAS manual, cublasSetWorkspace).
 constexpr size_t workspace_bytes = size_t(32) << 20;
 
@@ -40,7 +40,8 @@ bool Blas::load() {
     return false;
   }
   Functions& f = functions_;
-  const bool complete = find(library_, "cublasLtCreate", f.create) && find(library_, "cublasLtDestroy", f.destroy) &&
+  const bool complete = find(library_, "cublasLtCreate", f.create) &&
+                        find(library_, "cublasLtDestroy", f.destroy) &&
                         find(library_, "cublasLtGetVersion", f.version) &&
                         find(library_, "cublasLtMatmulDescCreate", f.create_product) &&
                         find(library_, "cublasLtMatmulDescDestroy", f.destroy_product) &&
@@ -98,15 +99,16 @@ Blas::Plan Blas::plan(const GemmArguments& a) {
   int found = 0;
   plan.usable =
       f.create_product(&plan.product, compute_float, CUDA_R_32F) == success &&
-      f.set_product(plan.product, attribute_transpose_a, &operation_transposed, sizeof operation_transposed) ==
-          success &&
+      f.set_product(plan.product, attribute_transpose_a, &operation_transposed,
+                    sizeof operation_transposed) == success &&
       f.create_layout(&plan.weight, type, uint64_t(a.k), uint64_t(a.n), a.weight_stride) == success &&
       f.create_layout(&plan.input, type, uint64_t(a.k), uint64_t(a.m), a.input_stride) == success &&
       f.create_layout(&plan.output, output_type, uint64_t(a.n), uint64_t(a.m), a.output_stride) == success &&
       f.create_preference(&preference) == success &&
-      f.set_preference(preference, preference_workspace_bytes, &workspace_bytes, sizeof workspace_bytes) == success &&
-      f.heuristic(handle_, plan.product, plan.weight, plan.input, plan.output, plan.output, preference, 1, &best,
-                  &found) == success &&
+      f.set_preference(preference, preference_workspace_bytes, &workspace_bytes, sizeof workspace_bytes) ==
+          success &&
+      f.heuristic(handle_, plan.product, plan.weight, plan.input, plan.output, plan.output, preference, 1,
+                  &best, &found) == success &&
       found > 0 && best.state == success;
   if (preference) f.destroy_preference(preference);
   plan.algorithm = best.algorithm;
@@ -114,15 +116,16 @@ Blas::Plan Blas::plan(const GemmArguments& a) {
 }
 
 cudaError_t Blas::multiply(cudaStream_t stream, const GemmArguments& a) {
-  const Key key = {int(a.type), a.m, a.n, a.k, a.float_output, a.input_stride, a.weight_stride, a.output_stride};
+  const Key key = {int(a.type),    a.m, a.n, a.k, a.float_output, a.input_stride, a.weight_stride,
+                   a.output_stride};
   auto known = plans_.find(key);
   if (known == plans_.end()) known = plans_.emplace(key, plan(a)).first;
   const Plan& plan = known->second;
   if (!plan.usable) return cudaErrorNotSupported;
   const float alpha = 1.0f, beta = a.accumulate ? 1.0f : 0.0f;
-  const int status =
-      functions_.multiply(handle_, plan.product, &alpha, a.weight, plan.weight, a.input, plan.input, &beta, a.output,
-                          plan.output, a.output, plan.output, &plan.algorithm, workspace_, workspace_bytes, stream);
+  const int status = functions_.multiply(handle_, plan.product, &alpha, a.weight, plan.weight, a.input,
+                                         plan.input, &beta, a.output, plan.output, a.output, plan.output,
+                                         &plan.algorithm, workspace_, workspace_bytes, stream);
   return status == success ? cudaSuccess : cudaErrorUnknown;
 }
 

@@ -1,5 +1,7 @@
 // Devices, memory, streams, events and graphs of the CUDA runtime, for the table of functions.
 
+#include "table/runtime.h"
+
 #include <cuda_runtime.h>
 
 #include <cstdio>
@@ -8,7 +10,6 @@
 #include <string>
 
 #include "cuda/context.h"
-#include "table/runtime.h"
 
 namespace gpu::table {
 namespace {
@@ -17,7 +18,8 @@ namespace {
 gpi_kernel_status check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return GPI_KERNEL_OK;
   (void)cudaGetLastError();
-  const std::string text = std::string(what) + ": " + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")";
+  const std::string text =
+      std::string(what) + ": " + cudaGetErrorString(error) + " (" + cudaGetErrorName(error) + ")";
   switch (error) {
     case cudaErrorMemoryAllocation:
       return fail(GPI_KERNEL_OUT_OF_MEMORY, text);
@@ -43,8 +45,9 @@ gpi_kernel_status no_driver() {
   int driver = 0;
   (void)cudaDriverGetVersion(&driver);
   if (driver == 0) {
-    return fail(GPI_KERNEL_NO_DRIVER,
-                "libcuda.so.1 was not found; install the NVIDIA driver, or run the container with access to the GPU");
+    return fail(
+        GPI_KERNEL_NO_DRIVER,
+        "libcuda.so.1 was not found; install the NVIDIA driver, or run the container with access to the GPU");
   }
   return fail(GPI_KERNEL_NO_DRIVER, "the driver supports CUDA " + version_text(driver) + ", and CUDA " +
                                         version_text(CUDART_VERSION) + " is needed; install a newer driver");
@@ -60,14 +63,15 @@ gpi_kernel_status device_count(int32_t* count) {
   }
   if (error == cudaErrorNoDevice || (error == cudaSuccess && found == 0)) {
     (void)cudaGetLastError();
-    return fail(GPI_KERNEL_NO_DEVICE, "the driver finds none that this process may use (CUDA_VISIBLE_DEVICES?)");
+    return fail(GPI_KERNEL_NO_DEVICE,
+                "the driver finds none that this process may use (CUDA_VISIBLE_DEVICES?)");
   }
   if (error == cudaSuccess) *count = found;
   return check(error, "cudaGetDeviceCount");
 }
 
-/// Machine code runs on the same major version from its own minor version on: sm_80 on 8.0 to 8.7, sm_89 on 8.9, and
-/// sm_90a on 9.0 alone.
+/// Machine code runs on the same major version from its own minor version on: sm_80 on 8.0 to 8.7, sm_89
+/// on 8.9, and sm_90a on 9.0 alone.
 bool is_supported(int capability) { return (capability >= 80 && capability <= 89) || capability == 90; }
 
 gpi_kernel_status open(int32_t device, int32_t, gpi_kernel_context** context) {
@@ -80,8 +84,8 @@ gpi_kernel_status open(int32_t device, int32_t, gpi_kernel_context** context) {
   const int capability = 10 * properties.major + properties.minor;
   if (!is_supported(capability)) {
     return fail(GPI_KERNEL_UNSUPPORTED_DEVICE,
-                std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
-                    std::to_string(properties.minor) + "; there are kernels for 8.0 to 8.9 and 9.0");
+                std::string(properties.name) + " has compute capability " + std::to_string(properties.major) +
+                    "." + std::to_string(properties.minor) + "; there are kernels for 8.0 to 8.9 and 9.0");
   }
   status = check(cudaSetDevice(device), "cudaSetDevice");
   if (status != GPI_KERNEL_OK) return status;
@@ -98,7 +102,8 @@ void close(gpi_kernel_context* context) { delete context; }
 gpi_kernel_status device_info(gpi_kernel_context* context, gpi_kernel_device_info* info) {
   *info = {};
   cudaDeviceProp properties;
-  gpi_kernel_status status = check(cudaGetDeviceProperties(&properties, context->device), "cudaGetDeviceProperties");
+  gpi_kernel_status status =
+      check(cudaGetDeviceProperties(&properties, context->device), "cudaGetDeviceProperties");
   if (status != GPI_KERNEL_OK) return status;
   size_t free_bytes = 0, total_bytes = 0;
   status = check(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
@@ -115,7 +120,8 @@ gpi_kernel_status device_info(gpi_kernel_context* context, gpi_kernel_device_inf
     std::snprintf(info->notes, sizeof info->notes, "cuBLASLt %zu.%zu.%zu multiplies large dense matrices",
                   version / 10000, version / 100 % 100, version % 100);
   } else {
-    std::snprintf(info->notes, sizeof info->notes, "without cuBLASLt (%s): our own kernels multiply dense matrices",
+    std::snprintf(info->notes, sizeof info->notes,
+                  "without cuBLASLt (%s): our own kernels multiply dense matrices",
                   context->blas.obstacle().c_str());
   }
   return GPI_KERNEL_OK;
@@ -166,8 +172,8 @@ gpi_kernel_status copy(gpi_kernel_stream* stream, void* target, int64_t target_p
     return check(cudaMemcpyAsync(target, source, size_t(row_bytes * rows), cudaMemcpyDefault, stream->stream),
                  "cudaMemcpyAsync");
   }
-  return check(cudaMemcpy2DAsync(target, size_t(target_pitch), source, size_t(source_pitch), size_t(row_bytes),
-                                 size_t(rows), cudaMemcpyDefault, stream->stream),
+  return check(cudaMemcpy2DAsync(target, size_t(target_pitch), source, size_t(source_pitch),
+                                 size_t(row_bytes), size_t(rows), cudaMemcpyDefault, stream->stream),
                "cudaMemcpy2DAsync");
 }
 
@@ -209,7 +215,8 @@ gpi_kernel_status elapsed(gpi_kernel_event* start, gpi_kernel_event* end, float*
 }
 
 gpi_kernel_status begin_capture(gpi_kernel_stream* stream) {
-  return check(cudaStreamBeginCapture(stream->stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  return check(cudaStreamBeginCapture(stream->stream, cudaStreamCaptureModeThreadLocal),
+               "cudaStreamBeginCapture");
 }
 
 gpi_kernel_status end_capture(gpi_kernel_stream* stream, gpi_kernel_graph** graph) {
