@@ -21,6 +21,8 @@ package protocol Backend: AnyObject {
   func place(_ tensor: Tensor) throws(KernelError) -> Tensor
   func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight
   func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache
+  /// Reserves what attention will need beside its operands, once, so that a step allocates nothing.
+  func reserve(_ demand: AttentionDemand) throws(KernelError)
   func upload(_ bytes: UnsafeRawBufferPointer, to destination: TensorView) throws(KernelError)
   /// Waits for the enqueued work, then copies.
   func download(_ source: TensorView, to bytes: UnsafeMutableRawBufferPointer) throws(KernelError)
@@ -67,6 +69,10 @@ package protocol Backend: AnyObject {
 
   /// `accumulator += input`, both `[T, H]`.
   func add(_ input: TensorView, to accumulator: TensorView) throws(KernelError)
+}
+
+extension Backend {
+  package func reserve(_ demand: AttentionDemand) throws(KernelError) {}
 }
 
 package enum Activation: String, Sendable, CaseIterable {

@@ -20,6 +20,21 @@ package struct DeviceProfile: Sendable {
   }
 
   var isHost: Bool { name != "cuda" }
+
+  /// What keys and values can be cached as.
+  var cacheTypes: [DataType] {
+    activationType == .float32 ? [.float32, .float16, .bfloat16] : [activationType]
+  }
+
+  /// Without `kvCacheBytes`, a host keeps the pool below this, as its memory is everybody's. The emulation fills its
+  /// memory with NaN when it hands it out, so less of it is ready sooner.
+  var cacheLimit: Int {
+    switch name {
+    case "cuda": .max
+    case "simt": 256 << 20
+    default: 4 << 30
+    }
+  }
 }
 
 /// What the user may limit; nil leaves the choice to the plan.
@@ -62,9 +77,6 @@ package struct MemoryReservation: Sendable, Equatable {
     package var plan: MemoryPlan
   }
 
-  /// Without `kvCacheBytes`, a host keeps the pool below this, as its memory is everybody's.
-  static let hostCacheLimit = 4 << 30
-
   /// Chooses limits and the size of the pool.
   ///
   /// - The pool holds at least one sequence of the maximum length. A length nobody asked for gives way to memory;
@@ -105,7 +117,7 @@ package struct MemoryReservation: Sendable, Equatable {
       shortage.cacheLimit = bytes
     } else {
       let share = device.availableBytes.map { Int(Double($0) * options.memoryUtilization) }
-      usable = min(share.map { $0 - fixed } ?? .max, device.isHost ? hostCacheLimit : .max)
+      usable = min(share.map { $0 - fixed } ?? .max, device.cacheLimit)
       shortage.availableBytes = share
     }
     let (useful, overflow) = wanted.multipliedReportingOverflow(by: limits.maxSequences)
@@ -148,6 +160,12 @@ package struct MemoryReservation: Sendable, Equatable {
       throw .option(
         name: "--gpu-memory-utilization", found: "\(options.memoryUtilization)",
         allowed: "above 0 and at most 1")
+    }
+    if let type = options.cacheType, !device.cacheTypes.contains(type) {
+      let known = device.cacheTypes.map(\.rawValue).joined(separator: ", ")
+      throw .option(
+        name: "--kv-cache-dtype", found: type.rawValue,
+        allowed: "\(known) where activations are \(device.activationType.rawValue)")
     }
     for (name, value) in [
       ("--max-model-len", options.maxModelLength), ("--max-num-batched-tokens", options.maxBatchTokens),
