@@ -17,7 +17,7 @@ struct RepackCall {
 };
 
 /// A thread makes the 16 bytes of one lane; block y is a block of 16 features.
-GPU_KERNEL(block_threads, 8)
+GPU_KERNEL(block_threads, 4)
 repack_codes_kernel(RepackCall c) {
   const Int4RepackArguments& p = c.repack;
   const int unit = block_x() * block_threads + thread_index();
