@@ -28,6 +28,9 @@ package final class ModelGraph {
   package let sites: [[LinearSite]]
   /// LoRA adapters by number.
   var adapters: [Int32: AdapterUpdates] = [:]
+  /// The backend, if it can record steps.
+  let recorder: (any RecordingBackend)?
+  var recordings = DecodeRecordings()
   /// Tokens and logit rows of the last step.
   var stepTokens = 0
   var stepLogitRows = 0
@@ -54,6 +57,7 @@ package final class ModelGraph {
     self.configuration = configuration
     self.limits = limits
     self.backend = backend
+    recorder = backend as? any RecordingBackend
     memoryPlan = MemoryPlan(
       configuration, inventory: inventory, layout: layout, limits: limits,
       activationType: backend.activationType)
