@@ -36,7 +36,8 @@ struct FixtureTests {
   @Test("add_bos_token and add_eos_token do not override the post-processor of tokenizer.json")
   func postProcessorHolds() throws {
     let json = try Fixtures.bytes("demo/tokenizer.json")
-    guard case .object(let plain) = try JSONValue.parse(try Fixtures.bytes("demo/tokenizer_config.json")) else {
+    guard case .object(let plain) = try JSONValue.parse(try Fixtures.bytes("demo/tokenizer_config.json"))
+    else {
       return
     }
     for (bos, eos) in [(true, true), (false, false), (false, true)] {
