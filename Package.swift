@@ -47,12 +47,14 @@ let package = Package(
     library(
       "Generation",
       ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Scheduling", "Models"]),
+    library(
+      "Verification", ["JSON", "Numerics", "Compute", "Scheduling", "Models", "Generation"]),
     library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
     .executableTarget(
       name: "gpuinfer",
       dependencies: [
         "JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Models",
-        "Generation", "Server",
+        "Generation", "Verification", "Server",
       ],
       swiftSettings: strict),
 
@@ -73,6 +75,9 @@ let package = Package(
         "Generation", "Models", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Compute",
         "Numerics", "JSON",
       ]),
+    tests(
+      "Verification",
+      ["Verification", "CPUBackend", "Models", "Checkpoints", "Compute", "Generation", "Numerics", "JSON"]),
     tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
     tests("Command", ["gpuinfer"]),
   ]

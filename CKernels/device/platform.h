@@ -20,6 +20,9 @@
 /// multiprocessor must be said: without it ptxas aims at more than the kernel needs and spills registers.
 #define GPU_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 
+/// Before the parameter struct of a kernel that holds tensor maps: their address may be taken.
+#define GPU_PARAMETER const __grid_constant__
+
 /// Before a loop whose arrays must become registers.
 #define GPU_UNROLL _Pragma("unroll")
 #else
@@ -27,6 +30,7 @@
 #define GPU_DEVICE inline
 #define GPU_DEVICE_OR_HOST inline
 #define GPU_KERNEL(threads, blocks) void
+#define GPU_PARAMETER const
 #define GPU_UNROLL
 #endif
 

@@ -80,6 +80,7 @@ void Statistics::add(const Statistics& other) {
   blocks += other.blocks;
   switches += other.switches;
   mma += other.mma;
+  wgmma += other.wgmma;
   matrix_loads += other.matrix_loads;
   bank_conflicts += other.bank_conflicts;
 }

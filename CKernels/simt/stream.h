@@ -43,6 +43,7 @@ struct Statistics {
   int64_t blocks = 0;
   int64_t switches = 0;
   int64_t mma = 0;
+  int64_t wgmma = 0;
   int64_t matrix_loads = 0;
   /// Additional shared memory cycles that matrix loads took because rows shared a bank.
   int64_t bank_conflicts = 0;

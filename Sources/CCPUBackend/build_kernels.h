@@ -5,10 +5,12 @@
 //   FEW_ROWS         up to here widening a weight again for each row tile is cheaper than storing it widened
 //   BLOCK_ROWS       rows whose inputs of one run fit the second-level cache
 //   ROW_GROUP        attention rows computed side by side
+//   PRODUCT_M, PRODUCT_N   rows by vectors of columns of a product's register tile
 #include "attention.h"
 #include "kernels.h"
 #include "linear.h"
 #include "rows.h"
+#include "solve.h"
 
 const gpi_kernels GPI_KERNELS = {
     .tile_outputs = TILE_N,
@@ -21,4 +23,10 @@ const gpi_kernels GPI_KERNELS = {
     .map = map,
     .gather = gather,
     .narrow = narrow,
+    .product_rows = PRODUCT_M,
+    .product_columns = PRODUCT_COLUMNS,
+    .pack_product = pack_product,
+    .product = outer_product,
+    .quantize = quantize,
+    .sweep = sweep,
 };

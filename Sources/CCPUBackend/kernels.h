@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "include/gpi_cpu.h"
+#include "include/gpi_solve.h"
 #include "pool.h"
 
 /// Inputs are reduced in runs of this many steps of 64 packed bytes (16 float32 or 32 bfloat16); a run's
@@ -37,6 +38,21 @@ typedef struct {
   size_t chunk_rows;
 } gpi_rows_job;
 
+/// Operands of one run of depth, packed as solve.h draws them.
+typedef struct {
+  const gpi_product_args* args;
+  float *packed_a, *packed_b;
+  size_t k0, depth;
+  size_t row_tiles, column_tiles;
+  size_t chunk_tiles;  // row tiles of one chunk
+} gpi_product_job;
+
+typedef struct {
+  const gpi_sweep_args* args;
+  char* scratch;  // per thread: [GPI_SWEEP_COLUMNS][16]
+  size_t scratch_stride;
+} gpi_sweep_job;
+
 typedef struct {
   size_t tile_outputs;  // weight rows of one register tile
   size_t few_rows;      // the most rows for linear_few
@@ -48,6 +64,11 @@ typedef struct {
   gpi_work map;
   gpi_work gather;
   gpi_work narrow;
+  size_t product_rows, product_columns;  // of one register tile
+  gpi_work pack_product;
+  gpi_work product;
+  gpi_work quantize;
+  gpi_work sweep;
 } gpi_kernels;
 
 // One build serves every instruction set.

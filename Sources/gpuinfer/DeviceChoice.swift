@@ -18,13 +18,23 @@ struct DeviceChoice: Sendable {
   let threads: Int?
   let computeType: ComputeType
 
+  static let threadsOption = OptionSpecification.value(
+    "--threads", "N", default: "one per core", "Threads of the CPU backend.")
+
   static let options: [OptionSpecification] = [
     Device.option,
-    .value("--threads", "N", default: "one per core", "Threads of the CPU backend."),
+    threadsOption,
     .value(
       "--dtype", "TYPE", default: "auto",
       "Arithmetic of the matrix products: float32 or bfloat16; auto is float32 on the CPU."),
   ]
+
+  /// - Precondition: not `auto`.
+  init(_ device: Device, threads: Int?) {
+    self.device = device
+    self.threads = threads
+    computeType = .auto
+  }
 
   /// Says on stderr what `--device auto` came to.
   init(_ arguments: ParsedArguments) throws {

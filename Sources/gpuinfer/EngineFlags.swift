@@ -30,6 +30,12 @@ enum EngineFlags {
         "auto: the checkpoint's sampling defaults; vllm: none."
       ),
       .value("--chat-template", "FILE", default: "the model's", "A Jinja chat template."),
+      .value(
+        "--speculative-config", "JSON",
+        "Speculative decoding: {\"method\": \"ngram\"|\"suffix\"|\"draft_model\", \"num_speculative_tokens\": N, …}."
+      ),
+      .value("--speculative-model", "MODEL", "A draft model of the same vocabulary, or ngram or suffix."),
+      .value("--num-speculative-tokens", "N", "Most tokens drafted for a sequence in one step."),
     ]
 
   private enum CacheType: String, CaseIterable { case auto, float32, float16, bfloat16 }
@@ -57,6 +63,29 @@ enum EngineFlags {
       options.chatTemplate = String(decoding: try Files.read(path, limit: 4 << 20), as: UTF8.self)
     }
     return options
+  }
+
+  /// How to speculate; nil does not.
+  static func speculation(_ arguments: ParsedArguments) throws -> SpeculationSettings? {
+    let (configuration, model) = (
+      arguments.string("--speculative-config"), arguments.string("--speculative-model")
+    )
+    let count = try arguments.integer("--num-speculative-tokens", in: SpeculationSettings.maxDraftsRange)
+    if let configuration {
+      if model != nil { throw UsageError.conflict("--speculative-config", "--speculative-model") }
+      if count != nil { throw UsageError.conflict("--speculative-config", "--num-speculative-tokens") }
+      return try SpeculationSettings(json: configuration)
+    }
+    switch model {
+    case nil:
+      if count != nil {
+        throw UsageError.missingOption("--speculative-model", command: "--num-speculative-tokens")
+      }
+      return nil
+    case "ngram", "[ngram]": return SpeculationSettings(.ngram(PromptLookupSettings()), maxDrafts: count ?? 5)
+    case "suffix": return SpeculationSettings(.suffix(SuffixSettings()), maxDrafts: count ?? 16)
+    case let path?: return SpeculationSettings(.draftModel(path: path), maxDrafts: count ?? 5)
+    }
   }
 
   static func engine(_ arguments: ParsedArguments) throws -> EngineOptions {

@@ -19,7 +19,7 @@ package final class ModelGraph {
   package var observer: ((TracePoint, TensorView) throws(KernelError) -> Void)?
 
   let weights: DecoderWeights
-  let passes: [LayerPass]
+  var passes: [LayerPass]
   let embeddingNorm: NormParameters?
   let finalNorm: NormParameters
   let rope: RopeParameters?
@@ -30,9 +30,9 @@ package final class ModelGraph {
 
   /// A layer's weights with its parameters made ready.
   struct LayerPass {
-    let weights: DecoderWeights.Layer
-    let attentionNorm: NormParameters
-    let feedForwardNorm: NormParameters
+    var weights: DecoderWeights.Layer
+    var attentionNorm: NormParameters
+    var feedForwardNorm: NormParameters
     let attention: AttentionParameters
   }
 
