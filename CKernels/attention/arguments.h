@@ -18,7 +18,7 @@ struct AttentionArguments {
   /// Multiple of `key_heads`; query head h reads key head h / (query_heads / key_heads).
   int query_heads;
   int key_heads;
-  /// Multiple of 8, at most 128.
+  /// Multiple of 8, at most 256.
   int head_dimension;
   int max_queries;
   int max_context;
@@ -53,6 +53,9 @@ struct AttentionArguments {
   /// Prefill leaves out sequences of fewer rows: a step that has prompts and single rows together is one
   /// launch of each kernel over the same arrays.
   int fewest_rows = 0;
+  /// [query_heads]: the score of one more key without a value, which every row of the head sees (the learned
+  /// sinks of gpt-oss); null for none. Counts in `log_sums`.
+  const float* sinks = nullptr;
 };
 
 /// Elements from one query row to the next.
@@ -62,13 +65,21 @@ GPU_DEVICE_OR_HOST int64_t query_stride(const AttentionArguments& a) {
 
 /// Whether there is a kernel for the heads.
 inline bool is_supported(const AttentionArguments& a) {
-  return a.head_dimension > 0 && a.head_dimension <= 128 && a.head_dimension % 8 == 0 && a.key_heads > 0 &&
+  return a.head_dimension > 0 && a.head_dimension <= 256 && a.head_dimension % 8 == 0 && a.key_heads > 0 &&
          a.query_heads % a.key_heads == 0 && a.query_stride % 8 == 0;
 }
 
 /// Any number of query rows a sequence, 0 included. `invalid_arguments` for head dimensions or counts other
 /// than said.
 Status attention_prefill(Stream stream, const AttentionArguments& arguments);
+
+/// Whether `attention_prefill_sm90` takes it: what `attention_prefill` takes, with query and cache aligned to
+/// 16 bytes.
+bool attention_prefill_sm90_supports(const AttentionArguments& arguments);
+
+/// The same with TMA and wgmma (sm_90a). The order of summation, and so the last bits, differ from
+/// `attention_prefill`'s.
+Status attention_prefill_sm90(Stream stream, const AttentionArguments& arguments);
 
 /// Where the parts of a split context meet. A context is cut into parts of `split_keys` keys whatever else is
 /// in the batch, so a sequence's result never depends on its neighbours.

@@ -25,6 +25,9 @@
 
 /// Before a loop whose arrays must become registers.
 #define GPU_UNROLL _Pragma("unroll")
+/// Before a loop of which `unrolled`, a constant in scope, rounds should be in flight, and not more: each
+/// costs registers.
+#define GPU_UNROLL_SOME _Pragma("unroll (unrolled)")
 #else
 #define GPU_ON_DEVICE 0
 #define GPU_DEVICE inline
@@ -32,6 +35,7 @@
 #define GPU_KERNEL(threads, blocks) void
 #define GPU_PARAMETER const
 #define GPU_UNROLL
+#define GPU_UNROLL_SOME
 #endif
 
 namespace gpu {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "device/platform.h"
 
@@ -37,6 +39,8 @@ struct Options {
   uint64_t seed = 1;
   /// Operating system threads that run blocks. The checker always uses one.
   int workers = 1;
+  /// What kernels with a block for each multiprocessor are told.
+  int multiprocessors = 2;
 };
 
 struct Statistics {
@@ -51,10 +55,17 @@ struct Statistics {
   void add(const Statistics& other);
 };
 
+struct Stream;
+
+/// Work to be done later, and again: each step returns what `run` does.
+using Recording = std::vector<std::function<int(Stream*)>>;
+
 /// Launches in order, with their options. A launch runs to its end before `launch` returns. Belongs to one
 /// thread.
 struct Stream {
   Options options;
+  /// Where launches go instead of being run, as while a CUDA stream is captured; null outside of that.
+  Recording* recording = nullptr;
   /// The first fault of the last launch, or empty.
   std::string fault;
   /// Sums over the launches of this stream.

@@ -26,6 +26,7 @@ kernel_sources() {
     cd "$1"
     find . -name '*.cu' -printf 'kernel %P\n'
     find simt -name '*.cpp' -printf 'runtime simt/%P\n'
+    find table -name '*.cpp' -printf 'runtime table/%P\n'
     find tests -name '*.cpp' -printf 'test tests/%P\n'
   ) | sort
 }

@@ -11,6 +11,7 @@
 #include "linear.h"
 #include "rows.h"
 #include "solve.h"
+#include "spqr.h"
 
 const gpi_kernels GPI_KERNELS = {
     .tile_outputs = TILE_N,
@@ -29,4 +30,5 @@ const gpi_kernels GPI_KERNELS = {
     .product = outer_product,
     .quantize = quantize,
     .sweep = sweep,
+    .spqr = spqr,
 };

@@ -7,7 +7,7 @@ extension CPUBackend {
     key: TensorView, value: TensorView, slots: TensorView, cache: any KVCache, layer: Int
   ) throws(KernelError) {
     let checks = OperandChecks("appendKV")
-    let cache = try own(cache, layer: layer, checks)
+    let cache = try checks.own(cache, layer: layer, as: CPUKVCache.self)
     let columns = cache.geometry.keyValueHeads * cache.geometry.headDimension
     try checks.matrix(key, "key", columns: columns)
     try checks.matrix(value, "value", rows: key.rows, columns: columns)
@@ -25,12 +25,14 @@ extension CPUBackend {
     batch: AttentionBatch, into output: TensorView
   ) throws(KernelError) {
     let checks = OperandChecks("attention")
-    let cache = try own(cache, layer: layer, checks)
-    try check(parameters, cache.geometry, checks)
+    let cache = try checks.own(cache, layer: layer, as: CPUKVCache.self)
+    try checks.attention(parameters, cache.geometry)
     let columns = parameters.queryHeads * parameters.headDimension
     try checks.matrix(query, "query", columns: columns)
     try checks.matrix(output, "output", rows: query.rows, columns: columns)
-    try check(batch, queries: query.rows, window: parameters.window, cache.geometry, checks)
+    try check(batch, queries: query.rows, parameters, cache.geometry, checks)
+    let sinkQuery = batch.sinkQuery ?? query
+    if parameters.sinks > 0 { try checks.matrix(sinkQuery, "sinkQuery", rows: query.rows, columns: columns) }
     var arguments = unsafe gpi_attention_args(
       query: query.floats, query_stride: query.rowStride, output: output.floats,
       output_stride: output.rowStride, keys: cache.keys(ofLayer: layer),
@@ -40,45 +42,15 @@ extension CPUBackend {
       table_stride: batch.blockTables.rowStride, sequences: batch.sequenceCount,
       query_heads: parameters.queryHeads, kv_heads: parameters.keyValueHeads,
       head_dim: parameters.headDimension, scale: parameters.scale, softcap: parameters.softcap ?? 0,
-      window: parameters.window ?? 0, slopes: parameters.alibiSlopes?.floats)
+      window: parameters.window ?? 0, slopes: parameters.alibiSlopes?.floats, sinks: parameters.sinks,
+      sink_query: sinkQuery.floats, sink_query_stride: sinkQuery.rowStride)
     try checks.finish(unsafe gpi_attention(context, &arguments))
-  }
-
-  private func own(_ cache: any KVCache, layer: Int, _ checks: OperandChecks) throws(KernelError)
-    -> CPUKVCache
-  {
-    guard let own = cache as? CPUKVCache else {
-      throw .unsupported(operation: checks.operation, reason: "the cache was made by another backend")
-    }
-    guard layer >= 0, layer < own.geometry.layers else {
-      throw .indexOutOfRange(
-        operation: checks.operation, operand: "layer", index: 0, value: layer, limit: own.geometry.layers)
-    }
-    return own
-  }
-
-  private func check(
-    _ parameters: AttentionParameters, _ geometry: KVCacheGeometry, _ checks: OperandChecks
-  ) throws(KernelError) {
-    try checks.require(
-      parameters.keyValueHeads == geometry.keyValueHeads
-        && parameters.headDimension == geometry.headDimension,
-      "\(parameters.keyValueHeads) key heads of \(parameters.headDimension) on a cache of "
-        + "\(geometry.keyValueHeads) of \(geometry.headDimension)")
-    try checks.require(
-      parameters.queryHeads > 0 && parameters.queryHeads % parameters.keyValueHeads == 0,
-      "\(parameters.queryHeads) query heads cannot share \(parameters.keyValueHeads) key heads evenly")
-    try checks.require(
-      parameters.window.map { $0 > 0 } ?? true, "a window of \(parameters.window ?? 0) positions")
-    try checks.require(parameters.softcap.map { $0 > 0 } ?? true, "a softcap of \(parameters.softcap ?? 0)")
-    if let slopes = parameters.alibiSlopes {
-      try checks.vector(slopes, "alibiSlopes", count: parameters.queryHeads)
-    }
   }
 
   /// Every row must belong to a sequence, and every key that a row can see must lie in the cache.
   private func check(
-    _ batch: AttentionBatch, queries: Int, window: Int?, _ geometry: KVCacheGeometry, _ checks: OperandChecks
+    _ batch: AttentionBatch, queries: Int, _ parameters: AttentionParameters, _ geometry: KVCacheGeometry,
+    _ checks: OperandChecks
   ) throws(KernelError) {
     let sequences = batch.sequenceCount
     try checks.require(sequences >= 0, "\(sequences) sequences")
@@ -98,12 +70,15 @@ extension CPUBackend {
         "sequence \(sequence) has \(count) query rows and a context of \(length)")
       if count == 0 { continue }
       let table = unsafe batch.blockTables.int32s + sequence * batch.blockTables.rowStride
-      let first = window.map { max(0, length - count + 1 - $0) } ?? 0
+      let first = parameters.window.map { max(0, length - count + 1 - $0) } ?? 0
       let last = (length - 1) / geometry.blockSize
       try checks.require(
         last < batch.blockTables.columns,
         "sequence \(sequence) of \(length) positions has only \(batch.blockTables.columns) blocks")
-      for index in first / geometry.blockSize...last {
+      // Rows that have left no keys behind see all from the start on.
+      let sinkBlocks = (parameters.sinks + geometry.blockSize - 1) / geometry.blockSize
+      let seen = first > parameters.sinks ? first / geometry.blockSize : 0
+      for index in 0...last where index >= seen || index < sinkBlocks {
         let block = unsafe Int(table[index])
         if block < 0 || block >= geometry.blockCount {
           throw .indexOutOfRange(

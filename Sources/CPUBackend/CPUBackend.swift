@@ -84,23 +84,7 @@ package final class CPUBackend: Backend {
   }
 
   package func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {
-    let checks = OperandChecks("makeKVCache")
-    guard DataType.floats.contains(geometry.dataType) else {
-      throw .unsupportedDataType(
-        operation: "makeKVCache", operand: "cache", found: geometry.dataType, supported: DataType.floats)
-    }
-    let factors = [
-      2, geometry.layers, geometry.blockCount, geometry.blockSize, geometry.keyValueHeads,
-      geometry.headDimension, geometry.dataType.byteCount,
-    ]
-    var bytes = 1
-    for factor in factors {
-      let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
-      try checks.require(factor > 0 && !overflow, "a cache of \(geometry)")
-      bytes = product
-    }
-    try checks.require(
-      geometry.blockSize % 16 == 0, "a block of \(geometry.blockSize) tokens, not a multiple of 16")
+    let bytes = try geometry.checkedByteCount(DataType.floats)
     try checkMemory(bytes)
     return CPUKVCache(
       geometry: geometry, keys: try allocate(byteCount: bytes / 2 + CPUKVCache.slackBytes),

@@ -10,11 +10,17 @@ struct DirectModel {
 
   /// - Parameter longestWindow: tokens in the longest text that will be computed at once.
   init(_ arguments: ParsedArguments, longestWindow: Int) throws {
-    let checkpoint = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
+    try self.init(
+      path: try ModelPath.resolve(arguments.positional(0)), arguments, longestWindow: longestWindow)
+  }
+
+  /// Another model on the same device.
+  init(path: String, _ arguments: ParsedArguments, longestWindow: Int) throws {
+    let checkpoint = try Checkpoint.open(path)
     let device = try DeviceChoice(arguments)
     self.checkpoint = checkpoint
     graph = try ModelGraph(
-      checkpoint: checkpoint, backend: device.makeBackend(),
+      checkpoint: checkpoint, backend: device.makeBackend(for: checkpoint),
       limits: ModelLimits(
         maxBatchTokens: max(longestWindow, Self.stepTokens),
         maxSequences: max(1, Self.stepTokens / max(longestWindow, 1)), maxModelLength: longestWindow,

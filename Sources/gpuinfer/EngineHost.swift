@@ -31,9 +31,9 @@ struct EngineHost {
     let model = try LoadedModel.open(path, loading)
     speculation = try EngineFlags.speculation(arguments)
     let draft = try speculation.flatMap { try model.draftModel($0, loading) }
-    let reservation = try model.reservation(on: device.profile, loading, draft: draft)
+    let reservation = try model.reservation(on: device.profile(for: model.checkpoint), loading, draft: draft)
     engine = try model.startEngine(reservation, options, speculation: speculation, draft: draft) {
-      try device.makeBackend()
+      [checkpoint = model.checkpoint] in try device.makeBackend(for: checkpoint)
     }
     self.model = model
     self.reservation = reservation

@@ -51,14 +51,15 @@ package final class ModelGraph {
     self.limits = limits
     self.backend = backend
     memoryPlan = MemoryPlan(
-      configuration, inventory: inventory, layout: layout,
-      cacheType: limits.cacheType ?? backend.activationType)
+      configuration, inventory: inventory, layout: layout, limits: limits,
+      activationType: backend.activationType)
     unusedTensors = inventory.unused
 
     weights = try DecoderWeights(
       configuration, inventory: inventory, checkpoint: checkpoint, backend: backend)
     do throws(KernelError) {
       workspace = try Workspace(configuration, layout: layout, limits: limits, backend: backend)
+      try backend.reserve(limits.attentionDemand(configuration))
       try workspace.fillTables(configuration, limits: limits, backend: backend)
     } catch { throw .kernel(error) }
 
@@ -78,7 +79,8 @@ package final class ModelGraph {
         feedForwardNorm: weights.feedForwardNorm.parameters,
         attention: AttentionParameters(
           queryHeads: configuration.queryHeads, keyValueHeads: configuration.keyValueHeads,
-          headDimension: configuration.headDimension, scale: layer.attentionScale, window: layer.window,
+          headDimension: configuration.headDimension, scale: layer.attentionScale,
+          window: limits.policy?.window ?? layer.window, sinks: limits.policy?.sinks ?? 0,
           alibiSlopes: slopes, softcap: configuration.decoder.attentionSoftcap))
     }
   }
@@ -93,7 +95,7 @@ package final class ModelGraph {
     return MemoryPlan(
       configuration, inventory: try TensorInventory(configuration, in: checkpoint, matrixType: matrixType),
       layout: try WorkspaceLayout(configuration, limits: limits, activationType: activationType),
-      cacheType: limits.cacheType ?? activationType)
+      limits: limits, activationType: activationType)
   }
 
   /// The shape of this model's key/value pool with `blockCount` blocks.
@@ -125,10 +127,13 @@ package final class ModelGraph {
 extension MemoryPlan {
   init(
     _ configuration: ModelConfiguration, inventory: TensorInventory, layout: WorkspaceLayout,
-    cacheType: DataType
+    limits: ModelLimits, activationType: DataType
   ) {
     weightBytes = inventory.weightBytes
     workspaceBytes = layout.byteCount
+    // Backends with 16-bit activations compute a long context in parts.
+    if activationType != .float32 { workspaceBytes += limits.attentionDemand(configuration).scratchBytes }
+    let cacheType = limits.cacheType ?? activationType
     blockSize = ModelLimits.blockSize
     bytesPerBlock = ModelGraph.cacheGeometry(configuration, 1, cacheType).bytesPerBlock
   }

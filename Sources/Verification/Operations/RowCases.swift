@@ -38,9 +38,11 @@ enum RowCases {
           // Cancellation in x − mean is bounded by float32, whatever the output's type.
           let bound = ErrorBound(relative: 1.01, scale: 0x1p-19)
           return OperationCase(.norm, shape, bound) { bench throws(KernelError) in
+            // Both are what the candidate's type can hold: a backend may keep them in it.
             let weight = try bench.placed(
-              bench.values.normal(width, 0, .float32).map { 1 + 0.25 * $0 }, Shape(width), .float32)
-            let bias = try bench.placed(bench.values.normal(width, 1, .float32), Shape(width), .float32)
+              bench.values.eighths(width, 0).map { 1 + 0.25 * $0 }, Shape(width), .float32)
+            let bias = try bench.placed(
+              bench.values.normal(width, 1, bench.weightType), Shape(width), .float32)
             let residual = try bench.activation(bench.values.eighths(3 * width, 2), Shape(3, width))
             let input = try bench.activation(bench.values.eighths(3 * width, 3), Shape(3, width))
             let output = try bench.output(Shape(3, width))

@@ -16,7 +16,7 @@ enum ModelBench: Benchmark {
     let opened = ContinuousClock.now
     let checkpoint = try Checkpoint.open(path)
     let choice = try DeviceChoice(arguments)
-    let backend = try choice.makeBackend()
+    let backend = try choice.makeBackend(for: checkpoint)
     let graph = try ModelGraph(
       checkpoint: checkpoint, backend: backend,
       limits: ModelLimits(

@@ -1,6 +1,7 @@
 internal import Checkpoints
 internal import Compute
 internal import Generation
+internal import KernelBackend
 internal import Models
 internal import Numerics
 internal import Tokenizers
@@ -45,9 +46,11 @@ enum VerifyCommand: Command {
         option: "--reference", value: named.rawValue,
         expected: "cpu, the only backend that is checked against others")
     }
-    let device = try candidate(arguments)
-    let reference = try DeviceChoice(.cpu, threads: threads).makeBackend()
-    let candidate = try DeviceChoice(device, threads: threads).makeBackend()
+    let usesModel = parts.contains(.layers) || parts.contains(.tokens)
+    let path = try usesModel ? ModelPath.resolve(arguments.positional(0)) : nil
+    let checkpoint = try path.map { try Checkpoint.open($0) }
+    let reference = try DeviceChoice((.cpu, nil), threads: threads).makeBackend(for: checkpoint)
+    let candidate = try DeviceChoice(candidate(arguments), threads: threads).makeBackend(for: checkpoint)
 
     var report = VerificationReport(
       reference: reference.name, candidate: candidate.name, elementType: candidate.activationType.rawValue)
@@ -57,10 +60,8 @@ enum VerifyCommand: Command {
         reference: reference, candidate: candidate, seed: UInt64(seed)
       ).run { done, _ in progress.update(done) }
     }
-    if parts.contains(.layers) || parts.contains(.tokens) {
-      let path = try ModelPath.resolve(arguments.positional(0))
+    if let checkpoint {
       report.model = path
-      let checkpoint = try Checkpoint.open(path)
       let prompts = try prompts(arguments, checkpoint, count: count, seed: seed)
       let longest = (prompts.map(\.count).max() ?? 1) + maxTokens
       let limits = ModelLimits(
@@ -95,12 +96,17 @@ enum VerifyCommand: Command {
   }
 
   /// A comparison of the CPU with itself would prove nothing, so without a GPU its kernels are emulated.
-  private static func candidate(_ arguments: ParsedArguments) throws -> Device {
+  private static func candidate(
+    _ arguments: ParsedArguments
+  ) throws -> (device: Device, kernels: DeviceKernels?) {
     let chosen = try arguments.choice("--candidate", as: Device.self) ?? .auto
     guard chosen == .auto else { return try chosen.resolved() }
-    guard let reason = Device.cuda.reasonUnavailable else { return .cuda }
-    Console.error("emulating the kernels: \(reason)")
-    return try Device.simt.resolved()
+    do throws(KernelLibraryError) {
+      return (.cuda, try Device.cuda.kernels())
+    } catch {
+      Console.error("emulating the kernels: \(error)")
+      return try Device.simt.resolved()
+    }
   }
 
   private static func parts(_ arguments: ParsedArguments) throws -> [Part] {
