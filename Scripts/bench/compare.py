@@ -19,26 +19,27 @@ def show(title, rows):
 
 
 def model(folder):
-    mine = ours(folder, "model.json")
     llama = {("prefill" if row["n_prompt"] else "decode"): row["avg_ts"] for row in json.loads((folder / "llama.json").read_text())}
-    rows = [
-        ("prefill 512, llama.cpp", mine["prefill 512, median"], llama["prefill"]),
-        ("decode, llama.cpp", mine["decode, median"], llama["decode"]),
-    ]
-    for kind in ["bfloat16", "float32"]:
+    for kind in ["float32", "bfloat16"]:
+        mine = ours(folder, f"model-{kind}.json")
         torch = json.loads((folder / f"transformers-{kind}.json").read_text())
-        rows.append((f"prefill 512, transformers {kind}", mine["prefill 512, median"], torch["prefill"]))
-        rows.append((f"decode, transformers {kind}", mine["decode, median"], torch["decode"]))
-    show("1.1B Llama, bf16 weights (llama.cpp: f16), tokens/s", rows)
+        show(f"1.1B Llama, bf16 weights, products in {kind} (llama.cpp: f16), tokens/s", [
+            ("prefill 512, llama.cpp f16", mine["prefill 512, median"], llama["prefill"]),
+            ("decode, llama.cpp f16", mine["decode, median"], llama["decode"]),
+            (f"prefill 512, transformers {kind}", mine["prefill 512, median"], torch["prefill"]),
+            (f"decode, transformers {kind}", mine["decode, median"], torch["decode"]),
+        ])
 
 
 def server(folder):
-    mine, peer = ours(folder, "serve.json"), ours(folder, "llama-serve.json")
-    show("125M Llama, 32 clients, 32 tokens a request, against llama-server", [
-        ("requests/s", mine["requests"], peer["requests"]),
-        ("time to first token p50, ms", mine["time to first token, p50"], peer["time to first token, p50"]),
-        ("inter-token p50, ms", mine["inter-token, p50"], peer["inter-token, p50"]),
-    ])
+    peer = ours(folder, "llama-serve.json")
+    for kind in ["float32", "bfloat16"]:
+        mine = ours(folder, f"serve-{kind}.json")
+        show(f"125M Llama, 32 clients, 32 tokens a request, {kind}, against llama-server f16", [
+            ("requests/s", mine["requests"], peer["requests"]),
+            *((f"{name}, ms", mine[name], peer[name]) for name in [
+                "time to first token, p50", "time to first token, p99", "inter-token, p50"]),
+        ])
 
 
 def tokenizer(folder):

@@ -100,6 +100,8 @@ package struct Scheduler: ~Copyable {
         wantsPromptLogits: request.wantsPromptLogits && choice == 0)
       nextSerial += 1
       if slot == sequences.count { sequences.append(sequence) } else { sequences[slot] = sequence }
+      // So that a sequence's end allocates nothing.
+      if vacantSlots.capacity < sequences.count { vacantSlots.reserveCapacity(2 * sequences.count) }
       ids.append(id)
       if choice == 0 || !sharesBlocks {
         leader = slot

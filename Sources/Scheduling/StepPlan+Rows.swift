@@ -28,7 +28,23 @@ extension StepPlan {
     if count <= blockTableStride && (blockTableStride <= 64 || count > blockTableStride / 4) { return }
     blockTables.removeAll(keepingCapacity: true)
     rowOwners.removeAll(keepingCapacity: true)
-    blockTableStride = (count + count / 4 + 7) / 8 * 8
+    blockTableStride = Self.stride(forBlocks: count)
+  }
+
+  static func stride(forBlocks count: Int) -> Int { (count + count / 4 + 7) / 8 * 8 }
+
+  /// Room for every step within these limits, so that planning never grows an array.
+  package mutating func reserve(maxTokens: Int, maxSequences: Int, maxLogitRows: Int, maxModelLength: Int) {
+    entries.reserveCapacity(maxSequences)
+    tokens.reserveCapacity(maxTokens)
+    positions.reserveCapacity(maxTokens)
+    slots.reserveCapacity(maxTokens)
+    queryStarts.reserveCapacity(maxSequences + 1)
+    contextLengths.reserveCapacity(maxSequences)
+    logitRows.reserveCapacity(maxLogitRows)
+    rowOwners.reserveCapacity(maxSequences)
+    let blocks = (maxModelLength - 1) / KVBlockPool.blockSize + 1
+    blockTables.reserveCapacity(maxSequences * Self.stride(forBlocks: blocks))
   }
 
   mutating func writeRow(_ row: Int, of table: BlockTable, owner: RowOwner) {

@@ -9,7 +9,7 @@ enum EngineFlags {
       .value("--max-model-len", "N", default: "the model's", "Prompt and output of one sequence, in tokens."),
       .value("--max-num-seqs", "N", default: "64 on the CPU, 256 on a GPU", "Sequences that run at once."),
       .value(
-        "--max-num-batched-tokens", "N", default: "512 on the CPU, 2048 on a GPU", "Tokens in one step."),
+        "--max-num-batched-tokens", "N", default: "128 on the CPU, 2048 on a GPU", "Tokens in one step."),
       .value("--kv-cache-memory-bytes", "SIZE", "Memory of the key/value pool, such as 2GiB."),
       .value(
         "--gpu-memory-utilization", "F", default: "0.92",

@@ -157,6 +157,28 @@ def test_inspect_reports_parameters_and_formats():
     assert "LlamaForCausalLM" in gpuinfer("inspect", check=0).stdout.decode()
 
 
+def test_inspect_names_tensors_that_nothing_reads(tmp_path):
+    assert json.loads(gpuinfer("inspect", "--json", check=0).stdout)["unused_tensors"] == []
+    folder = tmp_path / "model"
+    shutil.copytree(FIXTURES / "tiny" / "llama", folder)
+    data = (folder / "model.safetensors").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    end = len(data) - 8 - size
+    header["vision.weight"] = {"dtype": "F32", "shape": [1], "data_offsets": [end, end + 4]}
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :] + b"abcd")
+    assert json.loads(gpuinfer("inspect", folder, "--json", check=0).stdout)["unused_tensors"] == ["vision.weight"]
+    assert "1 tensors that the model does not read: vision.weight" in gpuinfer("inspect", folder, check=0).stdout.decode()
+
+
+def test_inspect_says_why_a_checkpoint_cannot_be_run(broken_model):
+    edit_config(broken_model, model_type="mamba", architectures=["MambaForCausalLM"])
+    answer = json.loads(gpuinfer("inspect", broken_model, "--json", check=0).stdout)
+    assert "mamba" in answer["unsupported"].lower() and answer["unused_tensors"] is None
+    assert len(answer["tensors"]) == 21
+
+
 def test_doctor_says_what_can_run_here():
     answer = json.loads(gpuinfer("doctor", "--json", check=0).stdout)
     devices = {device["name"]: device for device in answer["devices"]}

@@ -270,19 +270,27 @@ struct MicrohttpdServerTests {
 
   @Test("A handler may take longer than every timeout")
   func slowHandler() throws {
+    let started = Monitor(false)
+    let mayFinish = Monitor(false)
     let server = try server({
       $0.headTimeoutMilliseconds = 30
       $0.bodyTimeoutMilliseconds = 30
       $0.sendTimeoutMilliseconds = 30
       $0.idleTimeoutMilliseconds = 30
     }) { _ in
-      let never = Monitor(false)
-      never.wait(timeoutMilliseconds: 200, until: { $0 }, then: { _ in })
+      started.update { $0 = true }
+      mayFinish.wait(timeoutMilliseconds: 10_000, until: { $0 }, then: { _ in })
       return .text("late")
     }
     defer { server.stop() }
     let client = try RawClient(port: server.address.port)
     client.send("GET", "/")
+    #expect(started.wait(timeoutMilliseconds: 10_000, until: { $0 }, then: { $0 }))
+    // A client that comes later and is cut for its slowness shows that the timeouts have passed.
+    let slow = try RawClient(port: server.address.port)
+    slow.send("GET / HT")
+    #expect(try slow.isClosedByServer())
+    mayFinish.update { $0 = true }
     #expect(try client.response().text == "late")
   }
 

@@ -32,6 +32,24 @@ struct FixtureTests {
     }
   }
 
+  /// transformers (5.24) drops both fields where there is a tokenizer.json: whatever they say, its post-processor holds.
+  @Test("add_bos_token and add_eos_token do not override the post-processor of tokenizer.json")
+  func postProcessorHolds() throws {
+    let json = try Fixtures.bytes("demo/tokenizer.json")
+    guard case .object(let plain) = try JSONValue.parse(try Fixtures.bytes("demo/tokenizer_config.json"))
+    else {
+      return
+    }
+    for (bos, eos) in [(true, true), (false, false), (false, true)] {
+      var fields = plain
+      fields["add_bos_token"] = .bool(bos)
+      fields["add_eos_token"] = .bool(eos)
+      let tokenizer = try Tokenizer(json: json, configuration: .object(fields))
+      #expect(try tokenizer.encode("ab") == [0, 640])
+      #expect(try tokenizer.encodePair("ab", "c").ids == [0, 640, 0, 71])
+    }
+  }
+
   @Test("the demo's prompts, chat and special tokens")
   func demo() throws {
     let tokenizer = try Tokenizer.load(directory: Fixtures.path("demo"))

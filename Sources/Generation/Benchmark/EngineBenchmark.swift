@@ -37,10 +37,13 @@ package struct EngineBenchmark: Sendable {
   /// Runs on the calling thread.
   /// - Precondition: at least one sequence and one step.
   package func run() throws -> Report {
-    let length = promptTokens + warmUpSteps + steps + 8
+    let batchTokens = max(2048, sequences)
+    let prefillSteps = sequences * promptTokens / batchTokens + 2
+    // No sequence may end before the last measured step.
+    let length = promptTokens + prefillSteps + warmUpSteps + steps + 8
     let limits = EngineLimits(
       vocabularySize: vocabularySize, maxModelLength: length,
-      blockCount: sequences * (length / KVBlockPool.blockSize + 2), maxBatchTokens: max(2048, sequences),
+      blockCount: sequences * (length / KVBlockPool.blockSize + 2), maxBatchTokens: batchTokens,
       maxSequences: sequences, maxLogitRows: max(256, sequences), device: "stub")
     let mailbox = Mailbox()
     var core = try EngineCore(
@@ -58,7 +61,6 @@ package struct EngineBenchmark: Sendable {
       outboxes.append(outbox)
     }
     core.takeCommands()
-    let prefillSteps = sequences * promptTokens / limits.maxBatchTokens + 2
     for _ in 0..<prefillSteps + warmUpSteps { try step(&core, outboxes) }
 
     var phases = [[UInt64]](repeating: [], count: 5)

@@ -63,6 +63,9 @@ struct EngineCore: ~Copyable {
     self.model = model
     self.mailbox = mailbox
     self.metrics = metrics
+    plan.reserve(
+      maxTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
+      maxLogitRows: limits.maxBatchTokens, maxModelLength: limits.maxModelLength)
     sampled.reserveCapacity(limits.maxSequences)
     outcomes.reserveCapacity(limits.maxSequences)
     touched.reserveCapacity(limits.maxSequences)

@@ -194,8 +194,9 @@ package struct MemoryReservation: Sendable, Equatable {
     ] {
       if let value, value < 1 { throw .option(name: name, found: "\(value)", allowed: "at least 1") }
     }
-    // A step of a host is long: small ones keep the running sequences' tokens coming.
-    let batch = options.maxBatchTokens ?? max(device.isHost ? 512 : 2048, options.maxSequences ?? 0)
+    // A host computes 128 rows about as fast a row as 512, so longer steps only make others wait: of prompts that
+    // arrive together, for the first token; of the running sequences, for the next.
+    let batch = options.maxBatchTokens ?? max(device.isHost ? 128 : 2048, options.maxSequences ?? 0)
     let sequences = options.maxSequences ?? min(device.isHost ? 64 : 256, batch)
     guard sequences <= batch else {
       throw .option(

@@ -11,7 +11,7 @@ package final class BatchRunner: Sendable {
   private let input: String
   private let options: BatchOptions
   private let output: BatchOutput
-  private let progress: (@Sendable (BatchReport) -> Void)?
+  private let progress: (@Sendable (BatchReport, BatchPace) -> Void)?
   private let state: Monitor<State>
   private let isCancelled = Atomic(false)
 
@@ -22,13 +22,15 @@ package final class BatchRunner: Sendable {
     /// Requests of this run, for finding repeated ids.
     var seen: Set<String> = []
     var report = BatchReport()
+    var pace: BatchPace
     var failure: BatchError?
   }
 
   /// - Parameter progress: called after each line, on the thread that finished it.
   package init(
     _ model: ServedModel, input: String, output: String, options: BatchOptions = BatchOptions(),
-    serverOptions: ServerOptions = ServerOptions(), progress: (@Sendable (BatchReport) -> Void)? = nil
+    serverOptions: ServerOptions = ServerOptions(),
+    progress: (@Sendable (BatchReport, BatchPace) -> Void)? = nil
   ) throws(BatchError) {
     guard options.shard.count >= 1, (0..<options.shard.count).contains(options.shard.index) else {
       throw .invalidShard(options.shard)
@@ -40,7 +42,7 @@ package final class BatchRunner: Sendable {
     // The input first: a wrong path must not leave an empty output behind.
     let reader = try LineReader(path: input, maximumLineBytes: options.maximumLineBytes)
     self.output = try BatchOutput(path: output)
-    state = Monitor(State(reader: reader))
+    state = Monitor(State(reader: reader, pace: BatchPace(fileBytes: reader.byteCount)))
   }
 
   /// Stops as soon as it can; lines that were not finished are left for the next run. From any thread, also before
@@ -90,21 +92,28 @@ package final class BatchRunner: Sendable {
     case refuse(BatchLine.Malformed, number: Int, isLineError: Bool)
   }
 
+  /// Work with the bytes of its line.
+  private struct Taken {
+    let work: Work
+    let bytes: Int
+  }
+
   private func work() {
     do throws(BatchError) {
-      while !isStopping, let work = try next() {
-        switch work {
+      while !isStopping, let taken = try next() {
+        switch taken.work {
         case .refuse(let malformed, let number, let isLineError):
           try finish(
             BatchLine.output(
               customID: malformed.customID, result: .failure(malformed.error), line: number + 1,
-              code: isLineError ? BatchOutput.lineErrorCode : nil), failed: true)
+              code: isLineError ? BatchOutput.lineErrorCode : nil), failed: true, bytes: taken.bytes)
         case .request(let line, let number):
           guard let result = try answer(line) else { return }
           var failed = false
           if case .failure = result { failed = true }
           try finish(
-            BatchLine.output(customID: line.customID, result: result, line: number + 1), failed: failed)
+            BatchLine.output(customID: line.customID, result: result, line: number + 1), failed: failed,
+            bytes: taken.bytes)
         }
       }
     } catch {
@@ -114,13 +123,20 @@ package final class BatchRunner: Sendable {
   }
 
   /// The next line of this shard that no earlier run finished; nil at the end.
-  private func next() throws(BatchError) -> Work? {
+  private func next() throws(BatchError) -> Taken? {
     try state.attempt { state throws(BatchError) in
       while let line = try state.reader.next() {
         let number = state.number
+        let bytes = state.reader.offset - state.pace.readBytes
         state.number += 1
+        state.pace.readBytes += bytes
         guard number % options.shard.count == options.shard.index else { continue }
-        if let work = take(line, number: number, &state) { return work }
+        let skipped = state.report.skipped
+        if let work = take(line, number: number, &state) {
+          state.pace.takenBytes += bytes
+          return Taken(work: work, bytes: bytes)
+        }
+        if state.report.skipped > skipped { state.pace.skippedBytes += bytes }
       }
       return nil
     }
@@ -188,12 +204,13 @@ package final class BatchRunner: Sendable {
     }
   }
 
-  private func finish(_ line: [UInt8], failed: Bool) throws(BatchError) {
+  private func finish(_ line: [UInt8], failed: Bool, bytes: Int) throws(BatchError) {
     try output.append(line)
-    let report = state.withLock { state in
+    let (report, pace) = state.withLock { state in
       if failed { state.report.failed += 1 } else { state.report.completed += 1 }
-      return state.report
+      state.pace.finishedBytes += bytes
+      return (state.report, state.pace)
     }
-    progress?(report)
+    progress?(report, pace)
   }
 }

@@ -31,6 +31,13 @@ package final class LineReader: @unchecked Sendable {
 
   deinit { close(descriptor) }
 
+  /// Size of the file; nil where it has none.
+  var byteCount: Int? {
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return Int(status.st_size)
+  }
+
   /// nil at the end of the file.
   package func next() throws(BatchError) -> Line? {
     var line: [UInt8] = []

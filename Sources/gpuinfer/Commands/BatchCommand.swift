@@ -43,7 +43,7 @@ enum BatchCommand: Command {
     let meter = BatchMeter()
     let runner = try BatchRunner(
       host.served, input: input, output: output, options: options, serverOptions: serverOptions
-    ) { meter.show($0) }
+    ) { meter.show($0, $1) }
     try signals.onFirst { runner.cancel() }
     let report = try runner.run()
     meter.end()
@@ -66,9 +66,16 @@ enum BatchCommand: Command {
 
 /// The count of finished lines, redrawn on a terminal from whichever thread finished one.
 private final class BatchMeter: Sendable {
-  func show(_ report: BatchReport) {
+  private let started = ContinuousClock.now
+
+  func show(_ report: BatchReport, _ pace: BatchPace) {
     guard Console.errorIsTerminal else { return }
-    Console.errorInPlace("\r\u{1B}[K\(report.completed) answered, \(report.failed) failed")
+    var text = "\(report.completed) answered, \(report.failed) failed"
+    if let ratio = pace.leftOverFinished {
+      let elapsed = started.duration(to: .now) / .seconds(1)
+      text += ", about \(Int((elapsed * ratio).rounded())) s left"
+    }
+    Console.errorInPlace("\r\u{1B}[K" + text)
   }
 
   func end() {

@@ -1,5 +1,6 @@
 internal import Checkpoints
 internal import JSON
+internal import Models
 
 /// `gpuinfer inspect`: what a checkpoint holds, read from its directories without touching a weight.
 enum InspectCommand: Command {
@@ -12,9 +13,14 @@ enum InspectCommand: Command {
     ])
 
   static func run(_ arguments: ParsedArguments) throws {
-    let summary = CheckpointSummary(try Checkpoint.open(try ModelPath.resolve(arguments.positional(0))))
+    let checkpoint = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
+    let summary = CheckpointSummary(checkpoint)
+    let use = TensorUse(checkpoint)
     if arguments.has("--json") {
-      return Console.write(summary.json.serialized() + "\n")
+      guard case .object(var members) = summary.json else { return }
+      members["unused_tensors"] = use.unused.map { .array($0.map { .string($0) }) } ?? .null
+      members["unsupported"] = use.obstacle.map { .string($0) } ?? .null
+      return Console.write(JSONValue.object(members).serialized() + "\n")
     }
     var rows = [
       ("path", summary.path), ("kind", summary.kind.rawValue),
@@ -27,12 +33,37 @@ enum InspectCommand: Command {
     for format in summary.formats {
       rows.append((format.name, "\(format.tensors) tensors, \(readableBytes(format.bytes))"))
     }
+    if let obstacle = use.obstacle { rows.append(("not runnable", obstacle)) }
+    if let unused = use.unused, !unused.isEmpty {
+      let shown = unused.prefix(Self.namesShown).joined(separator: ", ")
+      let rest = unused.count > Self.namesShown ? ", …" : ""
+      rows.append(("unused", "\(unused.count) tensors that the model does not read: \(shown)\(rest)"))
+    }
     var text = table(rows, leftWidth: 15)
     if arguments.has("--tensors") {
       text += "\n"
       for tensor in summary.tensors { text += "  \(tensor.name)  \(tensor.format) \(tensor.shape)\n" }
     }
     Console.write(text)
+  }
+
+  private static let namesShown = 4
+
+  /// What a model made of the checkpoint reads of it.
+  private struct TensorUse {
+    /// nil when it cannot be run.
+    var unused: [String]?
+    /// Why it cannot be run.
+    var obstacle: String?
+
+    init(_ checkpoint: Checkpoint) {
+      do throws(ModelError) {
+        let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
+        unused = try TensorInventory(configuration, in: checkpoint).unused
+      } catch {
+        obstacle = "\(error)"
+      }
+    }
   }
 
   /// Digits in groups of three: 5,180,672.

@@ -155,7 +155,7 @@ import Tokenizers
   @Test("A host keeps its pool within bounds and takes smaller steps")
   func host() throws {
     let plan = try plan(64 << 30, device: "cpu")
-    #expect(plan.limits.maxBatchTokens == 512 && plan.limits.maxSequences == 64)
+    #expect(plan.limits.maxBatchTokens == 128 && plan.limits.maxSequences == 64)
     #expect(plan.blockCount == 64 * 32)
   }
 
