@@ -9,6 +9,8 @@
 #include "kernels.h"
 #include "linear.h"
 #include "rows.h"
+#include "stored.h"
+#include "stored_int8.h"
 
 const gpi_kernels GPI_KERNELS = {
     .tile_outputs = TILE_N,
@@ -20,4 +22,8 @@ const gpi_kernels GPI_KERNELS = {
     .norm = norm,
     .map = map,
     .gather = gather,
+    .stored_pack = stored_pack,
+    .stored_linear = stored_linear,
+    .stored_round = stored_round,
+    .stored_int8 = stored_int8,
 };

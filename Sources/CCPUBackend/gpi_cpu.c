@@ -5,30 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "kernels.h"
-#include "pool.h"
-
-// Below this many multiply-adds or elements, handing out chunks costs more than it saves.
-#define SMALL_PRODUCT (1 << 16)
-#define SMALL_ROWS (1 << 14)
-// Bytes of weights in one chunk of a matrix-vector product: long enough to stream, short enough to balance.
-#define STREAM_BYTES (1 << 17)
-
-// Input rows packed at a time: bounds scratch memory, while weights are read again only once per so many
-// rows.
-#define PACKED_ROWS 512
-
-struct gpi_cpu {
-  const gpi_kernels* kernels;
-  gpi_pool* pool;
-  char* scratch;
-  size_t scratch_bytes;
-};
-
-static size_t round_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
-static size_t divide_up(size_t value, size_t step) { return (value + step - 1) / step; }
-static size_t at_most(size_t value, size_t limit) { return value < limit ? value : limit; }
-static size_t at_least(size_t value, size_t limit) { return value > limit ? value : limit; }
+#include "cpu.h"
 
 int gpi_isa_available(gpi_isa isa) {
   if (isa == GPI_ISA_PORTABLE) return 1;
@@ -74,8 +51,7 @@ void gpi_cpu_destroy(gpi_cpu* cpu) {
 
 int gpi_cpu_threads(const gpi_cpu* cpu) { return (int)gpi_pool_threads(cpu->pool); }
 
-/// Grows the scratch memory, whose contents last for one operation only.
-static int reserve(gpi_cpu* cpu, size_t bytes) {
+int gpi_reserve(gpi_cpu* cpu, size_t bytes) {
   if (bytes <= cpu->scratch_bytes) return 1;
   void* grown = NULL;
   bytes = round_up(bytes, 4096);
@@ -89,8 +65,7 @@ static int reserve(gpi_cpu* cpu, size_t bytes) {
   return 1;
 }
 
-/// Runs on the caller alone where the work is small.
-static void run(gpi_cpu* cpu, gpi_work work, const void* job, size_t chunks, int small) {
+void gpi_run(gpi_cpu* cpu, gpi_work work, const void* job, size_t chunks, int small) {
   if (small) {
     for (size_t chunk = 0; chunk < chunks; chunk++) work(job, chunk, 0);
   } else {
@@ -106,21 +81,21 @@ static size_t linear_rows(gpi_cpu* cpu, const gpi_linear_args* a) {
   size_t packed_bytes = round_up(a->rows * job.packed_stride * sizeof(float), 64);
   job.scratch_stride = GPI_RUN * tile * sizeof(float) + 64;
   size_t bytes = packed_bytes + threads * job.scratch_stride;
-  if (!reserve(cpu, bytes)) return bytes;
+  if (!gpi_reserve(cpu, bytes)) return bytes;
   job.packed = (float*)cpu->scratch;
   job.scratch = cpu->scratch + packed_bytes;
 
   size_t row_bytes = at_least(a->inputs * (a->weight_type == GPI_FLOAT32 ? 4 : 2), 1);
   job.chunk_rows = at_least(SMALL_ROWS / at_least(a->inputs, 1), 1);
-  run(cpu, cpu->kernels->pack, &job, divide_up(a->rows, job.chunk_rows),
-      a->rows * a->inputs < 4 * SMALL_ROWS);
+  gpi_run(cpu, cpu->kernels->pack, &job, divide_up(a->rows, job.chunk_rows),
+          a->rows * a->inputs < 4 * SMALL_ROWS);
   // Enough chunks that a slow core does not keep the others waiting, each at least one tile.
   size_t fair = divide_up(a->outputs, threads * 8);
   int few = a->rows <= cpu->kernels->few_rows;
   size_t wanted = few ? at_most(fair, STREAM_BYTES / row_bytes) : at_most(fair, 16 * tile);
   job.chunk_outputs = round_up(at_least(wanted, 1), tile);
-  run(cpu, few ? cpu->kernels->linear_few : cpu->kernels->linear_many, &job,
-      divide_up(a->outputs, job.chunk_outputs), a->rows * a->inputs * a->outputs < SMALL_PRODUCT);
+  gpi_run(cpu, few ? cpu->kernels->linear_few : cpu->kernels->linear_many, &job,
+          divide_up(a->outputs, job.chunk_outputs), a->rows * a->inputs * a->outputs < SMALL_PRODUCT);
   return 0;
 }
 
@@ -143,7 +118,7 @@ size_t gpi_attention(gpi_cpu* cpu, const gpi_attention_args* a) {
   size_t table_bytes = round_up((a->sequences + 1) * sizeof(size_t), 64);
   job.scratch_stride = gpi_attention_scratch(a->head_dim);
   size_t bytes = table_bytes + threads * job.scratch_stride;
-  if (!reserve(cpu, bytes)) return bytes;
+  if (!gpi_reserve(cpu, bytes)) return bytes;
   size_t* first_task = (size_t*)cpu->scratch;
   job.first_task = first_task;
   job.scratch = cpu->scratch + table_bytes;
@@ -162,13 +137,13 @@ size_t gpi_attention(gpi_cpu* cpu, const gpi_attention_args* a) {
   size_t work = 0;
   for (size_t s = 0; s < a->sequences; s++)
     work += (size_t)(a->query_starts[s + 1] - a->query_starts[s]) * (size_t)a->context_lengths[s];
-  run(cpu, cpu->kernels->attention, &job, tasks, work * a->query_heads * a->head_dim < SMALL_PRODUCT);
+  gpi_run(cpu, cpu->kernels->attention, &job, tasks, work * a->query_heads * a->head_dim < SMALL_PRODUCT);
   return 0;
 }
 
 static void run_rows(gpi_cpu* cpu, gpi_work work, const void* args, size_t rows, size_t columns) {
   gpi_rows_job job = {.args = args, .chunk_rows = at_least(SMALL_ROWS / at_least(columns, 1), 1)};
-  run(cpu, work, &job, divide_up(rows, job.chunk_rows), rows * columns < 4 * SMALL_ROWS);
+  gpi_run(cpu, work, &job, divide_up(rows, job.chunk_rows), rows * columns < 4 * SMALL_ROWS);
 }
 
 void gpi_norm(gpi_cpu* cpu, const gpi_norm_args* a) {

@@ -17,6 +17,8 @@ package final class CPUBackend: Backend {
   package let threads: Int
   package let instructionSet: InstructionSet
   let context: OpaquePointer
+  /// For products in two steps; grows as needed.
+  var temporaryStorage: Storage?
 
   /// - Parameters:
   ///   - threads: one per core that this process may use, if left out.
@@ -56,14 +58,19 @@ package final class CPUBackend: Backend {
 
   package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
     let checks = OperandChecks("place")
-    switch weight.store {
+    var store = weight.store
+    switch store {
     case .dense(let tensor): try checks.type(tensor.view, "weight", DataType.floats)
-    case .integer, .float8, .codebook, .blocks, .spqr: throw Self.unsupported(weight, "place")
+    case .integer, .float8, .codebook, .blocks, .spqr: store = try place(store: weight.store)
     }
     if let bias = weight.bias {
       try checks.vector(bias.view, "bias", count: weight.outputs, types: DataType.floats)
     }
-    return weight
+    do throws(StoreError) {
+      return try LinearWeight(store, bias: weight.bias, correction: weight.correction)
+    } catch {
+      throw .unsupported(operation: "place", reason: "\(error)")
+    }
   }
 
   package func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {

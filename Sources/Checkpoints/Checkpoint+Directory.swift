@@ -13,11 +13,17 @@ extension Checkpoint {
     if names.contains("generation_config.json") {
       generation = try readObject(FileSystem.join(directory, "generation_config.json"))
     }
+    var quantization: QuantizationConfiguration?
+    if let json = configuration["quantization_config"], !json.isNull {
+      do throws(QuantizationError) { quantization = try QuantizationConfiguration(json) } catch {
+        throw .quantization(path: FileSystem.join(directory, "config.json"), error)
+      }
+    }
     let (files, entries) = try openWeights(directory, names)
     return Checkpoint(
       path: directory, kind: .safetensors, configuration: configuration,
       generationConfiguration: generation, files: files, entries: entries,
-      tokenizerSource: .huggingFaceDirectory(directory))
+      tokenizerSource: .huggingFaceDirectory(directory), quantization: quantization)
   }
 
   /// One JSON file whose top level is an object.

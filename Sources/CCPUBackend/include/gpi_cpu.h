@@ -146,3 +146,5 @@ void gpi_gather(gpi_cpu* cpu, const gpi_gather_args* args);
 
 /// Sums `bytes` of memory with all threads: the read bandwidth that a matrix-vector product can at best have.
 uint64_t gpi_read_memory(gpi_cpu* cpu, const void* data, size_t bytes);
+
+#include "gpi_stores.h"

@@ -1,4 +1,5 @@
 internal import CPUBackend
+internal import Compute
 internal import Numerics
 
 /// The CPU backend's matrix products, beside the memory bandwidth that bounds them when they have few rows.
@@ -21,6 +22,44 @@ enum KernelBench: Benchmark {
           report.add("linear \(type.rawValue), weights read", measurement.gigabytesPerSecond, "GB/s")
         }
         report.add("linear \(type.rawValue), \(rows) rows", measurement.gigaflops, "GFLOP/s")
+      }
+    }
+    for rows in [1, 4, 16, 512] {
+      let (inputs, outputs) = (2048, 5632)
+      let rounded = IntegerActivations.token(outlierThreshold: nil)
+      let measurements = [
+        (
+          "int4 g128",
+          try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: 4, groupSize: 128)
+        ),
+        (
+          "int4 g32",
+          try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: 4, groupSize: 32)
+        ),
+        (
+          "int3 g128",
+          try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: 3, groupSize: 128)
+        ),
+        (
+          "int8",
+          try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: 8, groupSize: inputs)
+        ),
+        (
+          "int8, int8 activations",
+          try benchmark.linear(
+            rows: rows, inputs: inputs, outputs: outputs, bits: 8, groupSize: inputs, activations: rounded)
+        ),
+        ("Q4_0", try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, blocks: .q40)),
+        ("Q8_0", try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, blocks: .q80)),
+        ("Q4_K", try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, blocks: .q4K)),
+        ("Q6_K", try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, blocks: .q6K)),
+      ]
+      for (name, measurement) in measurements {
+        if rows == 1 {
+          report.add("linear \(name), weights read", measurement.gigabytesPerSecond, "GB/s")
+          report.add("linear \(name), weights", Double(inputs * outputs) / measurement.seconds / 1e9, "G/s")
+        }
+        report.add("linear \(name), \(rows) rows", measurement.gigaflops, "GFLOP/s")
       }
     }
     return report
