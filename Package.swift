@@ -18,6 +18,63 @@ let hotC: [CSetting] = [
   .unsafeFlags(["-O3", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-math-errno"])
 ]
 
+// The kernels under their emulation: CUDA sources that are compiled as C++. SwiftPM knows no .cu and would pass over a
+// file that is not named here; a test compares this list with the folder. Optimised in debug builds too, without
+// contraction (bits must not depend on the processor), and never instrumented: a sanitizer does not know fibers.
+let kernelFlags: [CXXSetting] = [
+  .headerSearchPath("."),
+  .unsafeFlags([
+    "-x", "c++", "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-sanitize=all",
+  ]),
+]
+let kernelSources = [
+  "attention/combine.cu",
+  "attention/decode_bf16.cu",
+  "attention/decode_f16.cu",
+  "attention/prefill_bf16.cu",
+  "attention/prefill_f16.cu",
+  "elementwise/activation.cu",
+  "elementwise/add.cu",
+  "elementwise/append_kv.cu",
+  "elementwise/embedding.cu",
+  "elementwise/layer_norm.cu",
+  "elementwise/rms_norm.cu",
+  "elementwise/rope.cu",
+  "gemm/sm80.cu",
+  "gemm/sm80_bf16.cu",
+  "gemm/sm80_f16.cu",
+  "gemm/sum_parts.cu",
+  "sampling/logprobs.cu",
+  "sampling/process.cu",
+  "sampling/sample.cu",
+  "simt/approximations.cpp",
+  "simt/atomics.cpp",
+  "simt/barriers.cpp",
+  "simt/block.cpp",
+  "simt/bulk_copies.cpp",
+  "simt/checker/checker.cpp",
+  "simt/checker/global_shadow.cpp",
+  "simt/checker/shared_shadow.cpp",
+  "simt/copies.cpp",
+  "simt/device_memory.cpp",
+  "simt/exchange.cpp",
+  "simt/fiber.cpp",
+  "simt/grid.cpp",
+  "simt/matrices.cpp",
+  "simt/mbarriers.cpp",
+  "simt/place.cpp",
+  "simt/registers.cpp",
+  "simt/runtime.cpp",
+  "simt/scheduler.cpp",
+  "simt/shared_memory.cpp",
+  "simt/tensor_map.cpp",
+  "simt/wgmma.cpp",
+  "table/attention.cpp",
+  "table/elementwise.cpp",
+  "table/linear.cpp",
+  "table/table.cpp",
+]
+
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
@@ -35,11 +92,15 @@ let package = Package(
     .systemLibrary(
       name: "CMicrohttpd", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .target(name: "CCPUBackend", cSettings: hotC),
+    .target(
+      name: "CKernels", path: "CKernels", sources: kernelSources, publicHeadersPath: "include",
+      cxxSettings: kernelFlags),
 
     library("JSON"),
     library("Numerics"),
     library("Compute", ["Numerics"]),
     library("CPUBackend", ["Compute", "Numerics", "CCPUBackend"]),
+    library("KernelBackend", ["Compute", "Numerics", "CKernels"]),
     library("Checkpoints", ["JSON", "Numerics", "Compute"]),
     library("Tokenizers", ["JSON", "CPCRE2"]),
     library("Scheduling"),
@@ -47,12 +108,14 @@ let package = Package(
     library(
       "Generation",
       ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Scheduling", "Models"]),
+    library(
+      "Verification", ["JSON", "Numerics", "Compute", "Scheduling", "Models", "Generation"]),
     library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
     .executableTarget(
       name: "gpuinfer",
       dependencies: [
-        "JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Models",
-        "Generation", "Server",
+        "JSON", "Numerics", "Compute", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers",
+        "Scheduling", "Models", "Generation", "Verification", "Server",
       ],
       swiftSettings: strict),
 
@@ -63,16 +126,22 @@ let package = Package(
     tests("Numerics", ["Numerics"]),
     tests("Compute", ["Compute", "Numerics"]),
     tests("CPUBackend", ["CPUBackend", "Compute", "Numerics"]),
+    tests("KernelBackend", ["KernelBackend", "CPUBackend", "Compute", "Numerics"]),
     tests("Checkpoints", ["Checkpoints", "JSON", "Numerics"]),
     tests("Tokenizers", ["Tokenizers", "JSON"]),
     tests("Scheduling", ["Scheduling"]),
-    tests("Models", ["Models", "CPUBackend", "Checkpoints", "Compute", "Scheduling", "JSON", "Numerics"]),
+    tests(
+      "Models",
+      ["Models", "CPUBackend", "KernelBackend", "Checkpoints", "Compute", "Scheduling", "JSON", "Numerics"]),
     tests(
       "Generation",
       [
         "Generation", "Models", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Compute",
         "Numerics", "JSON",
       ]),
+    tests(
+      "Verification",
+      ["Verification", "CPUBackend", "Models", "Checkpoints", "Compute", "Generation", "Numerics", "JSON"]),
     tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
     tests("Command", ["gpuinfer"]),
   ]

@@ -18,7 +18,7 @@ struct AttentionArguments {
   /// Multiple of `key_heads`; query head h reads key head h / (query_heads / key_heads).
   int query_heads;
   int key_heads;
-  /// Multiple of 8, at most 128.
+  /// Multiple of 8, at most 256.
   int head_dimension;
   int max_queries;
   int max_context;
@@ -48,12 +48,25 @@ struct AttentionArguments {
   const float* alibi_slopes;
   /// [query_heads, tokens]: ln Σ exp(score), or null
   float* log_sums;
+  /// Elements from one query row to the next, a multiple of 8; 0 when rows are contiguous. The output's are.
+  int64_t query_stride = 0;
+  /// Prefill leaves out sequences of fewer rows: a step that has prompts and single rows together is one
+  /// launch of each kernel over the same arrays.
+  int fewest_rows = 0;
+  /// [query_heads]: the score of one more key without a value, which every row of the head sees (the learned
+  /// sinks of gpt-oss); null for none. Counts in `log_sums`.
+  const float* sinks = nullptr;
 };
+
+/// Elements from one query row to the next.
+GPU_DEVICE_OR_HOST int64_t query_stride(const AttentionArguments& a) {
+  return a.query_stride ? a.query_stride : int64_t(a.query_heads) * a.head_dimension;
+}
 
 /// Whether there is a kernel for the heads.
 inline bool is_supported(const AttentionArguments& a) {
-  return a.head_dimension > 0 && a.head_dimension <= 128 && a.head_dimension % 8 == 0 && a.key_heads > 0 &&
-         a.query_heads % a.key_heads == 0;
+  return a.head_dimension > 0 && a.head_dimension <= 256 && a.head_dimension % 8 == 0 && a.key_heads > 0 &&
+         a.query_heads % a.key_heads == 0 && a.query_stride % 8 == 0;
 }
 
 /// Any number of query rows a sequence, 0 included. `invalid_arguments` for head dimensions or counts other
@@ -72,7 +85,8 @@ struct DecodeWorkspace {
   float* log_sums;
 };
 
-/// At most one query row a sequence. Same refusals as prefill, and a `split_keys` that is no multiple of 64.
+/// Sequences of one query row; others are left out. Same refusals as prefill, and a `split_keys` that is no
+/// multiple of 64.
 Status attention_decode(Stream stream, const AttentionArguments& arguments, const DecodeWorkspace& workspace);
 
 }  // namespace gpu

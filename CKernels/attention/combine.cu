@@ -8,16 +8,16 @@
 namespace gpu {
 namespace {
 
-constexpr int block_threads = 128;
+constexpr int most_threads = 256;
 
-/// One block a query head and sequence; a thread sums one component of at most 128.
+/// One block a query head and sequence; a thread sums one component.
 template <class T>
-GPU_KERNEL(block_threads, 8)
+GPU_KERNEL(most_threads, 4)
 combine_kernel(DecodeArguments d) {
   const AttentionArguments& p = d.attention;
   const int head = block_x(), sequence = block_y();
   const int token = p.query_starts[sequence];
-  if (p.query_starts[sequence + 1] == token) return;
+  if (p.query_starts[sequence + 1] - token != 1) return;
   const int context = p.context_lengths[sequence];
   // One part has written the output itself.
   if (context <= d.workspace.split_keys) return;
@@ -37,11 +37,12 @@ combine_kernel(DecodeArguments d) {
     sum += weight;
     if (column < p.head_dimension) output += weight * outputs[int64_t(split) * p.head_dimension + column];
   }
+  const RowResult result = RowResult::of(largest, sum, log2_e, p.sinks ? p.sinks + head : nullptr);
   if (column < p.head_dimension) {
     T* target = static_cast<T*>(p.output) + (int64_t(token) * p.query_heads + head) * p.head_dimension;
-    target[column] = from_float<T>(output / sum);
+    target[column] = from_float<T>(output * result.factor);
   }
-  if (p.log_sums && column == 0) p.log_sums[int64_t(head) * p.tokens + token] = largest + logf(sum);
+  if (p.log_sums && column == 0) p.log_sums[int64_t(head) * p.tokens + token] = result.log_sum;
 }
 
 }  // namespace
@@ -49,7 +50,7 @@ combine_kernel(DecodeArguments d) {
 Status combine_splits(Stream stream, const DecodeArguments& d) {
   LaunchShape shape;
   shape.grid = {d.attention.query_heads, d.attention.sequences, 1};
-  shape.threads = block_threads;
+  shape.threads = (d.attention.head_dimension + warp_size - 1) / warp_size * warp_size;
   if (d.attention.type == ElementType::bfloat16) {
     return launch(stream, "combine<bf16>", shape, combine_kernel<bf16>, d);
   }

@@ -30,10 +30,12 @@ struct DecodeArguments {
 template <int columns>
 struct DecodeShape {
   static constexpr int rows = 16;
-  static constexpr int keys = 64;
-  static constexpr int warps = 4;
+  /// Two stages of wide heads must fit into the 99 KiB that sm_89 offers.
+  static constexpr int warps = columns > 128 ? 2 : 4;
+  static constexpr int keys = warps * 16;
   static constexpr int threads = warps * warp_size;
   static constexpr int stages = 2;
+  static constexpr int lookups = columns > 128 ? 4 : 8;
   static constexpr int query_bytes = Tile<columns>::bytes(rows);
   static constexpr int part_bytes = Tile<columns>::bytes(keys);
   static constexpr int merge_floats = warps * rows * (columns + 2);
@@ -63,24 +65,25 @@ GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, int r
       sum += weight * sums[at];
       output += weight * merge[at * columns + column];
     }
-    output = sum == 0.0f ? 0.0f : output / sum;
-    const float log_sum =
-        sum == 0.0f ? negative_infinity() : maximum_of_warps * log2_factor * ln_2 + logf(sum);
     const int head = first_head + row;
+    // Parts meet in `combine`, which adds the sink once.
+    const RowResult result =
+        RowResult::of(maximum_of_warps, sum, log2_factor, alone && p.sinks ? p.sinks + head : nullptr);
+    output *= result.factor;
     const int64_t slot = (int64_t(sequence) * p.query_heads + head) * d.splits + split;
     if (alone) {
       T* target = static_cast<T*>(p.output) + (int64_t(token) * p.query_heads + head) * p.head_dimension;
       target[column] = from_float<T>(output);
-      if (p.log_sums && column == 0) p.log_sums[int64_t(head) * p.tokens + token] = log_sum;
+      if (p.log_sums && column == 0) p.log_sums[int64_t(head) * p.tokens + token] = result.log_sum;
     } else {
       d.workspace.outputs[slot * p.head_dimension + column] = output;
-      if (column == 0) d.workspace.log_sums[slot] = log_sum;
+      if (column == 0) d.workspace.log_sums[slot] = result.log_sum;
     }
   }
 }
 
 template <class T, int columns>
-GPU_KERNEL(128, 2)
+GPU_KERNEL(DecodeShape<columns>::threads, 2)
 decode_kernel(DecodeArguments d) {
   using Shape = DecodeShape<columns>;
   using Rows = Tile<columns>;
@@ -97,7 +100,7 @@ decode_kernel(DecodeArguments d) {
   const int first_head = key_head * group + first_in_group;
   const int rows = group - first_in_group < Shape::rows ? group - first_in_group : Shape::rows;
   const int token = p.query_starts[sequence];
-  if (p.query_starts[sequence + 1] == token) return;
+  if (p.query_starts[sequence + 1] - token != 1) return;
   const int context = p.context_lengths[sequence];
   const int begin = split * d.workspace.split_keys;
   // A sequence without keys still has an output.
@@ -112,16 +115,15 @@ decode_kernel(DecodeArguments d) {
   const int first_tile = window_begin / Shape::keys;
   const int tiles_end = (end + Shape::keys - 1) / Shape::keys;
 
-  const T* query =
-      static_cast<const T*>(p.query) + (int64_t(token) * p.query_heads + first_head) * p.head_dimension;
+  const T* query = static_cast<const T*>(p.query) + token * query_stride(p) + first_head * p.head_dimension;
   const CacheHead<T> cache(p, sequence, key_head);
   const SharedAddress query_tile = shared_address(shared);
   const SharedAddress first_stage = query_tile + Shape::query_bytes;
 
   auto copy_part = [&](SharedAddress target, int tile, CachePart part) {
-    copy_tile<T, columns, Shape::keys, Shape::threads>(target, p.head_dimension, query, [&](int row) {
-      return cache.row(tile * Shape::keys + row, context, part);
-    });
+    copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
+        target, p.head_dimension, query,
+        [&](int row) { return cache.row(tile * Shape::keys + row, context, part); });
   };
   // Past the last tile nothing is copied, but the group counts.
   auto copy_tiles = [&](int tile) {
@@ -133,9 +135,9 @@ decode_kernel(DecodeArguments d) {
     commit_copies();
   };
 
-  copy_tile<T, columns, Shape::rows, Shape::threads>(query_tile, p.head_dimension, query, [&](int row) {
-    return row < rows ? query + row * p.head_dimension : nullptr;
-  });
+  copy_tile<T, columns, Shape::rows, Shape::threads, Shape::lookups>(
+      query_tile, p.head_dimension, query,
+      [&](int row) { return row < rows ? query + row * p.head_dimension : nullptr; });
   copy_tiles(first_tile);
 
   const int warp_key = warp_index() * 16;
@@ -231,7 +233,8 @@ Status run_decode(Stream stream, const DecodeArguments& d) {
   if (dimension <= 64) return launch_decode<T, 64>(stream, "decode<64>", d);
   if (dimension <= 80) return launch_decode<T, 80>(stream, "decode<80>", d);
   if (dimension <= 96) return launch_decode<T, 96>(stream, "decode<96>", d);
-  return launch_decode<T, 128>(stream, "decode<128>", d);
+  if (dimension <= 128) return launch_decode<T, 128>(stream, "decode<128>", d);
+  return launch_decode<T, 256>(stream, "decode<256>", d);
 }
 
 Status decode_bf16(Stream stream, const DecodeArguments& arguments);

@@ -21,8 +21,12 @@ namespace gpu {
 template <int columns>
 struct PrefillShape {
   static constexpr int query_rows = 64;
-  static constexpr int keys = 64;
+  /// Fewer for wide heads, whose output fills half of the registers.
+  static constexpr int keys = columns > 128 ? 32 : 64;
   static constexpr int threads = 128;
+  /// Query fragments stay in registers where there is room; else they are read again for each tile of keys.
+  static constexpr bool holds_query = columns <= 64;
+  static constexpr int lookups = columns > 128 ? 2 : columns > 64 ? 4 : 8;
   static constexpr int key_tile = Tile<columns>::bytes(query_rows);
   static constexpr int value_tile = key_tile + Tile<columns>::bytes(keys);
   static constexpr int shared_bytes = value_tile + Tile<columns>::bytes(keys);
@@ -44,7 +48,7 @@ prefill_kernel(AttentionArguments p) {
   const int key_head = head / (p.query_heads / p.key_heads);
   const int start = p.query_starts[sequence];
   const int queries = p.query_starts[sequence + 1] - start;
-  if (first_row >= queries) return;
+  if (first_row >= queries || queries < p.fewest_rows) return;
   const int context = p.context_lengths[sequence];
   const int row_position = context - queries;
 
@@ -61,8 +65,9 @@ prefill_kernel(AttentionArguments p) {
   const int first_tile = key_begin / Shape::keys;
   const int tiles_end = (key_end + Shape::keys - 1) / Shape::keys;
 
-  const int64_t query_stride = int64_t(p.query_heads) * p.head_dimension;
-  const T* query = static_cast<const T*>(p.query) + start * query_stride + head * p.head_dimension;
+  const int64_t query_step = query_stride(p);
+  const int64_t output_step = int64_t(p.query_heads) * p.head_dimension;
+  const T* query = static_cast<const T*>(p.query) + start * query_step + head * p.head_dimension;
   const CacheHead<T> cache(p, sequence, key_head);
 
   const SharedAddress query_tile = shared_address(shared);
@@ -70,15 +75,15 @@ prefill_kernel(AttentionArguments p) {
   const SharedAddress value_tile = query_tile + Shape::value_tile;
 
   auto copy_queries = [&] {
-    copy_tile<T, columns, Shape::query_rows, Shape::threads>(
+    copy_tile<T, columns, Shape::query_rows, Shape::threads, Shape::lookups>(
         query_tile, p.head_dimension, query, [&](int row) -> const T* {
-          return first_row + row < queries ? query + (first_row + row) * query_stride : nullptr;
+          return first_row + row < queries ? query + (first_row + row) * query_step : nullptr;
         });
   };
   auto copy_keys_or_values = [&](SharedAddress tile, int tile_index, CachePart part) {
-    copy_tile<T, columns, Shape::keys, Shape::threads>(tile, p.head_dimension, query, [&](int row) {
-      return cache.row(tile_index * Shape::keys + row, context, part);
-    });
+    copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
+        tile, p.head_dimension, query,
+        [&](int row) { return cache.row(tile_index * Shape::keys + row, context, part); });
   };
 
   float output[output_tiles][4] = {};
@@ -94,10 +99,14 @@ prefill_kernel(AttentionArguments p) {
   commit_copies();
   wait_copies<0>();
   sync_block();
-  uint32_t query_fragment[k_steps][4];
-  GPU_UNROLL
-  for (int k = 0; k < k_steps; ++k) {
-    load_matrices(query_fragment[k], query_tile + Rows::offset(warp_row + a_row.row, 2 * k + a_row.chunk));
+  uint32_t query_fragment[Shape::holds_query ? k_steps : 1][4];
+  auto load_query = [&](int k) {
+    load_matrices(query_fragment[Shape::holds_query ? k : 0],
+                  query_tile + Rows::offset(warp_row + a_row.row, 2 * k + a_row.chunk));
+  };
+  if constexpr (Shape::holds_query) {
+    GPU_UNROLL
+    for (int k = 0; k < k_steps; ++k) load_query(k);
   }
 
   for (int tile = tiles_end - 1; tile >= first_tile; --tile) {
@@ -105,14 +114,17 @@ prefill_kernel(AttentionArguments p) {
     commit_copies();
 
     float score[score_tiles][4] = {};
-    GPU_UNROLL
+    [[maybe_unused]] constexpr int unrolled = columns > 128 ? 4 : k_steps;
+    GPU_UNROLL_SOME
     for (int k = 0; k < k_steps; ++k) {
+      if constexpr (!Shape::holds_query) load_query(k);
+      const uint32_t(&queries_at_k)[4] = query_fragment[Shape::holds_query ? k : 0];
       GPU_UNROLL
       for (int n = 0; n < score_tiles; n += 2) {
         uint32_t keys[4];
         load_matrices(keys, key_tile + Rows::offset(8 * n + b_row.row, 2 * k + b_row.chunk));
-        mma_m16n8k16<T>(score[n], query_fragment[k], keys[0], keys[1]);
-        mma_m16n8k16<T>(score[n + 1], query_fragment[k], keys[2], keys[3]);
+        mma_m16n8k16<T>(score[n], queries_at_k, keys[0], keys[1]);
+        mma_m16n8k16<T>(score[n + 1], queries_at_k, keys[2], keys[3]);
       }
     }
 
@@ -164,17 +176,18 @@ prefill_kernel(AttentionArguments p) {
   for (int half = 0; half < 2; ++half) {
     const int row = first_row + warp_row + g + 8 * half;
     if (row >= queries) continue;
-    const float factor = state.sum[half] == 0.0f ? 0.0f : 1.0f / state.sum[half];
-    T* target = static_cast<T*>(p.output) + (start + row) * query_stride + head * p.head_dimension;
+    const RowResult result =
+        RowResult::of(state.largest[half], state.sum[half], log2_factor, p.sinks ? p.sinks + head : nullptr);
+    T* target = static_cast<T*>(p.output) + (start + row) * output_step + head * p.head_dimension;
     GPU_UNROLL
     for (int n = 0; n < output_tiles; ++n) {
       const int column = 8 * n + 2 * q;
       if (column >= p.head_dimension) continue;
       *reinterpret_cast<uint32_t*>(target + column) =
-          pack<T>(output[n][2 * half] * factor, output[n][2 * half + 1] * factor);
+          pack<T>(output[n][2 * half] * result.factor, output[n][2 * half + 1] * result.factor);
     }
     if (p.log_sums && q == 0) {
-      p.log_sums[int64_t(head) * p.tokens + start + row] = state.log_sum(half, log2_factor);
+      p.log_sums[int64_t(head) * p.tokens + start + row] = result.log_sum;
     }
   }
 }
@@ -197,7 +210,8 @@ Status run_prefill(Stream stream, const AttentionArguments& a) {
   if (a.head_dimension <= 64) return launch_prefill<T, 64>(stream, "prefill<64>", a);
   if (a.head_dimension <= 80) return launch_prefill<T, 80>(stream, "prefill<80>", a);
   if (a.head_dimension <= 96) return launch_prefill<T, 96>(stream, "prefill<96>", a);
-  return launch_prefill<T, 128>(stream, "prefill<128>", a);
+  if (a.head_dimension <= 128) return launch_prefill<T, 128>(stream, "prefill<128>", a);
+  return launch_prefill<T, 256>(stream, "prefill<256>", a);
 }
 
 Status prefill_bf16(Stream stream, const AttentionArguments& arguments);

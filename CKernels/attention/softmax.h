@@ -66,11 +66,25 @@ struct RowState {
     sum[0] = warp_sum<4>(sum[0]);
     sum[1] = warp_sum<4>(sum[1]);
   }
+};
 
-  /// ln Σ exp(score) of a row, after `finish`.
-  GPU_DEVICE float log_sum(int half, float log2_factor) const {
-    if (sum[half] == 0.0f) return negative_infinity();
-    return largest[half] * log2_factor * ln_2 + logf(sum[half]);
+/// What ends a row.
+struct RowResult {
+  /// Multiplies what was accumulated; 0 when no key was visible.
+  float factor;
+  /// ln Σ exp(score)
+  float log_sum;
+
+  /// Of a row with Σ exp(score − largest) = `sum`, where `log2_factor` turns a score into an exponent of 2.
+  /// `sink` is null, or the score of a key without a value.
+  GPU_DEVICE static RowResult of(float largest, float sum, float log2_factor, const float* sink) {
+    const float exponent = sum == 0.0f ? negative_infinity() : largest * log2_factor;
+    const float sink_exponent = sink ? *sink * log2_e : negative_infinity();
+    const float offset = maximum(exponent, sink_exponent);
+    if (offset == negative_infinity()) return {0.0f, negative_infinity()};
+    const float weight = sink ? exp2_approximate(exponent - offset) : 1.0f;
+    const float total = sink ? sum * weight + exp2_approximate(sink_exponent - offset) : sum;
+    return {weight / total, offset * ln_2 + logf(total)};
   }
 };
 

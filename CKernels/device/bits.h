@@ -21,4 +21,13 @@ GPU_DEVICE_OR_HOST float float_of(uint32_t bits) {
 #endif
 }
 
+/// 32 for zero.
+GPU_DEVICE int leading_zeros(uint32_t value) {
+#if GPU_ON_DEVICE
+  return __clz(int(value));
+#else
+  return value ? __builtin_clz(value) : 32;
+#endif
+}
+
 }  // namespace gpu

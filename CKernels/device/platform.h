@@ -20,14 +20,22 @@
 /// multiprocessor must be said: without it ptxas aims at more than the kernel needs and spills registers.
 #define GPU_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 
+/// Before the parameter struct of a kernel that holds tensor maps: their address may be taken.
+#define GPU_PARAMETER const __grid_constant__
+
 /// Before a loop whose arrays must become registers.
 #define GPU_UNROLL _Pragma("unroll")
+/// Before a loop of which `unrolled`, a constant in scope, rounds should be in flight, and not more: each
+/// costs registers.
+#define GPU_UNROLL_SOME _Pragma("unroll (unrolled)")
 #else
 #define GPU_ON_DEVICE 0
 #define GPU_DEVICE inline
 #define GPU_DEVICE_OR_HOST inline
 #define GPU_KERNEL(threads, blocks) void
+#define GPU_PARAMETER const
 #define GPU_UNROLL
+#define GPU_UNROLL_SOME
 #endif
 
 namespace gpu {

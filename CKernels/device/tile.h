@@ -35,12 +35,12 @@ struct Tile {
 
 /// Starts the copy of rows of 16-bit elements into a tile, a chunk a thread. `row_address(row)` gives a row's
 /// first element, or null for a row of zeros; components past `head_dimension` become zeros too. `fallback`
-/// is any readable, aligned address.
-template <class T, int columns, int rows, int threads, class RowAddress>
+/// is any readable, aligned address. A thread looks up `unrolled` addresses at once.
+template <class T, int columns, int rows, int threads, int unrolled, class RowAddress>
 GPU_DEVICE void copy_tile(SharedAddress tile, int head_dimension, const T* fallback, RowAddress row_address) {
   constexpr int chunks = Tile<columns>::chunks;
   constexpr int total = rows * chunks;
-  GPU_UNROLL
+  GPU_UNROLL_SOME
   for (int step = 0; step < (total + threads - 1) / threads; ++step) {
     const int i = step * threads + thread_index();
     if (total % threads != 0 && i >= total) break;

@@ -73,6 +73,24 @@ GPU_DEVICE uint32_t ballot(bool predicate, uint32_t mask = full_mask, Site site 
 #endif
 }
 
+/// True in one lane of the warp, always the same one of a kernel, which need not be the first (PTX
+/// elect.sync).
+GPU_DEVICE bool elect_one(Site site = Site::here()) {
+#if GPU_ON_DEVICE
+  uint32_t elected;
+  asm volatile(
+      "{\n"
+      ".reg .pred elected;\n"
+      "elect.sync _|elected, 0xffffffff;\n"
+      "selp.u32 %0, 1, 0, elected;\n"
+      "}"
+      : "=r"(elected));
+  return elected != 0;
+#else
+  return simt::elect_one(site);
+#endif
+}
+
 /// The sum over `width` neighbouring lanes (a power of two), the same bits in each of them.
 template <int width = warp_size>
 GPU_DEVICE float warp_sum(float value, Site site = Site::here()) {

@@ -26,8 +26,8 @@ append_kv_kernel(AppendArguments p) {
   const int head_units = p.head_dimension / width;
   const int row_units = p.heads * head_units;
   const int64_t half = int64_t(row_units) * page_tokens;
-  const Unit* key = static_cast<const Unit*>(p.key) + token * row_units;
-  const Unit* value = static_cast<const Unit*>(p.value) + token * row_units;
+  const Unit* key = static_cast<const Unit*>(p.key) + token * (p.key_stride / width);
+  const Unit* value = static_cast<const Unit*>(p.value) + token * (p.value_stride / width);
   Unit* keys = static_cast<Unit*>(p.cache) + page * 2 * half;
   Unit* values = keys + half;
   for (int i = thread_index(); i < row_units; i += block_threads) {
@@ -40,12 +40,16 @@ append_kv_kernel(AppendArguments p) {
 
 }  // namespace
 
-Status append_kv(Stream stream, const AppendArguments& a) {
-  if (a.tokens == 0) return 0;
+Status append_kv(Stream stream, const AppendArguments& given) {
+  if (given.tokens == 0) return 0;
+  AppendArguments a = given;
+  if (a.key_stride == 0) a.key_stride = int64_t(a.heads) * a.head_dimension;
+  if (a.value_stride == 0) a.value_stride = int64_t(a.heads) * a.head_dimension;
   LaunchShape shape;
   shape.grid.x = a.tokens;
   shape.threads = block_threads;
-  if (allows_vectors(a.head_dimension, a.key, a.value, a.cache)) {
+  if (allows_vectors(a.head_dimension, a.key, a.value, a.cache) && a.key_stride % 8 == 0 &&
+      a.value_stride % 8 == 0) {
     return launch(stream, "append_kv<8>", shape, append_kv_kernel<8>, a);
   }
   return launch(stream, "append_kv<1>", shape, append_kv_kernel<1>, a);

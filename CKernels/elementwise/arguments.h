@@ -62,6 +62,9 @@ struct RopeArguments {
   const int32_t* positions;
   /// float [positions, rotary]: the cosines of the pairs, then their sines
   const float* table;
+  /// Elements from one token to the next; 0 when tokens are contiguous.
+  int64_t query_stride = 0;
+  int64_t key_stride = 0;
 };
 
 Status rope(Stream stream, const RopeArguments& arguments);
@@ -135,6 +138,9 @@ struct AppendArguments {
   /// [tokens]: 16 · block + place in the block; −1 skips the token
   const int32_t* slots;
   void* cache;
+  /// Elements from one token to the next; 0 when tokens are contiguous.
+  int64_t key_stride = 0;
+  int64_t value_stride = 0;
 };
 
 Status append_kv(Stream stream, const AppendArguments& arguments);

@@ -17,8 +17,8 @@ rope_kernel(RopeArguments p) {
   const int pairs = p.rotary / 2;
   const float* cosines = p.table + int64_t(p.positions[token]) * p.rotary;
   const float* sines = cosines + pairs;
-  T* query = static_cast<T*>(p.query) + token * p.query_heads * p.head_dimension;
-  T* key = static_cast<T*>(p.key) + token * p.key_heads * p.head_dimension;
+  T* query = static_cast<T*>(p.query) + token * p.query_stride;
+  T* key = static_cast<T*>(p.key) + token * p.key_stride;
 
   const int total = (p.query_heads + p.key_heads) * pairs;
   for (int i = thread_index(); i < total; i += block_threads) {
@@ -37,8 +37,11 @@ rope_kernel(RopeArguments p) {
 
 }  // namespace
 
-Status rope(Stream stream, const RopeArguments& arguments) {
-  if (arguments.tokens == 0) return 0;
+Status rope(Stream stream, const RopeArguments& given) {
+  if (given.tokens == 0) return 0;
+  RopeArguments arguments = given;
+  if (given.query_stride == 0) arguments.query_stride = int64_t(given.query_heads) * given.head_dimension;
+  if (given.key_stride == 0) arguments.key_stride = int64_t(given.key_heads) * given.head_dimension;
   LaunchShape shape;
   shape.grid.x = arguments.tokens;
   shape.threads = block_threads;

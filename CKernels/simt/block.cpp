@@ -34,6 +34,7 @@ Block::Block(const Launch& launch, const Options& options, Checker* checker)
       checker(checker),
       random(options.seed),
       warps_(size_t(launch.threads / warp_size)),
+      warpgroups_((warps_.size() + Warpgroup::members - 1) / Warpgroup::members),
       scheduler_(options.schedule, options.seed) {
   for (int index = 0; index < launch.threads; ++index) {
     if (idle_threads.empty()) idle_threads.push_back(std::make_unique<Thread>());
@@ -58,12 +59,18 @@ bool Block::run(int64_t index) {
   shared.poison();
   for (Barrier& barrier : barriers_) barrier.reset();
   for (Warp& warp : warps_) warp = Warp();
+  for (Warpgroup& group : warpgroups_) group = Warpgroup();
+  mbarriers.clear();
+  bulk_loads.clear();
+  registers.reset(launch.threads);
   if (checker) checker->begin_block(*this);
   for (auto& thread : threads_) {
     thread->finished = false;
     thread->waits_for = nullptr;
     thread->site = {};
+    thread->awaited_mbarrier = 0;
     thread->copies.clear();
+    thread->stores.clear();
     thread->fiber.prepare(&Block::enter, thread.get());
     scheduler_.add(thread->warp(), thread->bit());
   }
@@ -90,7 +97,7 @@ void Block::enter(void* argument) {
 
 /// Leaves the running thread for the scheduler's choice, or for `run` when there is none.
 void Block::resume_next() {
-  int next = scheduler_.pick();
+  int next = next_thread();
   Thread& left = *running_;
   ++statistics.switches;
   if (next < 0) {
@@ -99,6 +106,20 @@ void Block::resume_next() {
     running_ = threads_[size_t(next)].get();
     Fiber::change(left.fiber, running_->fiber);
   }
+}
+
+/// The scheduler's choice. Copies that are late happen when nobody can go on, or, at random, before.
+int Block::next_thread() {
+  constexpr uint32_t rarity = 16;
+  if (options.timing == AsyncTiming::random && !bulk_loads.empty() && random.below(rarity) == 0) {
+    bulk_loads.perform_any(*this);
+  }
+  int next = scheduler_.pick();
+  while (next < 0 && alive_ > 0 && !bulk_loads.empty()) {
+    bulk_loads.perform_any(*this);
+    next = scheduler_.pick();
+  }
+  return next;
 }
 
 void Block::park(const char* what, Site site) {
@@ -110,9 +131,7 @@ void Block::park(const char* what, Site site) {
 
 void Block::finish() {
   Thread& self = *running_;
-  if (!self.copies.copies.empty()) {
-    fail(self.copies.copies.front().site, "the thread left the kernel before this copy was waited for");
-  }
+  check_nothing_in_flight();
   Warp& own = warps_[size_t(self.warp())];
   for (const Rendezvous& pending : own.pending) {
     if (pending.mask & self.bit()) {
@@ -127,9 +146,41 @@ void Block::finish() {
   own.exited |= self.bit();
   self.finished = true;
   --alive_;
+  if (alive_ == 0 && !bulk_loads.empty()) {
+    fail(bulk_loads.front().site, "the block left the kernel before this copy was waited for");
+  }
   scheduler_.remove(self.warp(), self.bit());
   resume_next();
   __builtin_unreachable();
+}
+
+/// What the running thread started must be over when it leaves.
+void Block::check_nothing_in_flight() {
+  Thread& self = *running_;
+  if (!self.copies.copies.empty()) {
+    fail(self.copies.copies.front().site, "the thread left the kernel before this copy was waited for");
+  }
+  if (!self.stores.stores.empty()) {
+    fail(self.stores.stores.front().site, "the thread left the kernel before this store was waited for");
+  }
+  const Warpgroup& group = warpgroups_[size_t(self.warp() / Warpgroup::members)];
+  for (const Accumulators& taken : group.member[self.warp() % Warpgroup::members].accumulators) {
+    if (!(taken.returned & self.bit())) {
+      fail(taken.site, "the thread left the kernel before this wgmma was waited for");
+    }
+  }
+}
+
+void Block::check_registers(const void* address, int bytes, bool write, Place place) {
+  const Warpgroup& group = warpgroups_[size_t(running_->warp() / Warpgroup::members)];
+  auto* first = static_cast<const char*>(address);
+  for (const Accumulators& taken : group.member[running_->warp() % Warpgroup::members].accumulators) {
+    auto* start = reinterpret_cast<const char*>(taken.registers[running_->lane()]);
+    if (taken.returned & running_->bit()) continue;
+    if (first + bytes <= start || first >= start + taken.n / 2 * int(sizeof(float))) continue;
+    fail_against(place, taken.site, "%s of an accumulator of a wgmma in flight, issued",
+                 write ? "write" : "read");
+  }
 }
 
 void Block::meet(const Operation& operation, uint32_t mask, void* argument, Site site) {
@@ -209,7 +260,12 @@ std::string Block::circumstances() const {
 std::string Block::describe_deadlock() const {
   std::map<std::string, int> waiting;
   for (const auto& thread : threads_) {
-    if (!thread->finished) waiting[std::string(thread->waits_for) + " at " + Place(thread->site).text()] += 1;
+    if (thread->finished) continue;
+    std::string what = thread->waits_for;
+    if (thread->awaited_mbarrier) {
+      what = mbarriers.describe(thread->awaited_mbarrier, thread->awaited_parity);
+    }
+    waiting[what + " at " + Place(thread->site).text()] += 1;
   }
   char who[512];
   std::snprintf(who, sizeof who, "kernel %s, block (%d, %d, %d): deadlock: ", launch.name, position[0],

@@ -11,14 +11,17 @@
 #include <string>
 #include <vector>
 
+#include "simt/bulk_copies.h"
 #include "simt/checker/clock.h"
 #include "simt/copies.h"
 #include "simt/fiber.h"
+#include "simt/mbarriers.h"
 #include "simt/place.h"
 #include "simt/rendezvous.h"
 #include "simt/scheduler.h"
 #include "simt/shared_memory.h"
 #include "simt/stream.h"
+#include "simt/warpgroup.h"
 
 namespace gpu::simt {
 
@@ -31,7 +34,11 @@ struct Thread {
   /// What a parked thread waits for, and where; also the last primitive that a running one called.
   const char* waits_for = nullptr;
   Site site = {nullptr, 0};
+  /// The mbarrier that it waits for; 0 for none.
+  uint32_t awaited_mbarrier = 0;
+  int awaited_parity = 0;
   CopyQueue copies;
+  StoreQueue stores;
 
   int warp() const { return index / warp_size; }
   int lane() const { return index % warp_size; }
@@ -71,10 +78,18 @@ class Block {
   Thread& running() { return *running_; }
   Thread& thread(int index) { return *threads_[size_t(index)]; }
   Warp& warp(int index) { return warps_[size_t(index)]; }
+  Warpgroup& warpgroup(int index) { return warpgroups_[size_t(index)]; }
 
   /// Waits until every lane of `mask` has called the same operation; the last one computes for all.
   void meet(const Operation& operation, uint32_t mask, void* argument, Site site);
   void arrive(int barrier, int expected, bool waits, Site site);
+
+  /// Suspends the running thread until `wake`.
+  void park(const char* what, Site site);
+  void wake(int index) { scheduler_.add(thread(index).warp(), thread(index).bit()); }
+
+  /// Faults when the running thread's own memory at an address holds accumulators of a product in flight.
+  void check_registers(const void* address, int bytes, bool write, Place place);
 
   /// Records a fault of the running thread and abandons the block.
   [[noreturn]] void fail(Place place, const char* format, ...) __attribute__((format(printf, 3, 4)));
@@ -85,6 +100,9 @@ class Block {
   const Launch& launch;
   const Options& options;
   SharedMemory shared;
+  Mbarriers mbarriers;
+  BulkLoads bulk_loads;
+  RegisterPool registers;
   Statistics statistics;
   /// Null unless the kernel was built for the checker.
   Checker* const checker;
@@ -95,14 +113,16 @@ class Block {
  private:
   static void enter(void* thread);
   void resume_next();
-  void park(const char* what, Site site);
+  int next_thread();
   void finish();
+  void check_nothing_in_flight();
   void record(Place place, const Place* other, const char* format, va_list values);
   std::string circumstances() const;
   std::string describe_deadlock() const;
 
   std::vector<std::unique_ptr<Thread>> threads_;
   std::vector<Warp> warps_;
+  std::vector<Warpgroup> warpgroups_;
   Barrier barriers_[16];
   Scheduler scheduler_;
   Fiber main_;

@@ -67,6 +67,17 @@ void vote(Block&, int, Rendezvous& met) {
   }
 }
 
+struct ElectArgument {
+  bool elected;
+};
+
+/// The manual promises the same lane each time, not which one.
+void elect(Block& block, int, Rendezvous& met) {
+  const int leader = int(Random(block.options.seed).below(warp_size));
+  for (int lane = 0; lane < warp_size; ++lane) met.argument<ElectArgument>(lane).elected = lane == leader;
+}
+
+constexpr Operation elect_operation = {"elect_one", false, false, elect};
 constexpr Operation ballot_operation = {"ballot", false, false, vote};
 constexpr Operation sync_operation = {"sync_warp", false, true, nullptr};
 
@@ -84,6 +95,12 @@ uint32_t ballot(bool predicate, uint32_t mask, Site site) {
   BallotArgument argument = {predicate, 0};
   this_block().meet(ballot_operation, mask, &argument, site);
   return argument.result;
+}
+
+bool elect_one(Site site) {
+  ElectArgument argument = {false};
+  this_block().meet(elect_operation, full_mask, &argument, site);
+  return argument.elected;
 }
 
 }  // namespace gpu::simt

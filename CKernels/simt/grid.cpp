@@ -1,10 +1,14 @@
 // Runs the blocks of a launch.
 
 #include <atomic>
+#include <cstddef>
 #include <cstdio>
+#include <cstring>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "simt/block.h"
 #include "simt/checker/checker.h"
@@ -74,12 +78,27 @@ class Workers {
   std::mutex mutex_;
 };
 
+/// The launch and a copy of its arguments.
+std::function<int(Stream*)> recorded(const Launch& launch) {
+  auto* bytes = static_cast<const unsigned char*>(launch.arguments);
+  // Aligned as the parameters of any kernel.
+  auto arguments = std::make_shared<std::vector<std::max_align_t>>(
+      (size_t(launch.argument_bytes) + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
+  std::memcpy(arguments->data(), bytes, size_t(launch.argument_bytes));
+  return [launch, arguments](Stream* stream) {
+    Launch again = launch;
+    again.arguments = arguments->data();
+    return run(stream, again);
+  };
+}
+
 }  // namespace
 
 void Statistics::add(const Statistics& other) {
   blocks += other.blocks;
   switches += other.switches;
   mma += other.mma;
+  wgmma += other.wgmma;
   matrix_loads += other.matrix_loads;
   bank_conflicts += other.bank_conflicts;
 }
@@ -88,6 +107,10 @@ int run(Stream* stream, const Launch& launch) {
   Stream fallback;
   Stream& used = stream ? *stream : fallback;
   used.fault = refusal(launch);
+  if (used.recording && used.fault.empty()) {
+    used.recording->push_back(recorded(launch));
+    return 0;
+  }
   if (used.fault.empty()) {
     std::unique_ptr<Checker> checker;
     if (launch.reports_accesses) checker = std::make_unique<Checker>(launch);

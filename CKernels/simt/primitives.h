@@ -21,12 +21,14 @@ enum class Shuffle { index, exclusive_or, up, down };
 void sync_warp(uint32_t mask, Site site);
 uint32_t shuffle(Shuffle kind, uint32_t value, int operand, uint32_t mask, Site site);
 uint32_t ballot(bool predicate, uint32_t mask, Site site);
+bool elect_one(Site site);
 
 // Block barriers; `id` 0 is sync_block's.
 void sync_block(Site site);
 void named_barrier(int id, int threads, bool waits, Site site);
 
 // Shared memory.
+uint64_t add_atomically(void* target, int bytes, uint64_t value, Site site);
 unsigned char* shared_memory();
 uint32_t shared_address(const void* pointer, Site site);
 void copy_async(uint32_t destination, const void* source, int valid, Site site);
@@ -38,6 +40,54 @@ void load_matrices(uint32_t* registers, int count, bool transposed, uint32_t row
 void mma_bf16(float* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site);
 void mma_f16(float* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site);
 void mma_s8(int32_t* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site);
+
+// mbarriers. An arrival announces `bytes` as well.
+void init_mbarrier(uint32_t barrier, int arrivals, Site site);
+void publish_mbarriers(Site site);
+void arrive_mbarrier(uint32_t barrier, int bytes, Site site);
+void wait_mbarrier(uint32_t barrier, int parity, Site site);
+void fence_async_proxy(Site site);
+
+// Bulk copies.
+/// What a tensor map says, as the emulation keeps it.
+struct TensorMapFields {
+  const unsigned char* address;
+  int64_t size[5];
+  /// Bytes; stride[0] is that of an element.
+  int64_t stride[5];
+  int box[5];
+  int rank;
+  int element_bytes;
+  /// Swizzle, as an integer.
+  int swizzle;
+};
+void encode_tensor_map(uint64_t (&words)[16], const TensorMapFields& fields);
+void load_box(uint32_t destination, const uint64_t (&map)[16], uint32_t barrier, const int (&at)[5], int rank,
+              Site site);
+void load_bytes(uint32_t destination, const void* source, int bytes, uint32_t barrier, Site site);
+void store_box(const uint64_t (&map)[16], uint32_t source, const int (&at)[5], int rank, Site site);
+void commit_stores(Site site);
+void wait_stores(int pending, Site site);
+
+// Warpgroups.
+struct Wgmma {
+  /// float16, else bfloat16.
+  bool half;
+  bool transposed_b;
+  bool accumulate;
+  int n;
+  float* d;
+  /// Null when a lies in shared memory.
+  const uint32_t* registers;
+  /// Descriptors.
+  uint64_t a;
+  uint64_t b;
+};
+void wgmma(const Wgmma& request, Site site);
+void fence_wgmma(Site site);
+void commit_wgmma(Site site);
+void wait_wgmma(int pending, Site site);
+void set_registers(int count, bool more, Site site);
 
 // The special function unit, its errors included.
 float exp2_approximate(float x);

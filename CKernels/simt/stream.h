@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "device/platform.h"
 
@@ -43,6 +45,7 @@ struct Statistics {
   int64_t blocks = 0;
   int64_t switches = 0;
   int64_t mma = 0;
+  int64_t wgmma = 0;
   int64_t matrix_loads = 0;
   /// Additional shared memory cycles that matrix loads took because rows shared a bank.
   int64_t bank_conflicts = 0;
@@ -50,10 +53,17 @@ struct Statistics {
   void add(const Statistics& other);
 };
 
+struct Stream;
+
+/// Work to be done later, and again: each step returns what `run` does.
+using Recording = std::vector<std::function<int(Stream*)>>;
+
 /// Launches in order, with their options. A launch runs to its end before `launch` returns. Belongs to one
 /// thread.
 struct Stream {
   Options options;
+  /// Where launches go instead of being run, as while a CUDA stream is captured; null outside of that.
+  Recording* recording = nullptr;
   /// The first fault of the last launch, or empty.
   std::string fault;
   /// Sums over the launches of this stream.

@@ -61,6 +61,10 @@ AttentionInputs<T>::AttentionInputs(const AttentionCase& c) : shape(c) {
   std::vector<float> slope_values;
   for (int head = 0; head < c.query_heads; ++head) slope_values.push_back(std::exp2(-1.0f - float(head)));
   slopes = std::make_unique<DeviceArray<float>>("slopes", slope_values);
+  // One far below the scores, one among them, one far above, and so on.
+  std::vector<float> sink_values;
+  for (int head = 0; head < c.query_heads; ++head) sink_values.push_back(float(head % 3) * 60.0f - 59.0f);
+  sinks = std::make_unique<DeviceArray<float>>("sinks", sink_values);
   log_sums = std::make_unique<DeviceArray<float>>("log sums", size_t(c.query_heads) * size_t(tokens));
 }
 
@@ -95,6 +99,7 @@ AttentionArguments AttentionInputs<T>::arguments() {
   a.causal = shape.causal;
   a.alibi_slopes = shape.alibi ? slopes->data() : nullptr;
   a.log_sums = log_sums->data();
+  a.sinks = shape.sinks ? sinks->data() : nullptr;
   return a;
 }
 
@@ -132,8 +137,10 @@ AttentionReference reference(AttentionInputs<T>& inputs) {
           keys.push_back(key);
           largest = std::max(largest, score);
         }
-        if (keys.empty()) continue;
-        double sum = 0;
+        const double sink = c.sinks ? double((*inputs.sinks)[size_t(head)]) : -INFINITY;
+        if (keys.empty() && !c.sinks) continue;
+        largest = std::max(largest, sink);
+        double sum = std::exp(sink - largest);
         for (double& score : scores) sum += score = std::exp(score - largest);
         result.log_sums[size_t(head) * size_t(inputs.tokens) + token] = largest + std::log(sum);
         // The weights are rounded to T before they are multiplied, and the output once more. Scores in float

@@ -23,6 +23,7 @@ struct AttentionCase {
   int window = 0;
   float softcap = 0;
   bool alibi = false;
+  bool sinks = false;
 };
 
 /// Inputs of a case on the device: pages in random order among others that stay poisoned, as do the places
@@ -43,7 +44,7 @@ struct AttentionInputs {
   std::vector<int32_t> tables;
   std::unique_ptr<DeviceArray<T>> query, output, cache;
   std::unique_ptr<DeviceArray<int32_t>> query_starts, contexts, block_tables;
-  std::unique_ptr<DeviceArray<float>> slopes, log_sums;
+  std::unique_ptr<DeviceArray<float>> slopes, log_sums, sinks;
 };
 
 struct AttentionReference {

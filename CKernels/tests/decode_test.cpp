@@ -55,6 +55,19 @@ TEST("decode: every head dimension, padded ones too") {
   }
 }
 
+TEST("decode: wide heads") {
+  for (int dimension : {136, 192, 256}) test_decode<bf16>({"wide", {1}, {75}, 4, 2, dimension}, 64);
+  test_decode<f16>({"f16 256", {1, 1}, {200, 31}, 3, 1, 256}, 128);
+}
+
+TEST("decode: learned sinks, whole and split, also where there is no key") {
+  for (int split_keys : {64, 256}) {
+    test_decode<bf16>({"sinks", {1, 1}, {200, 30}, 6, 2, 32, true, 0, 0, false, true}, split_keys);
+    test_decode<f16>({"sinks and alibi", {1}, {130}, 3, 3, 64, true, 90, 0, true, true}, split_keys);
+  }
+  test_decode<bf16>({"only a sink", {1, 1}, {0, 3}, 3, 3, 32, true, 0, 0, false, true}, 64);
+}
+
 TEST("decode: windows that leave whole parts out, ALiBi and softcap") {
   for (int window : {1, 40, 64, 130}) {
     test_decode<bf16>({"window", {1}, {200}, 2, 1, 32, true, window}, 64);

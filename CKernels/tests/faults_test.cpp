@@ -79,6 +79,8 @@ TEST("addresses: alignment and bounds") {
   expect_fault(Mistake::copy_too_long, "asynchronous copy of 17 bytes");
   expect_fault(Mistake::copy_never_awaited, "left the kernel before this copy was waited for");
   expect_fault(Mistake::address_not_shared, "is not an address in shared memory");
+  expect_fault(Mistake::adds_to_global, "which is not in shared memory");
+  expect_fault(Mistake::adds_out_of_bounds, "atomic addition of 8 bytes at shared offset 252");
 }
 
 TEST("a write past device memory damages its guard band") {
@@ -97,6 +99,10 @@ TEST("checker: races, whatever the schedule") {
   expect_report(Mistake::race_read_write,
                 "race: write of shared offset 160 is not ordered after the read by thread 0 at "
                 "tests/kernels/faults.cu:");
+  expect_report(Mistake::race_read_addition,
+                "race: read of shared offset 4 is not ordered after the atomic addition by thread ");
+  expect_report(Mistake::race_addition_write, "race: write of shared offset 4 is not ordered after the ");
+  expect_report(Mistake::adds_to_uninitialised, "atomic addition to uninitialised shared memory at offset 0");
   if (!checked) return;
   for (simt::Schedule schedule : {simt::Schedule::round_robin, simt::Schedule::descending}) {
     simt::Options options;

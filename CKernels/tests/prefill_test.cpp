@@ -46,7 +46,7 @@ TEST("prefill: rows that see no key give zeros") {
 }
 
 TEST("prefill: shapes without a kernel are refused") {
-  for (int dimension : {0, 4, 12, 136, 256}) {
+  for (int dimension : {0, 4, 12, 264}) {
     AttentionArguments arguments = {};
     arguments.head_dimension = dimension;
     arguments.key_heads = arguments.query_heads = 1;
@@ -67,6 +67,17 @@ TEST("prefill: every head dimension, padded ones too") {
   test_prefill<f16>({"f16 96", {21}, {75}, 2, 1, 96});
   test_prefill<f16>({"f16 128", {66}, {75}, 2, 1, 128});
   test_prefill<f16>({"f16 16", {21}, {75}, 2, 1, 16});
+}
+
+TEST("prefill: wide heads") {
+  for (int dimension : {136, 192, 256}) test_prefill<bf16>({"wide", {21}, {75}, 2, 1, dimension});
+  test_prefill<f16>({"f16 256", {66, 5}, {70, 5}, 2, 2, 256});
+}
+
+TEST("prefill: learned sinks, also where no key is visible") {
+  test_prefill<bf16>({"sinks", {70}, {140}, 6, 2, 32, true, 0, 0, false, true});
+  test_prefill<f16>({"sinks, window and softcap", {40}, {130}, 3, 3, 64, true, 50, 20.0f, false, true});
+  test_prefill<bf16>({"only a sink", {9}, {3}, 3, 3, 32, true, 0, 0, false, true});
 }
 
 TEST("prefill: encoders see all keys") {

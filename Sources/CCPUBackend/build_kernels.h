@@ -5,12 +5,17 @@
 //   FEW_ROWS         up to here widening a weight again for each row tile is cheaper than storing it widened
 //   BLOCK_ROWS       rows whose inputs of one run fit the second-level cache
 //   ROW_GROUP        attention rows computed side by side
+//   PRODUCT_M, PRODUCT_N   rows by vectors of columns of a product's register tile
 #include "attention.h"
 #include "kernels.h"
 #include "linear.h"
 #include "rows.h"
+<<<<<<< HEAD
 #include "stored.h"
 #include "stored_int8.h"
+=======
+#include "solve.h"
+>>>>>>> main
 
 const gpi_kernels GPI_KERNELS = {
     .tile_outputs = TILE_N,
@@ -22,8 +27,18 @@ const gpi_kernels GPI_KERNELS = {
     .norm = norm,
     .map = map,
     .gather = gather,
+<<<<<<< HEAD
     .stored_pack = stored_pack,
     .stored_linear = stored_linear,
     .stored_round = stored_round,
     .stored_int8 = stored_int8,
+=======
+    .narrow = narrow,
+    .product_rows = PRODUCT_M,
+    .product_columns = PRODUCT_COLUMNS,
+    .pack_product = pack_product,
+    .product = outer_product,
+    .quantize = quantize,
+    .sweep = sweep,
+>>>>>>> main
 };

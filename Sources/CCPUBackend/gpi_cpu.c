@@ -14,9 +14,10 @@ int gpi_isa_available(gpi_isa isa) {
   int avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   if (isa == GPI_ISA_AVX2) return avx2;
-  if (isa == GPI_ISA_AVX512)
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (isa == GPI_ISA_AVX512) return avx512;
+  if (isa == GPI_ISA_AVX512_BF16) return avx512 && __builtin_cpu_supports("avx512bf16");
 #endif
   return 0;
 }
@@ -25,6 +26,7 @@ static const gpi_kernels* kernels_of(gpi_isa isa) {
 #if defined(__x86_64__)
   if (isa == GPI_ISA_AVX2) return &gpi_kernels_avx2;
   if (isa == GPI_ISA_AVX512) return &gpi_kernels_avx512;
+  if (isa == GPI_ISA_AVX512_BF16) return &gpi_kernels_avx512bf16;
 #endif
   (void)isa;
   return &gpi_kernels_portable;
@@ -77,9 +79,10 @@ void gpi_run(gpi_cpu* cpu, gpi_work work, const void* job, size_t chunks, int sm
 static size_t linear_rows(gpi_cpu* cpu, const gpi_linear_args* a) {
   size_t threads = gpi_pool_threads(cpu->pool), tile = cpu->kernels->tile_outputs;
   gpi_linear_job job = {.args = a};
-  job.packed_stride = round_up(a->inputs, 16) + 16;
+  size_t step = a->input_type == GPI_BFLOAT16 ? 32 : 16;
+  job.packed_stride = divide_up(a->inputs, step) * 16 + 16;
   size_t packed_bytes = round_up(a->rows * job.packed_stride * sizeof(float), 64);
-  job.scratch_stride = GPI_RUN * tile * sizeof(float) + 64;
+  job.scratch_stride = GPI_RUN_STEPS * tile * 64 + 64;
   size_t bytes = packed_bytes + threads * job.scratch_stride;
   if (!gpi_reserve(cpu, bytes)) return bytes;
   job.packed = (float*)cpu->scratch;
@@ -156,6 +159,10 @@ void gpi_map_rows(gpi_cpu* cpu, const gpi_map_args* a) {
 
 void gpi_gather(gpi_cpu* cpu, const gpi_gather_args* a) {
   run_rows(cpu, cpu->kernels->gather, a, a->rows, a->columns);
+}
+
+void gpi_narrow(gpi_cpu* cpu, const gpi_narrow_args* a) {
+  run_rows(cpu, cpu->kernels->narrow, a, divide_up(a->count, 16), 16);
 }
 
 void gpi_append(gpi_cpu* cpu, const gpi_append_args* a) {

@@ -4,18 +4,23 @@
 #include <stddef.h>
 
 #include "include/gpi_cpu.h"
+<<<<<<< HEAD
 #include "include/gpi_stores.h"
+=======
+#include "include/gpi_solve.h"
+>>>>>>> main
 #include "pool.h"
 
-/// Inputs are reduced in runs of this many; a run's sixteen lanes are summed, then added to the output. A
-/// weight tile and an input tile of one run lie in the first-level cache together.
-#define GPI_RUN 1024
+/// Inputs are reduced in runs of this many steps of 64 packed bytes (16 float32 or 32 bfloat16); a run's
+/// sixteen lanes are summed, then added to the output. A weight tile and an input tile of one run lie in the
+/// first-level cache together.
+#define GPI_RUN_STEPS 64
 /// Query rows of one attention task at most.
 #define GPI_QUERY_ROWS 16
 
 typedef struct {
   const gpi_linear_args* args;
-  float* packed;  // [rows, packed_stride]: inputs, zero padded to 16
+  float* packed;  // [rows, packed_stride]: inputs in steps of 64 bytes, zero padded
   size_t packed_stride;
   char* scratch;  // per thread: one widened weight tile
   size_t scratch_stride;
@@ -54,6 +59,21 @@ typedef struct {
   size_t chunk_rows;
 } gpi_rows_job;
 
+/// Operands of one run of depth, packed as solve.h draws them.
+typedef struct {
+  const gpi_product_args* args;
+  float *packed_a, *packed_b;
+  size_t k0, depth;
+  size_t row_tiles, column_tiles;
+  size_t chunk_tiles;  // row tiles of one chunk
+} gpi_product_job;
+
+typedef struct {
+  const gpi_sweep_args* args;
+  char* scratch;  // per thread: [GPI_SWEEP_COLUMNS][16]
+  size_t scratch_stride;
+} gpi_sweep_job;
+
 typedef struct {
   size_t tile_outputs;  // weight rows of one register tile
   size_t few_rows;      // the most rows for linear_few
@@ -64,10 +84,19 @@ typedef struct {
   gpi_work norm;
   gpi_work map;
   gpi_work gather;
+<<<<<<< HEAD
   gpi_work stored_pack;
   gpi_work stored_linear;
   gpi_work stored_round;
   gpi_work stored_int8;
+=======
+  gpi_work narrow;
+  size_t product_rows, product_columns;  // of one register tile
+  gpi_work pack_product;
+  gpi_work product;
+  gpi_work quantize;
+  gpi_work sweep;
+>>>>>>> main
 } gpi_kernels;
 
 // One build serves every instruction set.
@@ -85,4 +114,5 @@ extern const gpi_kernels gpi_kernels_portable;
 #if defined(__x86_64__)
 extern const gpi_kernels gpi_kernels_avx2;
 extern const gpi_kernels gpi_kernels_avx512;
+extern const gpi_kernels gpi_kernels_avx512bf16;
 #endif

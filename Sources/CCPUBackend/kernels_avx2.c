@@ -9,6 +9,8 @@
 #define FEW_ROWS 4
 #define BLOCK_ROWS 64
 #define ROW_GROUP 2
+#define PRODUCT_M 6
+#define PRODUCT_N 1
 #include "build_kernels.h"
 #pragma clang attribute pop
 #endif

@@ -13,6 +13,8 @@
 #define FEW_ROWS 16
 #define BLOCK_ROWS 128
 #define ROW_GROUP 4
+#define PRODUCT_M 8
+#define PRODUCT_N 3
 #include "build_kernels.h"
 #pragma clang attribute pop
 #endif

@@ -10,4 +10,6 @@
 #define FEW_ROWS 4
 #define BLOCK_ROWS 64
 #define ROW_GROUP 2
+#define PRODUCT_M 4
+#define PRODUCT_N 1
 #include "build_kernels.h"

@@ -2,6 +2,7 @@
 // and gathers.
 #pragma once
 
+#include "bfloat16.h"
 #include "kernels.h"
 #include "vector.h"
 
@@ -102,6 +103,22 @@ static void map(const void* opaque, size_t chunk, size_t thread) {
         map_row(GPI_ADD, a, row);
         break;
     }
+  }
+}
+
+/// Rows of one vector each; the last may be short.
+static void narrow(const void* opaque, size_t chunk, size_t thread) {
+  (void)thread;
+  const gpi_rows_job* job = opaque;
+  const gpi_narrow_args* a = job->args;
+  size_t end = (chunk + 1) * job->chunk_rows * LANES;
+  if (end > a->count) end = a->count;
+  for (size_t i = chunk * job->chunk_rows * LANES; i < end; i += LANES) {
+    u16x16 bits = round_bfloat16(load_part_wide(a->source, i, a->count, a->type));
+    if (a->count - i >= LANES)
+      *(u16x16_any*)(a->destination + i) = bits;
+    else
+      memcpy(a->destination + i, &bits, (a->count - i) * sizeof(uint16_t));
   }
 }
 

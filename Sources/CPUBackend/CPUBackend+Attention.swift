@@ -7,7 +7,7 @@ extension CPUBackend {
     key: TensorView, value: TensorView, slots: TensorView, cache: any KVCache, layer: Int
   ) throws(KernelError) {
     let checks = OperandChecks("appendKV")
-    let cache = try own(cache, layer: layer, checks)
+    let cache = try checks.own(cache, layer: layer, as: CPUKVCache.self)
     let columns = cache.geometry.keyValueHeads * cache.geometry.headDimension
     try checks.matrix(key, "key", columns: columns)
     try checks.matrix(value, "value", rows: key.rows, columns: columns)
@@ -25,8 +25,8 @@ extension CPUBackend {
     batch: AttentionBatch, into output: TensorView
   ) throws(KernelError) {
     let checks = OperandChecks("attention")
-    let cache = try own(cache, layer: layer, checks)
-    try check(parameters, cache.geometry, checks)
+    let cache = try checks.own(cache, layer: layer, as: CPUKVCache.self)
+    try checks.attention(parameters, cache.geometry)
     let columns = parameters.queryHeads * parameters.headDimension
     try checks.matrix(query, "query", columns: columns)
     try checks.matrix(output, "output", rows: query.rows, columns: columns)
@@ -42,38 +42,6 @@ extension CPUBackend {
       head_dim: parameters.headDimension, scale: parameters.scale, softcap: parameters.softcap ?? 0,
       window: parameters.window ?? 0, slopes: parameters.alibiSlopes?.floats)
     try checks.finish(unsafe gpi_attention(context, &arguments))
-  }
-
-  private func own(_ cache: any KVCache, layer: Int, _ checks: OperandChecks) throws(KernelError)
-    -> CPUKVCache
-  {
-    guard let own = cache as? CPUKVCache else {
-      throw .unsupported(operation: checks.operation, reason: "the cache was made by another backend")
-    }
-    guard layer >= 0, layer < own.geometry.layers else {
-      throw .indexOutOfRange(
-        operation: checks.operation, operand: "layer", index: 0, value: layer, limit: own.geometry.layers)
-    }
-    return own
-  }
-
-  private func check(
-    _ parameters: AttentionParameters, _ geometry: KVCacheGeometry, _ checks: OperandChecks
-  ) throws(KernelError) {
-    try checks.require(
-      parameters.keyValueHeads == geometry.keyValueHeads
-        && parameters.headDimension == geometry.headDimension,
-      "\(parameters.keyValueHeads) key heads of \(parameters.headDimension) on a cache of "
-        + "\(geometry.keyValueHeads) of \(geometry.headDimension)")
-    try checks.require(
-      parameters.queryHeads > 0 && parameters.queryHeads % parameters.keyValueHeads == 0,
-      "\(parameters.queryHeads) query heads cannot share \(parameters.keyValueHeads) key heads evenly")
-    try checks.require(
-      parameters.window.map { $0 > 0 } ?? true, "a window of \(parameters.window ?? 0) positions")
-    try checks.require(parameters.softcap.map { $0 > 0 } ?? true, "a softcap of \(parameters.softcap ?? 0)")
-    if let slopes = parameters.alibiSlopes {
-      try checks.vector(slopes, "alibiSlopes", count: parameters.queryHeads)
-    }
   }
 
   /// Every row must belong to a sequence, and every key that a row can see must lie in the cache.

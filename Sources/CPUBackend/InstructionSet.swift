@@ -8,6 +8,8 @@ package enum InstructionSet: String, Sendable, CaseIterable {
   case avx2
   /// With BW, DQ and VL: Skylake server, Zen 4 and later.
   case avx512
+  /// And with bfloat16 dot products: Cooper Lake, Sapphire Rapids, Zen 4 and later.
+  case avx512bf16
 
   /// Whether this processor and operating system can run it.
   package var isAvailable: Bool { gpi_isa_available(code) != 0 }
@@ -18,11 +20,15 @@ package enum InstructionSet: String, Sendable, CaseIterable {
   /// The fastest that this machine can run.
   package static var best: InstructionSet { available.last ?? .portable }
 
+  /// Whether products of bfloat16 are single instructions; elsewhere they are emulated, bit for bit.
+  package var multipliesBFloat16: Bool { self == .avx512bf16 }
+
   var code: gpi_isa {
     switch self {
     case .portable: GPI_ISA_PORTABLE
     case .avx2: GPI_ISA_AVX2
     case .avx512: GPI_ISA_AVX512
+    case .avx512bf16: GPI_ISA_AVX512_BF16
     }
   }
 }

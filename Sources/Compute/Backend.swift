@@ -24,6 +24,8 @@ package protocol Backend: AnyObject {
   func place(_ tensor: Tensor) throws(KernelError) -> Tensor
   func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight
   func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache
+  /// Reserves what attention will need beside its operands, once, so that a step allocates nothing.
+  func reserve(_ demand: AttentionDemand) throws(KernelError)
   func upload(_ bytes: UnsafeRawBufferPointer, to destination: TensorView) throws(KernelError)
   /// Waits for the enqueued work, then copies.
   func download(_ source: TensorView, to bytes: UnsafeMutableRawBufferPointer) throws(KernelError)
@@ -73,7 +75,11 @@ package protocol Backend: AnyObject {
 }
 
 extension Backend {
+<<<<<<< HEAD
   package var blockTypes: [GGMLType] { [] }
+=======
+  package func reserve(_ demand: AttentionDemand) throws(KernelError) {}
+>>>>>>> main
 }
 
 package enum Activation: String, Sendable, CaseIterable {

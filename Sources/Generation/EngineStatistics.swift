@@ -24,6 +24,8 @@ package struct EngineStatistics: Sendable {
   /// Choices by `finish_reason`: stop, length, abort, error. A choice ended by `finish(choice:)` counts as stop.
   package var finishedRequests: [String: UInt64] = [:]
   package var histograms: [String: Histogram] = [:]
+  /// nil without speculation.
+  package var speculation: SpeculationStatistics?
 
   package init() {}
 }

@@ -44,6 +44,8 @@ package enum TokenEvent: Sendable, Equatable {
   /// One more token of a choice. The token that ends a choice is reported too, before its `finished`.
   case token(choice: Int, token: Int32, logprobs: TokenLogprobs?)
   case finished(choice: Int, reason: FinishReason)
+  /// How many drafts of all choices were right and wrong: once, before the last `finished`, when there were any.
+  case speculation(accepted: Int, refused: Int)
 }
 
 package enum SubmissionError: Error, Sendable, Equatable {

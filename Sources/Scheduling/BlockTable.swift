@@ -20,6 +20,13 @@ struct BlockTable {
     while let block = blocks.popLast() { pool.release(block) }
   }
 
+  /// Ends the leases behind the first `count` blocks; returns whether there were any.
+  mutating func truncate(to count: Int, releasingTo pool: inout KVBlockPool) -> Bool {
+    let isLonger = blocks.count > count
+    while blocks.count > count { pool.release(blocks.removeLast()) }
+    return isLonger
+  }
+
   /// Where the key and value of the token at `position` lie in the pool.
   func slot(of position: Int) -> Int32 {
     let block = blocks[position / KVBlockPool.blockSize]

@@ -13,7 +13,7 @@ extension Scheduler {
     stepInFlight = false
     outcomes.removeAll(keepingCapacity: true)
     for index in 0..<plan.entries.count {
-      outcomes.append(commit(plan.entries[index], sampled[index]))
+      outcomes.append(commit(plan.entries[index], sampled[index], plan))
     }
   }
 
@@ -38,7 +38,9 @@ extension Scheduler {
     }
   }
 
-  private mutating func commit(_ entry: StepPlan.Entry, _ sampled: SampledToken) -> CommitOutcome {
+  private mutating func commit(
+    _ entry: StepPlan.Entry, _ sampled: SampledToken, _ plan: borrowing StepPlan
+  ) -> CommitOutcome {
     let slot = entry.id.slot
     precondition(
       sequences[slot].id == entry.id && sequences[slot].scheduled == entry.tokenCount,
@@ -52,8 +54,12 @@ extension Scheduler {
       end(slot, .failed)
       return .finished(.failed)
     }
-    sequences[slot].computed += entry.tokenCount
+    precondition(
+      (0...entry.draftCount).contains(sampled.accepted),
+      "\(sampled.accepted) of \(entry.draftCount) drafts accepted")
+    sequences[slot].computed += entry.tokenCount - entry.draftCount + sampled.accepted
     sequences[slot].scheduled = 0
+    sequences[slot].scheduledDrafts = 0
     if sequences[slot].wantsPromptLogits {
       let done = min(sequences[slot].computed, sequences[slot].promptCount - 1)
       sequences[slot].promptLogitsDone = max(sequences[slot].promptLogitsDone, done)
@@ -62,6 +68,13 @@ extension Scheduler {
       if sequences[slot].remaining > 0 { return .computed }
       end(slot, .length)
       return .finished(.length)
+    }
+    if entry.draftCount > 0 {
+      let drafts = entry.tokenStart + entry.tokenCount - entry.draftCount
+      for index in drafts..<drafts + sampled.accepted {
+        sequences[slot].tokens.append(plan.tokens[index])
+      }
+      settleDrafts(of: slot)
     }
     sequences[slot].tokens.append(sampled.token)
     if sampled.ends {

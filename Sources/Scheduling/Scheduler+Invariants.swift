@@ -17,8 +17,11 @@ extension Scheduler {
         if sequences[slot].table.count != needed {
           throw .sequence(id: id, reason: "leases \(sequences[slot].table.count) blocks for \(needed)")
         }
-        if !stepInFlight && sequences[slot].scheduled != 0 {
+        if !stepInFlight && (sequences[slot].scheduled != 0 || sequences[slot].scheduledDrafts != 0) {
           throw .sequence(id: id, reason: "is in a step and there is none")
+        }
+        if sequences[slot].publishedBlocks * KVBlockPool.blockSize > sequences[slot].known {
+          throw .sequence(id: id, reason: "has published blocks beyond its \(sequences[slot].known) tokens")
         }
       case .waiting, .preempted:
         if waiting.contains(slot) { waitingCount += 1 } else { followers += 1 }

@@ -4,6 +4,7 @@ struct SequenceBuffers {
   var tokens: [Int32] = []
   var digests: [BlockDigest] = []
   var table = BlockTable()
+  var drafts: [Int32] = []
 }
 
 extension Scheduler {
@@ -20,6 +21,7 @@ extension Scheduler {
     sequences[slot].tokens = buffers.tokens
     sequences[slot].digests = buffers.digests
     sequences[slot].table = buffers.table
+    sequences[slot].drafts = buffers.drafts
     sequences[slot].isPrepared = true
   }
 
@@ -36,6 +38,7 @@ extension Scheduler {
     replaceLeader(slot)
     sequences[slot].table.releaseAll(to: &pool)
     sequences[slot].scheduled = 0
+    sequences[slot].scheduledDrafts = 0
     sequences[slot].move(to: .finished(reason))
     recycleBuffers(of: slot)
     vacantSlots.append(slot)
@@ -60,6 +63,8 @@ extension Scheduler {
     sequences[slot].tableGeneration &+= 1
     sequences[slot].computed = 0
     sequences[slot].scheduled = 0
+    sequences[slot].scheduledDrafts = 0
+    sequences[slot].drafts.removeAll(keepingCapacity: true)
     waiting.insert(slot, sequences[slot].key)
     preemptions += 1
   }
@@ -121,10 +126,12 @@ extension Scheduler {
     if !sequences[slot].isPrepared { return }
     swap(&buffers.digests, &sequences[slot].digests)
     swap(&buffers.table, &sequences[slot].table)
+    swap(&buffers.drafts, &sequences[slot].drafts)
     buffers.table.recycle()
     if spareBuffers.count == configuration.maxNumSeqs { return }
     buffers.tokens.removeAll(keepingCapacity: true)
     buffers.digests.removeAll(keepingCapacity: true)
+    buffers.drafts.removeAll(keepingCapacity: true)
     spareBuffers.append(buffers)
   }
 }

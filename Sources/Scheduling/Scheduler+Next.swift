@@ -17,9 +17,9 @@ extension Scheduler {
   package mutating func next(into plan: inout StepPlan) -> Bool {
     precondition(!stepInFlight, "the step before was neither committed nor abandoned")
     var budget = StepBudget(tokens: configuration.maxNumBatchedTokens, logitRows: configuration.maxLogitRows)
-    scheduleDecodes(&budget)
+    scheduleDecodes(&budget, drafts: draftBudget(budget))
     schedulePrompts(&budget)
-    for index in 0..<running.count { publish(running[index]) }
+    for index in 0..<running.count where sequences[running[index]].scheduled > 0 { publish(running[index]) }
     if !budget.didPreempt { admit(&budget) }
     build(&plan)
     assert(
@@ -36,12 +36,22 @@ extension Scheduler {
     return next(into: &plan) ? plan : nil
   }
 
-  private mutating func scheduleDecodes(_ budget: inout StepBudget) {
+  private mutating func scheduleDecodes(_ budget: inout StepBudget, drafts: Int) {
+    var spare = drafts
     var index = 0
     while index < running.count {
       let slot = running[index]
       // There are at most `maxNumSeqs` decodes, and tokens and rows for as many.
-      if sequences[slot].remaining == 1 { schedule(slot, 1, &budget) }
+      if sequences[slot].remaining == 1 {
+        let drafts = draftCount(of: slot, spare: spare)
+        schedule(slot, 1 + drafts, drafts: drafts, &budget)
+        spare -= drafts
+        // They are of use once; those that did not fit are out of date after this step.
+        if !sequences[slot].drafts.isEmpty {
+          let surplus = sequences[slot].drafts.count - drafts
+          sequences[slot].drafts.removeLast(surplus)
+        }
+      }
       index += 1
     }
   }
@@ -63,7 +73,7 @@ extension Scheduler {
 
   /// Gives a running sequence `count` tokens of the step, preempting from the last one, in the end itself,
   /// for blocks.
-  private mutating func schedule(_ slot: Int, _ count: Int, _ budget: inout StepBudget) {
+  private mutating func schedule(_ slot: Int, _ count: Int, drafts: Int = 0, _ budget: inout StepBudget) {
     let blocks = Self.blocks(for: sequences[slot].computed + count) - sequences[slot].table.count
     while pool.availableCount < blocks {
       guard let victim = running.last else { return }
@@ -74,6 +84,7 @@ extension Scheduler {
       if victim == slot { return }
     }
     lease(blocks, to: slot)
+    sequences[slot].scheduledDrafts = drafts
     assign(count, to: slot, &budget)
   }
 
@@ -90,10 +101,10 @@ extension Scheduler {
     budget.logitRows -= logitRowCount(of: slot, scheduled: count)
   }
 
-  /// Names the blocks this step fills, and lets the followers go once it finishes the prompt.
-  private mutating func publish(_ slot: Int) {
-    if sequences[slot].scheduled == 0 { return }
-    let known = sequences[slot].computed + sequences[slot].scheduled
+  /// Names the blocks that are full, or that this step fills, and lets the followers go once it finishes the
+  /// prompt.
+  mutating func publish(_ slot: Int) {
+    let known = sequences[slot].known
     if configuration.enablePrefixCaching {
       while (sequences[slot].publishedBlocks + 1) * KVBlockPool.blockSize <= known {
         let index = sequences[slot].publishedBlocks

@@ -17,22 +17,27 @@ extension Scheduler {
   }
 
   private func isDecode(_ slot: Int) -> Bool {
-    sequences[slot].scheduled == 1 && sequences[slot].remaining == 1
+    sequences[slot].scheduled - sequences[slot].scheduledDrafts == 1 && sequences[slot].remaining == 1
   }
 
   private func write(_ slot: Int, to plan: inout StepPlan) {
     let start = sequences[slot].computed
     let count = sequences[slot].scheduled
+    let drafts = sequences[slot].scheduledDrafts
+    let known = sequences[slot].known
     let tokenStart = plan.tokens.count
     let logitStart = plan.logitRows.count
     for position in start..<start + count {
-      plan.tokens.append(sequences[slot].tokens[position])
+      plan.tokens.append(
+        position < known ? sequences[slot].tokens[position] : sequences[slot].drafts[position - known])
       plan.positions.append(Int32(position))
       plan.slots.append(sequences[slot].table.slot(of: position))
     }
     let wanted = logitPositions(of: slot, scheduled: count)
     for position in wanted.prompt { plan.logitRows.append(Int32(tokenStart + position - start)) }
-    if wanted.samples { plan.logitRows.append(Int32(tokenStart + count - 1)) }
+    if wanted.samples {
+      for row in tokenStart + count - 1 - drafts..<tokenStart + count { plan.logitRows.append(Int32(row)) }
+    }
     plan.writeRow(
       plan.entries.count, of: sequences[slot].table,
       owner: StepPlan.RowOwner(id: sequences[slot].id, generation: sequences[slot].tableGeneration))
@@ -40,7 +45,7 @@ extension Scheduler {
       StepPlan.Entry(
         id: sequences[slot].id, tokenStart: tokenStart, tokenCount: count,
         logitRange: logitStart..<plan.logitRows.count, samples: wanted.samples,
-        cachedTokens: sequences[slot].cachedTokens ?? 0))
+        cachedTokens: sequences[slot].cachedTokens ?? 0, draftCount: drafts))
     plan.queryStarts.append(Int32(tokenStart + count))
     plan.contextLengths.append(Int32(start + count))
   }

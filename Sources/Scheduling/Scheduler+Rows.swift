@@ -7,9 +7,10 @@ extension Scheduler {
     return min(max(sequences[slot].computed, sequences[slot].promptLogitsDone), last)
   }
 
-  /// The token positions of a step's piece whose logits are wanted: prompt rows, then the sampled one.
+  /// The token positions of a step's piece whose logits are wanted: prompt rows, then the sampled one. Drafts
+  /// count among `scheduled` and not among the positions.
   func logitPositions(of slot: Int, scheduled: Int) -> (prompt: Range<Int>, samples: Bool) {
-    let end = sequences[slot].computed + scheduled
+    let end = sequences[slot].computed + scheduled - sequences[slot].scheduledDrafts
     let first = firstWantedRow(of: slot)
     let last = max(first, min(end, sequences[slot].promptCount - 1))
     let samples = scheduled > 0 && end == sequences[slot].tokens.count && sequences[slot].samples
@@ -18,7 +19,7 @@ extension Scheduler {
 
   func logitRowCount(of slot: Int, scheduled: Int) -> Int {
     let positions = logitPositions(of: slot, scheduled: scheduled)
-    return positions.prompt.count + (positions.samples ? 1 : 0)
+    return positions.prompt.count + (positions.samples ? 1 + sequences[slot].scheduledDrafts : 0)
   }
 
   /// How many tokens of a sequence the step takes, by budget, threshold and rows; memory is another question.

@@ -32,10 +32,9 @@
 /// computes the tail (1 … 16 tokens) into a block of its own. No block is ever copied or written by two
 /// sequences.
 ///
+/// **Drafts.** `propose` gives a decode guesses to verify; see `Scheduler+Drafts.swift`.
+///
 /// Room left for what comes later, at these places:
-/// - *Speculative tokens*: a decode is a sequence whose `remaining` is 1 in `scheduleDecodes`; drafts make it
-///   1 + drafts, with as many rows in `logitRange`, and `commit` would take the accepted count of each
-///   entry and advance `computed` by it. Slots of refused drafts are overwritten by the next step.
 /// - *Sliding windows*: blocks that leave the window can be released in `commit`, their places in the table
 ///   kept.
 /// - *Overlap of two steps*: `next` may come before the `commit` of the step before once a sampled token

@@ -28,9 +28,12 @@ package struct SampledToken: Sendable, Equatable {
   /// The model gave nothing to sample from (NaN): the sequence ends as `failed`, and as its keys and values are
   /// not to be trusted, no later request finds them in the prefix cache.
   package var isFailure: Bool
+  /// Drafts of the entry, from the first on, that the sampler chose too. `token` comes behind them.
+  package var accepted: Int
 
-  package init(token: Int32, ends: Bool = false, isFailure: Bool = false) {
+  package init(token: Int32, ends: Bool = false, isFailure: Bool = false, accepted: Int = 0) {
     self.token = token
+    self.accepted = accepted
     self.ends = ends
     self.isFailure = isFailure
   }

@@ -31,6 +31,10 @@ extension Scheduler {
   /// tokens    | prompt …………………………………………… | sampled …… |
   ///           0        computed   computed + scheduled   count ≤ limit
   ///           └ in KV ─┘└─ in the step ───┘
+  ///
+  /// a decode with drafts:
+  /// tokens    | prompt ……………… | sampled ……………… | drafts … |
+  ///           0                      computed ─┘└ 1 ┘└ scheduledDrafts ┘
   /// ```
   struct Sequence {
     let id: SequenceID
@@ -53,8 +57,12 @@ extension Scheduler {
     var tableGeneration: UInt32 = 0
 
     var computed = 0
-    /// Tokens the step under way computes; 0 between steps.
+    /// Tokens the step under way computes, drafts included; 0 between steps.
     var scheduled = 0
+    /// How `tokens` may go on, for the next step to verify; empty most of the time.
+    var drafts: [Int32] = []
+    /// Of `scheduled`, the drafts at its end.
+    var scheduledDrafts = 0
     /// Blocks from the start of `table` that went through `KVBlockPool.publish` or came from the cache; set
     /// with each admission.
     var publishedBlocks = 0
@@ -89,6 +97,10 @@ extension Scheduler {
     var remaining: Int { tokens.count - computed }
     /// A sequence that only has its prompt computed (`maxNewTokens` 0) samples nothing.
     var samples: Bool { tokens.count < limit }
+    /// Tokens in KV memory or on their way there that the sequence is known to have.
+    var known: Int { computed + scheduled - scheduledDrafts }
+    /// Lacks only its last token: the next step gives it a new one.
+    var decodes: Bool { state == .running && remaining == 1 && samples }
 
     mutating func move(to next: SequenceState) {
       precondition(state.canMove(to: next), "sequence \(id.serial) cannot go from \(state) to \(next)")

@@ -10,7 +10,8 @@
 /// blockTables  row s: the blocks of sequence s, padded with 0 to `blockTableStride`
 /// logitRows    rows of the flattened tokens whose logits are wanted
 /// ```
-/// Entries that compute one last token (decodes) come first, then the pieces of prompts.
+/// Entries that compute one last token, and maybe drafts behind it, come first (decodes), then the pieces of
+/// prompts.
 ///
 /// Within each layer all keys and values of the step are written to `slots` before any query reads: a
 /// sequence may attend to a block that another entry of the same step fills.
@@ -27,14 +28,16 @@ package struct StepPlan: Sendable {
     /// Rows of the logits that belong to this sequence.
     package var logitRange: Range<Int>
     /// The step computes the sequence's last known token, so a new one is to be sampled from the last
-    /// logits row.
+    /// logits row; with drafts, from the last `draftCount + 1` rows, as far as they go on as drafted.
     package var samples: Bool
     /// Prompt tokens that the prefix cache gave when the sequence was first admitted.
     package var cachedTokens: Int
+    /// Of the tokens, guesses at the end that are to be verified.
+    package var draftCount: Int
 
     package init(
       id: SequenceID, tokenStart: Int, tokenCount: Int, logitRange: Range<Int>, samples: Bool,
-      cachedTokens: Int = 0
+      cachedTokens: Int = 0, draftCount: Int = 0
     ) {
       self.id = id
       self.tokenStart = tokenStart
@@ -42,6 +45,7 @@ package struct StepPlan: Sendable {
       self.logitRange = logitRange
       self.samples = samples
       self.cachedTokens = cachedTokens
+      self.draftCount = draftCount
     }
   }
 

@@ -1,6 +1,4 @@
-internal import CPUBackend
-internal import Compute
-internal import Glibc
+internal import KernelBackend
 
 /// Where a model can run.
 enum Device: String, CaseIterable, Sendable {
@@ -13,38 +11,43 @@ enum Device: String, CaseIterable, Sendable {
 
   static let option = OptionSpecification.value(
     "--device", "DEVICE", default: "auto", "Where to run: auto, cuda, cpu or simt.")
-  static let threads = OptionSpecification.value(
-    "--threads", "N", default: "one per core", "Threads of the CPU backend.")
 
   static func chosen(_ arguments: ParsedArguments) throws(UsageError) -> Device {
     try arguments.choice(option.name, as: Device.self) ?? .auto
   }
 
-  /// Why this device cannot be used here; nil when it can.
-  var reasonUnavailable: String? {
+  /// The kernels of this device and what it is; nil for the CPU, which has its own.
+  func kernels() throws(KernelLibraryError) -> DeviceKernels? {
     switch self {
-    case .auto, .cpu: nil
-    case .cuda: "this build has no CUDA kernels (libgpuinfer_cuda.so is not part of it)"
-    case .simt: "this build has no emulated kernels"
+    case .auto, .cpu: return nil
+    case .simt: return try DeviceKernels(.emulated)
+    case .cuda: return try DeviceKernels(.cuda())
     }
   }
 
-  /// The device that will really be used; says on stderr what `auto` came to.
-  func resolved() throws(Failure) -> Device {
-    if let reason = reasonUnavailable {
+  /// The device that will really be used, and its kernels; says on stderr what `auto` came to.
+  func resolved() throws(Failure) -> (device: Device, kernels: DeviceKernels?) {
+    let wanted = self == .auto ? .cuda : self
+    do throws(KernelLibraryError) {
+      return (wanted, try wanted.kernels())
+    } catch {
+      if self == .auto {
+        Console.error("running on the CPU: \(error)")
+        return (.cpu, nil)
+      }
       throw Failure(
-        .unavailable, "device \(rawValue) cannot be used: \(reason); 'gpuinfer doctor' tells more")
+        .unavailable, "device \(rawValue) cannot be used: \(error); 'gpuinfer doctor' tells more")
     }
-    guard self == .auto else { return self }
-    if let reason = Device.cuda.reasonUnavailable { Console.error("running on the CPU: \(reason)") }
-    return .cpu
   }
+}
 
-  /// Must be called on the thread that will use the backend.
-  func makeBackend(threads: Int?) throws(Failure) -> any Backend {
-    switch self {
-    case .cpu, .auto: CPUBackend(threads: threads)
-    case .cuda, .simt: throw Failure(.unavailable, "device \(rawValue) cannot be used")
-    }
+/// A library of kernels that can be used here, and the device it would use.
+struct DeviceKernels: Sendable {
+  let library: KernelLibrary
+  let information: DeviceInformation
+
+  init(_ library: KernelLibrary) throws(KernelLibraryError) {
+    self.library = library
+    information = try library.deviceInformation()
   }
 }

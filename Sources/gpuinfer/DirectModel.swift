@@ -11,11 +11,10 @@ struct DirectModel {
   /// - Parameter longestWindow: tokens in the longest text that will be computed at once.
   init(_ arguments: ParsedArguments, longestWindow: Int) throws {
     let checkpoint = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
-    let device = try Device.chosen(arguments).resolved()
-    let threads = try arguments.integer(Device.threads.name, in: 1...1024)
+    let device = try DeviceChoice(arguments)
     self.checkpoint = checkpoint
     graph = try ModelGraph(
-      checkpoint: checkpoint, backend: device.makeBackend(threads: threads),
+      checkpoint: checkpoint, backend: device.makeBackend(for: checkpoint),
       limits: ModelLimits(
         maxBatchTokens: max(longestWindow, Self.stepTokens),
         maxSequences: max(1, Self.stepTokens / max(longestWindow, 1)), maxModelLength: longestWindow,

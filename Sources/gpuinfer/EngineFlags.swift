@@ -4,31 +4,39 @@ internal import Scheduling
 
 /// The flags of every command that runs an engine, under vLLM's names where the meaning is the same.
 enum EngineFlags {
-  static let options: [OptionSpecification] = [
-    Device.option, Device.threads,
-    .value("--max-model-len", "N", default: "the model's", "Prompt and output of one sequence, in tokens."),
-    .value("--max-num-seqs", "N", default: "64 on the CPU, 256 on a GPU", "Sequences that run at once."),
-    .value("--max-num-batched-tokens", "N", default: "512 on the CPU, 2048 on a GPU", "Tokens in one step."),
-    .value("--kv-cache-memory-bytes", "SIZE", "Memory of the key/value pool, such as 2GiB."),
-    .value(
-      "--gpu-memory-utilization", "F", default: "0.92",
-      "Part of the free memory to use when no pool size is given."),
-    .value("--kv-cache-dtype", "TYPE", default: "auto", "auto, float32, float16 or bfloat16."),
-    .value("--block-size", "N", default: "16", "Tokens in a block; only 16 is supported."),
-    .flag("--enable-prefix-caching", "Share blocks of equal prompts (this is the default)."),
-    .flag("--no-enable-prefix-caching", "Never share blocks between requests."),
-    .value("--scheduling-policy", "P", default: "fcfs", "fcfs or priority."),
-    .value(
-      "--long-prefill-token-threshold", "N", default: "0",
-      "Longest piece of one prompt in a step; 0: no limit."),
-    .value(
-      "--max-queued-requests", "N", default: "1024", "Requests that may wait; more are refused with 429."),
-    .value("--seed", "N", default: "0", "Seed of requests that have none."),
-    .value(
-      "--generation-config", "WHICH", default: "auto", "auto: the checkpoint's sampling defaults; vllm: none."
-    ),
-    .value("--chat-template", "FILE", default: "the model's", "A Jinja chat template."),
-  ]
+  static let options: [OptionSpecification] =
+    DeviceChoice.options + [
+      .value("--max-model-len", "N", default: "the model's", "Prompt and output of one sequence, in tokens."),
+      .value("--max-num-seqs", "N", default: "64 on the CPU, 256 on a GPU", "Sequences that run at once."),
+      .value(
+        "--max-num-batched-tokens", "N", default: "512 on the CPU, 2048 on a GPU", "Tokens in one step."),
+      .value("--kv-cache-memory-bytes", "SIZE", "Memory of the key/value pool, such as 2GiB."),
+      .value(
+        "--gpu-memory-utilization", "F", default: "0.92",
+        "Part of the free memory to use when no pool size is given."),
+      .value("--kv-cache-dtype", "TYPE", default: "auto", "auto, float32, float16 or bfloat16."),
+      .value("--block-size", "N", default: "16", "Tokens in a block; only 16 is supported."),
+      .flag("--enable-prefix-caching", "Share blocks of equal prompts (this is the default)."),
+      .flag("--no-enable-prefix-caching", "Never share blocks between requests."),
+      .value("--scheduling-policy", "P", default: "fcfs", "fcfs or priority."),
+      .value(
+        "--long-prefill-token-threshold", "N", default: "0",
+        "Longest piece of one prompt in a step; 0: no limit."),
+      .value(
+        "--max-queued-requests", "N", default: "1024", "Requests that may wait; more are refused with 429."),
+      .value("--seed", "N", default: "0", "Seed of requests that have none."),
+      .value(
+        "--generation-config", "WHICH", default: "auto",
+        "auto: the checkpoint's sampling defaults; vllm: none."
+      ),
+      .value("--chat-template", "FILE", default: "the model's", "A Jinja chat template."),
+      .value(
+        "--speculative-config", "JSON",
+        "Speculative decoding: {\"method\": \"ngram\"|\"suffix\"|\"draft_model\", \"num_speculative_tokens\": N, …}."
+      ),
+      .value("--speculative-model", "MODEL", "A draft model of the same vocabulary, or ngram or suffix."),
+      .value("--num-speculative-tokens", "N", "Most tokens drafted for a sequence in one step."),
+    ]
 
   private enum CacheType: String, CaseIterable { case auto, float32, float16, bfloat16 }
   private enum GenerationSource: String, CaseIterable { case auto, vllm }
@@ -55,6 +63,29 @@ enum EngineFlags {
       options.chatTemplate = String(decoding: try Files.read(path, limit: 4 << 20), as: UTF8.self)
     }
     return options
+  }
+
+  /// How to speculate; nil does not.
+  static func speculation(_ arguments: ParsedArguments) throws -> SpeculationSettings? {
+    let (configuration, model) = (
+      arguments.string("--speculative-config"), arguments.string("--speculative-model")
+    )
+    let count = try arguments.integer("--num-speculative-tokens", in: SpeculationSettings.maxDraftsRange)
+    if let configuration {
+      if model != nil { throw UsageError.conflict("--speculative-config", "--speculative-model") }
+      if count != nil { throw UsageError.conflict("--speculative-config", "--num-speculative-tokens") }
+      return try SpeculationSettings(json: configuration)
+    }
+    switch model {
+    case nil:
+      if count != nil {
+        throw UsageError.missingOption("--speculative-model", command: "--num-speculative-tokens")
+      }
+      return nil
+    case "ngram", "[ngram]": return SpeculationSettings(.ngram(PromptLookupSettings()), maxDrafts: count ?? 5)
+    case "suffix": return SpeculationSettings(.suffix(SuffixSettings()), maxDrafts: count ?? 16)
+    case let path?: return SpeculationSettings(.draftModel(path: path), maxDrafts: count ?? 5)
+    }
   }
 
   static func engine(_ arguments: ParsedArguments) throws -> EngineOptions {

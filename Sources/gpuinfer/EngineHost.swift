@@ -13,6 +13,7 @@ struct EngineHost {
   let reservation: MemoryReservation
   let engine: Engine
   let served: ServedModel
+  let speculation: SpeculationSettings?
 
   /// Loads the model, reserves its memory and starts the engine.
   ///
@@ -26,11 +27,14 @@ struct EngineHost {
     let loading = try EngineFlags.loading(arguments)
     var options = try EngineFlags.engine(arguments)
     adjust(&options)
-    let threads = try arguments.integer(Device.threads.name, in: 1...1024)
-    let device = try Device.chosen(arguments).resolved()
+    let device = try DeviceChoice(arguments)
     let model = try LoadedModel.open(path, loading)
-    let reservation = try model.reservation(on: device.profile, loading)
-    engine = try model.startEngine(reservation, options) { try device.makeBackend(threads: threads) }
+    speculation = try EngineFlags.speculation(arguments)
+    let draft = try speculation.flatMap { try model.draftModel($0, loading) }
+    let reservation = try model.reservation(on: device.profile(for: model.checkpoint), loading, draft: draft)
+    engine = try model.startEngine(reservation, options, speculation: speculation, draft: draft) {
+      [checkpoint = model.checkpoint] in try device.makeBackend(for: checkpoint)
+    }
     self.model = model
     self.reservation = reservation
     served = ServedModel(
@@ -52,7 +56,28 @@ struct EngineHost {
     "memory: \(readableBytes(reservation.weightBytes)) weights, \(readableBytes(reservation.workspaceBytes)) workspace, "
       + "\(readableBytes(reservation.cacheBytes)) key/value cache = \(reservation.blockCount) blocks of "
       + "\(ModelLimits.blockSize) tokens; up to \(reservation.limits.maxSequences) sequences of "
-      + "\(reservation.limits.maxModelLength) tokens"
+      + "\(reservation.limits.maxModelLength) tokens" + draftSummary
+  }
+
+  private var draftSummary: String {
+    guard let speculation else { return "" }
+    var text = "\nspeculation: \(speculation.methodName), up to \(speculation.maxDrafts) tokens a step"
+    if let draft = reservation.draft {
+      text +=
+        "; draft model: \(readableBytes(draft.plan.weightBytes)) weights, "
+        + "\(readableBytes(draft.plan.workspaceBytes)) workspace, "
+        + "\(readableBytes(draft.plan.bytesPerBlock * reservation.blockCount)) key/value cache"
+    }
+    return text
+  }
+
+  /// How speculation went, for the log; nil when there was none.
+  var speculationReport: String? {
+    guard let counts = engine.statistics().speculation, counts.draftTokens > 0 else { return nil }
+    let share = Double(counts.acceptedTokens) / Double(counts.draftTokens)
+    return
+      "speculation: \(counts.acceptedTokens) of \(counts.draftTokens) drafted tokens accepted (\(fixed(100 * share, 1)) %) "
+      + "in \(counts.verifications) drafts; lately about \(fixed(counts.speedUp, 2)) times the speed without"
   }
 }
 
@@ -78,12 +103,5 @@ extension PromptTemplate {
         throw APIError(400, .badRequest, "\(error)", parameter: "messages")
       }
     }
-  }
-}
-
-extension Device {
-  /// What planning has to know of the device.
-  var profile: DeviceProfile {
-    DeviceProfile(name: "cpu", activationType: .float32, availableBytes: AvailableMemory.bytes)
   }
 }

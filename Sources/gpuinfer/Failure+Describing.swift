@@ -2,6 +2,7 @@ internal import Checkpoints
 internal import Compute
 internal import Generation
 internal import JSON
+internal import KernelBackend
 internal import Models
 internal import Server
 internal import Tokenizers
@@ -17,6 +18,7 @@ extension Failure {
     case let error as ModelError: self = Failure(Self.code(of: error), "\(error)")
     case let error as TokenizerError: self = Failure(Self.code(of: error), "\(error)")
     case let error as JSONError: self = Failure(.badData, "\(error)")
+    case let error as KernelLibraryError: self = Failure(.unavailable, "\(error)")
     case let error as KernelError: self = Failure(Self.code(of: error), "\(error)")
     case let error as HTTPServerError: self = Failure(.unavailable, "\(error)")
     case let error as ModelLoadingError:

@@ -10,17 +10,19 @@ struct InvarianceTests {
 
   @Test(
     "linear: a row's bits depend on no other row, thread or instruction set", arguments: shapes,
-    [DataType.float32, .float16, .bfloat16])
-  func linear(_ shape: (inputs: Int, outputs: Int), _ type: DataType) throws {
+    LinearTests.arithmetics)
+  func linear(_ shape: (inputs: Int, outputs: Int), _ arithmetic: LinearTests.Arithmetic) throws {
     let (inputs, outputs) = shape
     let most = 70
     var reference: [UInt32] = []
     for (set, threads) in InstructionSet.available.flatMap({ set in [1, 2, 3].map { (set, $0) } }) {
-      let bench = Workbench(seed: 11, threads: threads, instructionSet: set)
+      let bench = Workbench(
+        seed: 11, threads: threads, instructionSet: set, productType: arithmetic.product)
       let x = bench.random(most * inputs)
       let input = try bench.matrix(x, most, inputs)
       let weight = LinearWeight(
-        dense: try bench.tensor(bench.random(outputs * inputs), Shape(outputs, inputs), type: type),
+        dense: try bench.tensor(
+          bench.random(outputs * inputs), Shape(outputs, inputs), type: arithmetic.weight),
         bias: try bench.tensor(bench.random(outputs), Shape(outputs), type: .float32))
       let output = try bench.matrix([Float](repeating: 0, count: most * outputs), most, outputs)
       if reference.isEmpty {
@@ -45,9 +47,11 @@ struct InvarianceTests {
     }
   }
 
-  @Test("linear: input rows may be strided and weights may start at an odd address")
-  func placement() throws {
-    let bench = Workbench(seed: 12)
+  @Test(
+    "linear: input rows may be strided and weights may start at an odd address",
+    arguments: [DataType.float32, .bfloat16])
+  func placement(_ product: DataType) throws {
+    let bench = Workbench(seed: 12, productType: product)
     let (rows, inputs, outputs) = (6, 100, 20)
     let x = bench.random(rows * inputs)
     let w = bench.random(outputs * inputs).map { BFloat16($0).bitPattern }

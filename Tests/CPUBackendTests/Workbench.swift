@@ -9,8 +9,11 @@ final class Workbench {
   private var kept: [Storage] = []
   private var generator: SeededGenerator
 
-  init(seed: UInt64 = 1, threads: Int = 2, instructionSet: InstructionSet? = nil) {
-    backend = CPUBackend(threads: threads, instructionSet: instructionSet)
+  init(
+    seed: UInt64 = 1, threads: Int = 2, instructionSet: InstructionSet? = nil,
+    productType: DataType = .float32
+  ) {
+    backend = CPUBackend(threads: threads, instructionSet: instructionSet, productType: productType)
     generator = SeededGenerator(seed: seed)
   }
 

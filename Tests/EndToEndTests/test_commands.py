@@ -56,6 +56,7 @@ def test_the_overview_names_every_command():
         (["batch", "--input", "/no/such/input", "--output", "/tmp/never"], 66, "/no/such/input"),
         (["serve", "--device", "quantum"], 64, "quantum"),
         (["serve", "--device", "cuda"], 69, "cuda"),
+        (["serve", "--dtype", "float16"], 64, "auto, float32, bfloat16"),
         (["inspect", "a", "b"], 64, "unexpected argument 'b'"),
     ],
 )
@@ -95,6 +96,14 @@ def test_perplexity_of_the_demo_is_the_expected_value():
     assert answer["tokens"] == reference["scored_tokens"]
     assert math.isclose(answer["nll"], reference["nll_mean"], abs_tol=1e-4)
     assert math.isclose(answer["perplexity"], reference["perplexity"], rel_tol=1e-3)
+
+
+def test_bfloat16_products_keep_the_likelihood_within_their_rounding():
+    result = gpuinfer("eval", "--text", DEMO / "valid.txt", "--limit-windows", 8, "--dtype", "bfloat16", "--json", check=0)
+    answer = json.loads(result.stdout)
+    windows = EXPECTED["perplexity"]["first_8_window_nll"]
+    difference = answer["nll"] - sum(windows) / len(windows)
+    assert 1e-6 < abs(difference) < 5e-3  # the fixtures' allowance for bf16; none would mean float32
 
 
 @pytest.mark.parametrize("family", DECODERS)

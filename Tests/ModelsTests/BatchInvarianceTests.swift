@@ -18,15 +18,27 @@ import Testing
   func `prompts in random pieces beside others give the bits of a run alone`(
     _ model: String, _ seed: UInt64
   ) throws {
+    try compare(model, seed: seed, products: .float32)
+  }
+
+  @Test(arguments: ["tiny/llama", "tiny/gpt2"], [1, 2])
+  func `so they do in bfloat16`(_ model: String, _ seed: UInt64) throws {
+    try compare(model, seed: seed, products: .bfloat16)
+  }
+
+  private func compare(_ model: String, seed: UInt64, products: DataType) throws {
     var generator = SeededGenerator(seed: seed)
     let checkpoint = try Checkpoint.open(Fixtures.path(model))
     let vocabulary = try ModelRegistry.configuration(from: checkpoint.configuration).vocabularySize
     let prompts = [1, 16, 17, 63].map { length in
       (0..<length).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &generator) }
     }
-    let alone = try prompts.map { try ModelRunner(checkpoint, modelLength: 64).logits($0) }
+    let alone = try prompts.map {
+      let backend = CPUBackend(threads: 1, productType: products)
+      return try ModelRunner(checkpoint, modelLength: 64, backend: backend).logits($0)
+    }
 
-    let backend = CPUBackend(threads: seed == 1 ? 1 : 2)
+    let backend = CPUBackend(threads: seed == 1 ? 1 : 2, productType: products)
     let runner = try ModelRunner(checkpoint, sequences: prompts.count, modelLength: 64, backend: backend)
     var together = prompts.map { _ in [Float]() }
     while let work = randomWork(prompts, runner.sequences.map(\.count), &generator) {

@@ -127,6 +127,21 @@ import Testing
     #expect(plan.weightBytes == 2 * (2 * 512 * 64 + 2 * layer) + 4 * 5 * 64)
   }
 
+  @Test func `matrices that are turned into another type when placed are planned as such`() throws {
+    func bytes(_ fixture: String, _ type: DataType?) throws -> Int {
+      try ModelGraph.memoryPlan(
+        checkpoint: try Checkpoint.open(Fixtures.path(fixture)), limits: Self.limits,
+        activationType: .float32, matrixType: type
+      ).weightBytes
+    }
+    // GPT-2 is float32; 4 H² + 2 · 4 H² a layer become half as large, tables and vectors stay.
+    let matrices = 2 * 12 * 64 * 64
+    let saved = try bytes("tiny/gpt2", nil) - bytes("tiny/gpt2", .bfloat16)
+    #expect(saved == 2 * matrices)
+    let unchanged = try bytes("tiny/llama", nil) - bytes("tiny/llama", .bfloat16)
+    #expect(unchanged == 0)
+  }
+
   @Test func `the workspace holds the larger of attention and feed-forward`() throws {
     func bytes(_ fixture: String) throws -> Int {
       try ModelGraph.memoryPlan(

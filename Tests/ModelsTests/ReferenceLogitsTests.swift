@@ -1,5 +1,7 @@
+import CPUBackend
 import Checkpoints
 import Models
+import Numerics
 import TestSupport
 import Testing
 
@@ -33,6 +35,29 @@ import Testing
         #expect(
           try runner.greedy(prompt.tokens, count: prompt.greedy.count) == prompt.greedy, "prompt \(index)")
       }
+    }
+  }
+
+  /// How far rounding moves the logits is the model's affair: the same model with rounded operands and float32
+  /// products tells (2e-3 to 4e-2 of the greatest logit). Sums in another order move a value across a rounding
+  /// border now and then.
+  @Test(arguments: ["tiny/llama", "tiny/mistral", "tiny/gpt2", "tiny/bloom", "tiny/qwen2"])
+  func `logits in bfloat16 products are those of transformers up to its rounding`(_ fixture: String) throws {
+    let golden = try Golden(fixture)
+    let checkpoint = try Checkpoint.open(golden.directory)
+    for (index, prompt) in golden.prompts.enumerated() {
+      let runner = try ModelRunner(checkpoint, backend: CPUBackend(threads: 1, productType: .bfloat16))
+      let rounding = try ModelRunner(checkpoint, backend: SpyBackend(roundsOperands: true))
+      let logits = try runner.logits(prompt.tokens)
+      let rounded = try rounding.logits(prompt.tokens)
+      let caused = Deviation(rounded, prompt.logits, vocabulary: runner.vocabulary).relative
+      let found = Deviation(logits, prompt.logits, vocabulary: runner.vocabulary).relative
+      let between = Deviation(logits, rounded, vocabulary: runner.vocabulary).relative
+      // A few of the roundings move less than all of them.
+      #expect(between < caused, "prompt \(index)")
+      #expect(found < 1.25 * caused, "prompt \(index)")
+      // The rounding must have happened.
+      #expect(found > 1e-4, "prompt \(index)")
     }
   }
 

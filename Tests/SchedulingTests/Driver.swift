@@ -69,11 +69,16 @@ final class Driver {
     return plan.entries.map { Work($0.id, $0.tokenCount, samples: $0.samples) }
   }
 
-  /// Commits the step under way; `token` is sampled everywhere, and ends the sequences of `ending`.
-  func commit(token: Int32 = 1, ending: [SequenceID] = []) throws {
-    let sampled = plan.entries.map { SampledToken(token: token, ends: ending.contains($0.id)) }
+  /// Commits the step under way; `token` is sampled everywhere behind up to `accepted` drafts, and ends the
+  /// sequences of `ending`.
+  func commit(token: Int32 = 1, ending: [SequenceID] = [], accepted: Int = 0) throws {
+    let sampled = plan.entries.map {
+      SampledToken(token: token, ends: ending.contains($0.id), accepted: min(accepted, $0.draftCount))
+    }
     scheduler.commit(plan, sampled: sampled, outcomes: &outcomes)
-    for (entry, outcome) in zip(plan.entries, outcomes) where entry.samples && outcome != .discarded {
+    for (index, entry) in plan.entries.enumerated() where entry.samples && outcomes[index] != .discarded {
+      let drafts = entry.tokenStart + entry.tokenCount - entry.draftCount
+      for draft in 0..<sampled[index].accepted { histories[entry.id]?.append(plan.tokens[drafts + draft]) }
       histories[entry.id]?.append(token)
     }
     try scheduler.checkInvariants()

@@ -30,6 +30,20 @@ final class History {
     prefixes.append(last)
   }
 
+  /// Tokens and prefixes as they would be with `more` appended.
+  func extended(by more: ArraySlice<Int32>) -> (tokens: [Int32], prefixes: [UInt64]) {
+    if more.isEmpty { return (tokens, prefixes) }
+    let copy = History(self)
+    for token in more { copy.append(token) }
+    return (copy.tokens, copy.prefixes)
+  }
+
+  private init(_ other: History) {
+    tokens = other.tokens
+    prefixes = other.prefixes
+    last = other.last
+  }
+
   private func mix(_ value: UInt64) {
     last = (last ^ value) &* 0xbf58_476d_1ce4_e5b9
     last ^= last >> 29
@@ -53,14 +67,16 @@ struct FakeModel {
       guard let history = histories(entry.id) else { throw PlanFault("\(entry.id) is not alive") }
       let end = Int(plan.contextLengths[row])
       let start = end - entry.tokenCount
-      if start < 0 || end > history.tokens.count {
+      if start < 0 || end - entry.draftCount > history.tokens.count {
         throw PlanFault("\(entry.id): context \(end) out of range")
       }
+      let drafts = plan.tokens[..<(entry.tokenStart + entry.tokenCount)].suffix(entry.draftCount)
+      let (tokens, prefixes) = history.extended(by: drafts)
       for offset in 0..<entry.tokenCount {
         let position = start + offset
         let flat = entry.tokenStart + offset
         let block = plan.blockTables[row * plan.blockTableStride + position / blockSize]
-        if plan.positions[flat] != position || plan.tokens[flat] != history.tokens[position]
+        if plan.positions[flat] != position || plan.tokens[flat] != tokens[position]
           || plan.slots[flat] != block * 16 + Int32(position % blockSize)
         {
           throw PlanFault("\(entry.id): wrong token, position or slot at position \(position)")
@@ -68,7 +84,7 @@ struct FakeModel {
         if !written.insert(plan.slots[flat]).inserted {
           throw PlanFault("slot \(plan.slots[flat]) is written twice in a step")
         }
-        memory[Int(plan.slots[flat])] = history.prefixes[position]
+        memory[Int(plan.slots[flat])] = prefixes[position]
       }
     }
     for (row, entry) in plan.entries.enumerated() {
@@ -79,14 +95,15 @@ struct FakeModel {
 
   private func attend(_ plan: StepPlan, _ row: Int, _ history: History, _ id: SequenceID) throws {
     let context = Int(plan.contextLengths[row])
+    let known = context - plan.entries[row].draftCount
     let base = row * plan.blockTableStride
     let agrees = unsafe memory.withUnsafeBufferPointer { memory in
       unsafe history.prefixes.withUnsafeBufferPointer { prefixes in
         guard let memory = memory.baseAddress, let prefixes = prefixes.baseAddress else { return false }
         var position = 0
-        while position < context {
+        while position < known {
           let slot = Int(plan.blockTables[base + position / 16]) * 16
-          let count = min(16, context - position)
+          let count = min(16, known - position)
           if unsafe memcmp(memory + slot, prefixes + position, count * 8) != 0 { return false }
           position += 16
         }
@@ -120,8 +137,12 @@ struct FakeModel {
       if entry.samples && last != tokens + entry.tokenCount - 1 {
         throw PlanFault("entry \(row) samples without its last logits row")
       }
-      if entry.tokenCount > 1 { prompts = true }
-      if prompts && entry.tokenCount == 1 && entry.samples && plan.contextLengths[row] > 1 {
+      if entry.draftCount > 0 && (!entry.samples || entry.logitRange.count != entry.draftCount + 1) {
+        throw PlanFault("entry \(row) does not verify its drafts")
+      }
+      let known = entry.tokenCount - entry.draftCount
+      if known > 1 { prompts = true }
+      if prompts && known == 1 && entry.samples && plan.contextLengths[row] > 1 {
         // A prompt cut to its last token is a decode as well, so single tokens behind a piece end nothing.
         throw PlanFault("a decode stands behind a piece of a prompt")
       }

@@ -20,6 +20,9 @@ struct Simulation: ~Copyable {
   }
 
   let configuration: SchedulerConfiguration
+  /// Most drafts proposed for a sequence; 0 for a scheduler without speculation.
+  let maxDrafts: Int
+  var acceptedDrafts = 0
   var scheduler: Scheduler
   var model: FakeModel
   var random: SeededGenerator
@@ -51,6 +54,7 @@ struct Simulation: ~Copyable {
     configuration.watermarkBlocks = random.below(min(3, blocks))
     configuration.enablePrefixCaching = !random.chance(1, in: 6)
     self.configuration = configuration
+    maxDrafts = random.chance(1, in: 3) ? 0 : 1 + random.below(20)
     scheduler = try Scheduler(configuration)
     model = FakeModel(blockCount: blocks)
     for _ in 0..<4 {
@@ -112,6 +116,7 @@ struct Simulation: ~Copyable {
   }
 
   mutating func step() throws {
+    try propose()
     let first = firstRunning()
     if random.chance(1, in: 2) { swap(&plan, &otherPlan) }
     guard scheduler.next(into: &plan) else {
@@ -136,6 +141,33 @@ struct Simulation: ~Copyable {
     if statistics.running + statistics.waiting != live.count { throw PlanFault("wrong statistics") }
   }
 
+  /// Proposes drafts for some sequences, whether they can use them or not.
+  private mutating func propose() throws {
+    if maxDrafts == 0 { return }
+    for id in live where random.chance(2, in: 3) {
+      let drafts = (0..<random.below(maxDrafts + 1)).map { _ in Int32(random.below(3)) }
+      scheduler.propose(drafts[...], for: id)
+    }
+    try scheduler.checkInvariants()
+  }
+
+  /// The tokens the model "chooses" for an entry: random ones, mostly those drafted.
+  private mutating func choose(_ entry: StepPlan.Entry) -> SampledToken {
+    let drafts = entry.tokenStart + entry.tokenCount - entry.draftCount
+    var sampled = SampledToken(token: 0)
+    while true {
+      sampled.token = Int32(random.below(3))
+      if sampled.accepted < entry.draftCount, random.chance(1, in: 2) {
+        sampled.token = plan.tokens[drafts + sampled.accepted]
+      }
+      sampled.ends = random.chance(1, in: 80)
+      let isAccepted =
+        sampled.accepted < entry.draftCount && plan.tokens[drafts + sampled.accepted] == sampled.token
+      if sampled.ends || !isAccepted { return sampled }
+      sampled.accepted += 1
+    }
+  }
+
   /// The running sequence nobody may overtake.
   private func firstRunning() -> SequenceID? {
     guard let slot = scheduler.running.first else { return nil }
@@ -156,18 +188,24 @@ struct Simulation: ~Copyable {
 
   private mutating func commitStep() throws {
     sampled.removeAll(keepingCapacity: true)
-    for _ in plan.entries {
-      sampled.append(SampledToken(token: Int32(random.below(3)), ends: random.chance(1, in: 80)))
-    }
+    for row in plan.entries.indices { sampled.append(choose(plan.entries[row])) }
     scheduler.commit(plan, sampled: sampled, outcomes: &outcomes)
     for row in plan.entries.indices {
       let entry = plan.entries[row]
       guard let record = records[entry.id] else { throw PlanFault("\(entry.id) is not alive") }
       if !record.isCancelled { countPromptRows(entry, record) }
-      let end = Int(plan.contextLengths[row])
+      let end = Int(plan.contextLengths[row]) - entry.draftCount
       let completes = end == record.history.tokens.count
       if entry.samples != (completes && end < record.limit) { throw PlanFault("\(entry.id) samples wrongly") }
-      if entry.samples && !record.isCancelled { record.history.append(sampled[row].token) }
+      if end + entry.draftCount >= record.limit, entry.draftCount > 0 {
+        throw PlanFault("\(entry.id) has drafts beyond its limit")
+      }
+      if entry.samples && !record.isCancelled {
+        let drafts = entry.tokenStart + entry.tokenCount - entry.draftCount
+        for draft in 0..<sampled[row].accepted { record.history.append(plan.tokens[drafts + draft]) }
+        record.history.append(sampled[row].token)
+        acceptedDrafts += sampled[row].accepted
+      }
       let expected: CommitOutcome =
         if record.isCancelled {
           .discarded
@@ -192,7 +230,7 @@ struct Simulation: ~Copyable {
   }
 
   private mutating func countPromptRows(_ entry: StepPlan.Entry, _ record: Record) {
-    let prompt = entry.samples ? entry.logitRange.dropLast() : entry.logitRange
+    let prompt = entry.samples ? entry.logitRange.dropLast(1 + entry.draftCount) : entry.logitRange
     for row in prompt {
       let position = Int(plan.positions[Int(plan.logitRows[row])])
       promptRows[record.request]?.counts[position] += 1

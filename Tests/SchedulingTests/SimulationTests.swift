@@ -11,5 +11,9 @@ import Testing
     try simulation.drain()
     #expect(simulation.steps > 500)
     #expect(simulation.finished > 100)
+    let configuration = simulation.configuration
+    let room = min(configuration.maxNumBatchedTokens, configuration.maxLogitRows)
+    let hasRoom = simulation.maxDrafts > 0 && room > 2 * configuration.maxNumSeqs
+    #expect(!hasRoom || simulation.acceptedDrafts > 100)
   }
 }

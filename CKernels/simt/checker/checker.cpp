@@ -1,5 +1,7 @@
 #include "simt/checker/checker.h"
 
+#include <utility>
+
 #include "simt/block.h"
 
 // Set by the linker: where the executable's own code and static data begin and end.
@@ -21,11 +23,12 @@ void Checker::begin_block(Block& block) {
     clocks_[size_t(thread)].reset(launch_.threads);
     clocks_[size_t(thread)].advance(thread);
   }
-  shared_.begin_block(block.shared.size(), launch_.threads);
+  agents_.begin_block(launch_.threads);
+  shared_.begin_block(block.shared.size(), agents_);
 }
 
 void Checker::access(Block& block, const void* address, int bytes, int alignment, bool write, Place place) {
-  if (block.running().fiber.holds(address)) return;
+  if (block.running().fiber.holds(address)) return block.check_registers(address, bytes, write, place);
   // A GPU refuses what the host's processor allows.
   if (reinterpret_cast<uintptr_t>(address) % uintptr_t(alignment) != 0) {
     block.fail(place, "%s of %d bytes at the misaligned address %p", write ? "write" : "read", bytes,
@@ -58,6 +61,11 @@ void Checker::access_global(Block& block, const void* address, int bytes, bool w
   }
 }
 
+void Checker::add_atomically(Block& block, uint32_t address, int bytes, Place place) {
+  int thread = block.running().index;
+  shared_.add_atomically(block, clocks_[size_t(thread)], thread, address - SharedMemory::base, bytes, place);
+}
+
 void Checker::begin_copy(Block& block, uint32_t address, int bytes, Place place) {
   int thread = block.running().index;
   shared_.begin_copy(block, clocks_[size_t(thread)], thread, address - SharedMemory::base, bytes, place);
@@ -66,6 +74,54 @@ void Checker::begin_copy(Block& block, uint32_t address, int bytes, Place place)
 void Checker::end_copy(Block& block, uint32_t address, int bytes, Place place) {
   int thread = block.running().index;
   shared_.end_copy(clocks_[size_t(thread)], thread, address - SharedMemory::base, bytes, place);
+}
+
+void Checker::begin_load(Block& block, BulkLoad& load) {
+  if (load.source) {
+    access_global(block, load.source, load.bytes, false, load.site);
+  } else {
+    for (int index = 0; index < load.box.rows(); ++index) {
+      const Box::Row row = load.box.row(index);
+      if (row.source) access_global(block, row.source, row.count, false, load.site);
+    }
+  }
+  load.agent = agent(AgentKind::load, int(load.barrier - SharedMemory::base));
+  load.epoch = next_epoch(load.agent);
+  shared_.begin_load(block, clocks_[size_t(block.running().index)], load.agent, load.epoch,
+                     load.destination - SharedMemory::base, load.bytes, load.site);
+}
+
+void Checker::end_load(Block&, uint32_t address, int bytes) {
+  shared_.end_load(address - SharedMemory::base, bytes);
+}
+
+void Checker::read_async(Block& block, const Clock& now, int agent, uint32_t epoch, uint32_t address,
+                         int bytes, Place place) {
+  shared_.read_async(block, now, agent, epoch, address - SharedMemory::base, bytes, place);
+}
+
+void Checker::publish(int thread) {
+  Clock& own = clocks_[size_t(thread)];
+  own.learn(agents_.published(thread), own[thread]);
+  own.advance(thread);
+}
+
+bool Checker::knows_published(int thread, int writer, uint32_t epoch) const {
+  return clocks_[size_t(thread)][agents_.published(writer)] >= epoch;
+}
+
+Clock Checker::common_clock(int first_warp, int warps) const {
+  Clock common;
+  for (int warp = first_warp; warp < first_warp + warps; ++warp) {
+    Clock known;
+    for (int lane = 0; lane < warp_size; ++lane) known.join(clocks_[size_t(warp * warp_size + lane)]);
+    if (warp == first_warp) {
+      common = std::move(known);
+    } else {
+      common.meet(known);
+    }
+  }
+  return common;
 }
 
 void Checker::release(int thread, Clock& clock) {

@@ -95,6 +95,12 @@ GPU_DEVICE void address_mistake(const MistakeArguments& p, unsigned char* shared
     case Mistake::address_not_shared:
       shared_address(p.global);
       break;
+    case Mistake::adds_to_global:
+      add_atomically(reinterpret_cast<uint32_t*>(p.global), 1u);
+      break;
+    case Mistake::adds_out_of_bounds:
+      add_atomically(reinterpret_cast<uint64_t*>(shared + shared_bytes - 4), uint64_t(1));
+      break;
     case Mistake::writes_past_global:
       if (thread == 0) p.global[64] = 1;
       break;
@@ -121,6 +127,20 @@ GPU_DEVICE void memory_mistake(const MistakeArguments& p, float* shared, int thr
       sync_block();
       if (thread == 0) p.global[0] = shared[40];
       if (thread == 40) shared[40] = 2;
+      break;
+    case Mistake::race_read_addition:
+    case Mistake::race_addition_write: {
+      uint32_t* sum = reinterpret_cast<uint32_t*>(shared);
+      if (thread == 0) sum[1] = 0;
+      sync_block();
+      // Additions do not race with each other; one and a plain access do.
+      if (p.mistake == Mistake::race_addition_write && thread == 63) sum[1] = 5;
+      add_atomically(&sum[1], 1u);
+      if (p.mistake == Mistake::race_read_addition && thread == 0) p.global[0] = float(sum[1]);
+      break;
+    }
+    case Mistake::adds_to_uninitialised:
+      add_atomically(reinterpret_cast<uint32_t*>(shared), 1u);
       break;
     case Mistake::uninitialised:
       if (thread == 0) p.global[0] = shared[3];

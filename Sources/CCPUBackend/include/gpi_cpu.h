@@ -12,7 +12,7 @@
 
 typedef enum { GPI_FLOAT32 = 0, GPI_FLOAT16 = 1, GPI_BFLOAT16 = 2 } gpi_type;
 
-typedef enum { GPI_ISA_PORTABLE = 0, GPI_ISA_AVX2 = 1, GPI_ISA_AVX512 = 2 } gpi_isa;
+typedef enum { GPI_ISA_PORTABLE = 0, GPI_ISA_AVX2 = 1, GPI_ISA_AVX512 = 2, GPI_ISA_AVX512_BF16 = 3 } gpi_isa;
 
 /// The processors this process may be scheduled on (Swift cannot see `sched_getaffinity`, a GNU extension).
 int gpi_processors(void);
@@ -31,10 +31,15 @@ void gpi_cpu_destroy(gpi_cpu* cpu);
 int gpi_cpu_threads(const gpi_cpu* cpu);
 
 /// `output[t, n] = Σ_k input[t, k] · weight[n, k] (+ bias[n]) (+ output[t, n])`.
+///
+/// The sum is float32. With `input_type` GPI_BFLOAT16 inputs are first rounded to it, and multiplied with
+/// bfloat16 weights, the only ones allowed then, by the arithmetic of vdpbf16ps, emulated where it is
+/// missing.
 typedef struct {
   const float* input;  // [rows, inputs]
   size_t input_stride;
-  const void* weight;  // [outputs, inputs], any alignment
+  gpi_type input_type;  // GPI_FLOAT32 or GPI_BFLOAT16: what inputs are multiplied as
+  const void* weight;   // [outputs, inputs], any alignment
   size_t weight_stride;
   gpi_type weight_type;
   const void* bias;  // [outputs] or NULL
@@ -134,6 +139,14 @@ typedef struct {
   int accumulate;
 } gpi_gather_args;
 
+/// `destination[i] = source[i]` rounded to bfloat16, to nearest even.
+typedef struct {
+  const void* source;
+  gpi_type type;
+  uint16_t* destination;
+  size_t count;
+} gpi_narrow_args;
+
 /// Each returns 0, or the number of scratch bytes that could not be had, and then has written
 /// nothing.
 size_t gpi_linear(gpi_cpu* cpu, const gpi_linear_args* args);
@@ -143,6 +156,7 @@ void gpi_norm(gpi_cpu* cpu, const gpi_norm_args* args);
 void gpi_map_rows(gpi_cpu* cpu, const gpi_map_args* args);
 void gpi_rope(gpi_cpu* cpu, const gpi_rope_args* args);
 void gpi_gather(gpi_cpu* cpu, const gpi_gather_args* args);
+void gpi_narrow(gpi_cpu* cpu, const gpi_narrow_args* args);
 
 /// Sums `bytes` of memory with all threads: the read bandwidth that a matrix-vector product can at best have.
 uint64_t gpi_read_memory(gpi_cpu* cpu, const void* data, size_t bytes);

@@ -22,8 +22,13 @@ package final class Engine: GenerationService {
     let thread = try JoinableThread {
       do {
         let model = try makeModel()
-        let metrics = MetricsStore(EngineMetrics(maxModelLength: model.limits.maxModelLength))
-        var core = try Self.makeCore(options, model, mailbox, metrics)
+        let drafts = try options.speculation?.makeSource(model)
+        var counters = EngineMetrics(maxModelLength: model.limits.maxModelLength)
+        counters.speculation = options.speculation.map {
+          SpeculationStatistics(maxDrafts: $0.settings.maxDrafts)
+        }
+        let metrics = MetricsStore(counters)
+        var core = try Self.makeCore(options, model, drafts, mailbox, metrics)
         ready.update { $0 = .success((core.model.limits, metrics)) }
         core.run()
       } catch {
@@ -42,10 +47,11 @@ package final class Engine: GenerationService {
   }
 
   private static func makeCore(
-    _ options: EngineOptions, _ model: any EngineModel, _ mailbox: Mailbox, _ metrics: MetricsStore
+    _ options: EngineOptions, _ model: any EngineModel, _ drafts: (any DraftSource)?, _ mailbox: Mailbox,
+    _ metrics: MetricsStore
   ) throws(EngineError) -> EngineCore {
     do {
-      return try EngineCore(options, model: model, mailbox: mailbox, metrics: metrics)
+      return try EngineCore(options, model: model, drafts: drafts, mailbox: mailbox, metrics: metrics)
     } catch {
       throw .scheduler(error)
     }

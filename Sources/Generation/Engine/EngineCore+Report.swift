@@ -26,7 +26,6 @@ extension EngineCore {
         if outcome == .computed { continue }
         if !request.reportedPrompt { reportPrompt(request, now, &metrics) }
         if entry.samples {
-          let token = sampled[index].token
           let elapsed = now &- sequence.lastTokenTime
           if sequence.generated == 0 {
             metrics.timeToFirstToken.observe(Double(elapsed) / 1e9)
@@ -37,14 +36,14 @@ extension EngineCore {
             interval = elapsed
             intervalCount = 1
           }
-          metrics.counters.generationTokens += 1
           sequence.lastTokenTime = now
-          sequence.generated += 1
-          sequence.sampling.append(token)
           request.lastTokenTime = now
           if request.firstTokenTime == nil { request.firstTokenTime = now }
-          request.staged.append(
-            .token(choice: sequence.choice, token: token, logprobs: sequence.logprobs.take()))
+          stageTokens(entry, sampled[index], sequence)
+          metrics.counters.generationTokens += UInt64(1 + sampled[index].accepted)
+          if entry.draftCount > 0 {
+            metrics.speculation?.record(accepted: sampled[index].accepted, of: entry.draftCount)
+          }
           touch(request)
         }
         switch outcome {
@@ -63,6 +62,19 @@ extension EngineCore {
       metrics.interTokenLatency.observe(Double(interval) / 1e9, times: intervalCount)
       metrics.take(scheduler.statistics)
     }
+  }
+
+  /// The accepted drafts, and the token behind them.
+  private func stageTokens(_ entry: StepPlan.Entry, _ sampled: SampledToken, _ sequence: LiveSequence) {
+    let drafts = entry.tokenStart + entry.tokenCount - entry.draftCount
+    for place in 0...sampled.accepted {
+      let token = place < sampled.accepted ? plan.tokens[drafts + place] : sampled.token
+      let logprobs = place < sequence.logprobs.count ? sequence.logprobs[place] : nil
+      sequence.request.staged.append(.token(choice: sequence.choice, token: token, logprobs: logprobs))
+      speculation?.source.observe(sequence.id, token: token, isShared: sequence.request.sharesCache)
+    }
+    sequence.generated += 1 + sampled.accepted
+    sequence.logprobs.removeAll(keepingCapacity: true)
   }
 
   private func stopReason(_ request: LiveRequest, _ token: Int32) -> FinishReason {
@@ -91,6 +103,10 @@ extension EngineCore {
   ) {
     let request = sequence.request
     sequences[sequence.id.slot] = nil
+    speculation?.source.forget(sequence.id)
+    if request.unfinished == 1, request.acceptedDrafts + request.refusedDrafts > 0 {
+      request.staged.append(.speculation(accepted: request.acceptedDrafts, refused: request.refusedDrafts))
+    }
     request.staged.append(.finished(choice: sequence.choice, reason: reason))
     request.unfinished -= 1
     request.longestOutput = max(request.longestOutput, sequence.generated)

@@ -5,6 +5,7 @@ extension EngineCore {
   /// Plans and runs one step, if anything is alive.
   /// - Throws: the engine cannot go on.
   mutating func step() throws(EngineFailure) {
+    try proposeDrafts()
     let start = options.clock.now()
     guard scheduler.next(into: &plan) else { return }
     let planned = options.clock.now()
@@ -22,6 +23,7 @@ extension EngineCore {
     sample(rows)
     let chosen = options.clock.now()
     scheduler.commit(plan, sampled: sampled, outcomes: &outcomes)
+    learn(seconds: Self.seconds(start, chosen))
     report(now: chosen, modelTime: Self.seconds(planned, computed))
     publish()
     let end = options.clock.now()
@@ -63,17 +65,10 @@ extension EngineCore {
       }
       var result = SampledToken(token: -1)
       do {
-        if entry.logitRange.count > (entry.samples ? 1 : 0) { try readPromptLogprobs(entry, sequence, rows) }
-        if entry.samples {
-          let row = unsafe rows.row(entry.logitRange.upperBound - 1)
-          let last = entry.tokenStart + entry.tokenCount - 1
-          let token = try unsafe sampler.sample(
-            row, sequence.sampling, position: Int(plan.positions[last]) + 1)
-          if let count = sequence.request.logprobs {
-            sequence.logprobs = try unsafe sampler.logprobs(row, token: token, top: count)
-          }
-          result = SampledToken(token: token, ends: sequence.sampling.endTokens.contains(token))
+        if entry.logitRange.count > (entry.samples ? 1 + entry.draftCount : 0) {
+          try readPromptLogprobs(entry, sequence, rows)
         }
+        if entry.samples { result = try verify(entry, sequence, rows) }
       } catch {
         sequence.failure = "\(error)"
         result.isFailure = true

@@ -4,7 +4,7 @@ internal import Scheduling
 /// The engine's values and its loop. All of it belongs to the engine's thread.
 ///
 /// ```
-/// collect commands ─→ apply ─→ next(into: plan) ─→ forward ─→ sample ─→ commit ─→ report ─→ publish
+/// collect commands ─→ apply ─→ (draft) ─→ next(into: plan) ─→ forward ─→ sample ─→ commit ─→ report ─→ publish
 ///        ↑ blocks while nothing is alive                                                     │
 ///        └───────────────────────────────────────────────────────────────────────────────────┘
 /// ```
@@ -17,6 +17,8 @@ struct EngineCore: ~Copyable {
   let model: any EngineModel
   var scheduler: Scheduler
   var sampler: Sampler
+  /// nil without speculation.
+  var speculation: SpeculationState?
 
   var plan = StepPlan()
   var sampled: [SampledToken] = []
@@ -36,7 +38,8 @@ struct EngineCore: ~Copyable {
   var timings = StepTimings()
 
   init(
-    _ options: EngineOptions, model: any EngineModel, mailbox: Mailbox, metrics: MetricsStore
+    _ options: EngineOptions, model: any EngineModel, drafts: (any DraftSource)? = nil, mailbox: Mailbox,
+    metrics: MetricsStore
   ) throws(SchedulerError) {
     let limits = model.limits
     var configuration = SchedulerConfiguration(
@@ -49,6 +52,9 @@ struct EngineCore: ~Copyable {
     configuration.longPrefillTokenThreshold = options.longPrefillTokenThreshold
     scheduler = try Scheduler(configuration)
     sampler = Sampler(vocabularySize: limits.vocabularySize)
+    if let settings = options.speculation, let drafts {
+      speculation = SpeculationState(settings, drafts)
+    }
     self.options = options
     self.model = model
     self.mailbox = mailbox

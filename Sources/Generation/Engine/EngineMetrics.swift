@@ -23,6 +23,8 @@ struct EngineMetrics: Sendable {
   var stepHostTime = Histogram(bounds: Bounds.step)
   var stepModelTime = Histogram(bounds: Bounds.step)
   var finished = FinishedCounts()
+  /// nil without speculation.
+  var speculation: SpeculationStatistics?
 
   struct FinishedCounts: Sendable {
     var stop: UInt64 = 0
@@ -86,6 +88,7 @@ struct EngineMetrics: Sendable {
 
   var statistics: EngineStatistics {
     var statistics = counters
+    statistics.speculation = speculation
     statistics.finishedRequests = [
       "stop": finished.stop, "length": finished.length, "abort": finished.abort, "error": finished.error,
     ]

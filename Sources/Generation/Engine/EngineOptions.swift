@@ -16,6 +16,9 @@ package struct EngineOptions: Sendable {
   /// The key of the prefix cache's hash; random by default.
   package var hashKey = BlockHashKey.random()
 
+  /// Speculative decoding; nil computes one token a sequence and step.
+  package var speculation: SpeculationOptions?
+
   package init() {}
 }
 

@@ -8,6 +8,8 @@ final class LiveRequest {
   let stop: StopConditions
   let logprobs: Int?
   let promptLogprobs: Int?
+  /// Others may learn from what it is answered.
+  let sharesCache: Bool
   let arrival: UInt64
   /// By choice.
   var ids: [SequenceID] = []
@@ -22,6 +24,9 @@ final class LiveRequest {
   var lastTokenTime: UInt64 = 0
   var longestOutput = 0
   var cachedTokens = 0
+  /// Over all choices.
+  var acceptedDrafts = 0
+  var refusedDrafts = 0
   var reportedPrompt = false
   /// By prompt position, when asked for.
   var foundPromptLogprobs: [TokenLogprobs?] = []
@@ -34,6 +39,7 @@ final class LiveRequest {
     stop = request.stop
     logprobs = request.logprobs
     promptLogprobs = request.promptLogprobs
+    sharesCache = request.cacheSalt == nil
     arrival = submission.arrival
     unfinished = request.choices
     staged.reserveCapacity(2 * request.choices + 2)
@@ -52,8 +58,10 @@ final class LiveSequence {
   var generated = 0
   /// When its last token came; until the first one, when the request came.
   var lastTokenTime: UInt64
-  /// Of the token of this step.
-  var logprobs: TokenLogprobs?
+  /// Of the tokens of this step.
+  var logprobs: [TokenLogprobs] = []
+  /// How its drafts fared; nil before the first.
+  var acceptance: AcceptanceEstimate?
   /// Why this step could not give it a token.
   var failure: String?
 

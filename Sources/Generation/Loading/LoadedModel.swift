@@ -77,18 +77,26 @@ package struct LoadedModel: Sendable {
 
   /// Limits and pool for a device, before anything is reserved.
   package func reservation(
-    on device: DeviceProfile, _ options: LoadingOptions
+    on device: DeviceProfile, _ options: LoadingOptions, draft: LoadedModel? = nil
   ) throws(ModelLoadingError) -> MemoryReservation {
-    try MemoryReservation.plan(configuration, checkpoint: checkpoint, device: device, options: options)
+    try MemoryReservation.plan(
+      configuration, checkpoint: checkpoint, device: device, options: options, draft: draft)
   }
 
   /// Starts an engine whose thread makes the backend, binds the weights and reserves the memory.
+  /// - Parameters:
+  ///   - speculation: how to guess tokens, if at all.
+  ///   - draft: the model that guesses, as `draftModel` opened it and the reservation knows it.
   /// - Throws: `ModelError`, `EngineError`, or what `backend` threw.
   package func startEngine(
-    _ reservation: MemoryReservation, _ options: EngineOptions,
-    backend: @escaping @Sendable () throws -> any Backend
+    _ reservation: MemoryReservation, _ options: EngineOptions, speculation: SpeculationSettings? = nil,
+    draft: LoadedModel? = nil, backend: @escaping @Sendable () throws -> any Backend
   ) throws -> Engine {
-    try Engine.start(options) { [checkpoint] in
+    var options = options
+    options.speculation = speculation.map {
+      SpeculationOptions($0, draft: draft, reservation: reservation)
+    }
+    return try Engine.start(options) { [checkpoint] in
       try GraphModel(
         checkpoint: checkpoint, backend: try backend(), limits: reservation.limits,
         blockCount: reservation.blockCount)

@@ -7,16 +7,34 @@ package struct DeviceProfile: Sendable {
   /// "cpu", "simt" or "cuda".
   package var name: String
   package var activationType: DataType
+  /// What matrices are turned into when they are placed; nil where they stay as stored.
+  package var matrixType: DataType?
   /// Memory that can be had now; nil when nobody knows.
   package var availableBytes: Int?
 
-  package init(name: String, activationType: DataType, availableBytes: Int?) {
+  package init(name: String, activationType: DataType, matrixType: DataType? = nil, availableBytes: Int?) {
     self.name = name
     self.activationType = activationType
+    self.matrixType = matrixType
     self.availableBytes = availableBytes
   }
 
   var isHost: Bool { name != "cuda" }
+
+  /// What keys and values can be cached as.
+  var cacheTypes: [DataType] {
+    activationType == .float32 ? [.float32, .float16, .bfloat16] : [activationType]
+  }
+
+  /// Without `kvCacheBytes`, a host keeps the pool below this, as its memory is everybody's. The emulation fills its
+  /// memory with NaN when it hands it out, so less of it is ready sooner.
+  var cacheLimit: Int {
+    switch name {
+    case "cuda": .max
+    case "simt": 256 << 20
+    default: 4 << 30
+    }
+  }
 }
 
 /// What the user may limit; nil leaves the choice to the plan.
@@ -48,11 +66,16 @@ package struct MemoryReservation: Sendable, Equatable {
   package var workspaceBytes: Int
   package var bytesPerBlock: Int
   package var blockCount: Int
+  /// Of the model that drafts for it; it has as many blocks.
+  package var draft: Draft?
 
   package var cacheBytes: Int { blockCount * bytesPerBlock }
 
-  /// Without `kvCacheBytes`, a host keeps the pool below this, as its memory is everybody's.
-  static let hostCacheLimit = 4 << 30
+  /// What a draft model gets beside its target.
+  package struct Draft: Sendable, Equatable {
+    package var limits: ModelLimits
+    package var plan: MemoryPlan
+  }
 
   /// Chooses limits and the size of the pool.
   ///
@@ -61,22 +84,29 @@ package struct MemoryReservation: Sendable, Equatable {
   /// - It is never larger than all sequences at full length can use.
   package static func plan(
     _ configuration: ModelConfiguration, checkpoint: Checkpoint, device: DeviceProfile,
-    options: LoadingOptions
+    options: LoadingOptions, draft: LoadedModel? = nil
   ) throws(ModelLoadingError) -> MemoryReservation {
     var limits = try limits(configuration, device, options)
+    let beside = try draft.map { model throws(ModelLoadingError) in
+      try Draft(model, target: limits, device: device)
+    }
     let plan: MemoryPlan
     do {
       plan = try ModelGraph.memoryPlan(
-        checkpoint: checkpoint, limits: limits, activationType: device.activationType)
+        checkpoint: checkpoint, limits: limits, activationType: device.activationType,
+        matrixType: device.matrixType)
     } catch {
       throw .model(error)
     }
     let wanted = (limits.maxModelLength - 1) / ModelLimits.blockSize + 1
     let fewest = options.maxModelLength == nil ? 1 : wanted
-    let fixed = plan.weightBytes + plan.workspaceBytes
+    let weightBytes = plan.weightBytes + (beside?.plan.weightBytes ?? 0)
+    let workspaceBytes = plan.workspaceBytes + (beside?.plan.workspaceBytes ?? 0)
+    let bytesPerBlock = plan.bytesPerBlock + (beside?.plan.bytesPerBlock ?? 0)
+    let fixed = weightBytes + workspaceBytes
     var shortage = MemoryShortage(
-      weightBytes: plan.weightBytes, workspaceBytes: plan.workspaceBytes,
-      cacheBytes: fewest * plan.bytesPerBlock, tokens: fewest * ModelLimits.blockSize)
+      weightBytes: weightBytes, workspaceBytes: workspaceBytes,
+      cacheBytes: fewest * bytesPerBlock, tokens: fewest * ModelLimits.blockSize)
 
     let usable: Int
     if let bytes = options.kvCacheBytes {
@@ -87,33 +117,35 @@ package struct MemoryReservation: Sendable, Equatable {
       shortage.cacheLimit = bytes
     } else {
       let share = device.availableBytes.map { Int(Double($0) * options.memoryUtilization) }
-      usable = min(share.map { $0 - fixed } ?? .max, device.isHost ? hostCacheLimit : .max)
+      usable = min(share.map { $0 - fixed } ?? .max, device.cacheLimit)
       shortage.availableBytes = share
     }
     let (useful, overflow) = wanted.multipliedReportingOverflow(by: limits.maxSequences)
     let largest = Int(Int32.max) / ModelLimits.blockSize
     let blocks = min(
-      max(usable, 0) / max(plan.bytesPerBlock, 1), overflow ? largest : max(useful, fewest), largest)
+      max(usable, 0) / max(bytesPerBlock, 1), overflow ? largest : max(useful, fewest), largest)
     if blocks < fewest {
       // The host's own limit is meant for comfort; it does not refuse a length that memory can hold.
       if options.kvCacheBytes == nil, device.isHost, shortage.missingBytes <= 0 {
-        return MemoryReservation(limits, plan, fewest)
+        return MemoryReservation(limits, plan, fewest, beside)
       }
       throw .memory(shortage)
     }
     if let available = device.availableBytes, options.kvCacheBytes != nil,
-      let _ = plan.missingBytes(available: available, blocks: blocks)
+      blocks * bytesPerBlock > available - fixed
     {
-      shortage.cacheBytes = blocks * plan.bytesPerBlock
+      shortage.cacheBytes = blocks * bytesPerBlock
       shortage.tokens = blocks * ModelLimits.blockSize
       shortage.availableBytes = available
       throw .memory(shortage)
     }
     limits.maxModelLength = min(limits.maxModelLength, blocks * ModelLimits.blockSize)
-    return MemoryReservation(limits, plan, blocks)
+    return MemoryReservation(limits, plan, blocks, beside)
   }
 
-  private init(_ limits: ModelLimits, _ plan: MemoryPlan, _ blockCount: Int) {
+  private init(_ limits: ModelLimits, _ plan: MemoryPlan, _ blockCount: Int, _ draft: Draft?) {
+    self.draft = draft
+    self.draft?.limits.maxModelLength = min(draft?.limits.maxModelLength ?? 0, limits.maxModelLength)
     self.limits = limits
     weightBytes = plan.weightBytes
     workspaceBytes = plan.workspaceBytes
@@ -128,6 +160,12 @@ package struct MemoryReservation: Sendable, Equatable {
       throw .option(
         name: "--gpu-memory-utilization", found: "\(options.memoryUtilization)",
         allowed: "above 0 and at most 1")
+    }
+    if let type = options.cacheType, !device.cacheTypes.contains(type) {
+      let known = device.cacheTypes.map(\.rawValue).joined(separator: ", ")
+      throw .option(
+        name: "--kv-cache-dtype", found: type.rawValue,
+        allowed: "\(known) where activations are \(device.activationType.rawValue)")
     }
     for (name, value) in [
       ("--max-model-len", options.maxModelLength), ("--max-num-batched-tokens", options.maxBatchTokens),

@@ -13,6 +13,8 @@ package enum ModelLoadingError: Error, Equatable, Sendable {
   case option(name: String, found: String, allowed: String)
   /// The device cannot hold the model with one sequence of the length asked for.
   case memory(MemoryShortage)
+  /// A draft model cannot draft for the model.
+  case draft(path: String, reason: String)
 }
 
 /// What was to be reserved, and what there is.
@@ -43,6 +45,8 @@ extension ModelLoadingError: CustomStringConvertible {
     case .metadata(let path, let error): return "\(path): \(error)"
     case .option(let name, let found, let allowed): return "\(name) is \(found); it must be \(allowed)"
     case .memory(let shortage): return shortage.description
+    case .draft(let path, let reason):
+      return "\(path) cannot draft for this model: \(reason); a draft model must have the same vocabulary"
     }
   }
 
@@ -53,7 +57,7 @@ extension ModelLoadingError: CustomStringConvertible {
     case .tokenizer(.fileNotFound), .tokenizer(.inFile(_, .fileNotFound)): 66
     case .option, .model(.limit): 64
     case .memory, .model(.kernel): 69
-    case .model, .tokenizer, .field, .metadata: 65
+    case .model, .tokenizer, .field, .metadata, .draft: 65
     }
   }
 }

@@ -27,14 +27,14 @@ struct DecoderWeights {
   let output: LinearWeight
 
   struct Layer {
-    let attentionNorm: NormWeights
-    let attention: Attention
-    let attentionOutput: LinearWeight
-    let feedForwardNorm: NormWeights
+    var attentionNorm: NormWeights
+    var attention: Attention
+    var attentionOutput: LinearWeight
+    var feedForwardNorm: NormWeights
     /// Only in a gated feed-forward.
-    let gate: LinearWeight?
-    let up: LinearWeight
-    let down: LinearWeight
+    var gate: LinearWeight?
+    var up: LinearWeight
+    var down: LinearWeight
   }
 
   enum Attention {

@@ -6,8 +6,15 @@ extension ModelGraph {
   ///
   /// - Complexity: O(tokens + sequences + block table entries) comparisons, nothing beside a step's arithmetic.
   func admit(_ plan: borrowing StepPlan, _ cache: any KVCache) throws(KernelError) -> AttentionBatch {
+    try admit(plan, cache, geometry: cacheGeometry(blockCount: cache.geometry.blockCount))
+  }
+
+  /// The same for a cache that must have the geometry `expected`.
+  func admit(
+    _ plan: borrowing StepPlan, _ cache: any KVCache, geometry expected: KVCacheGeometry
+  ) throws(KernelError) -> AttentionBatch {
     let geometry = cache.geometry
-    guard geometry == cacheGeometry(blockCount: geometry.blockCount) else {
+    guard geometry == expected else {
       throw .unsupported(operation: "forward", reason: "the key/value cache was made for another model")
     }
     let (tokens, sequences, stride) = (plan.tokens.count, plan.contextLengths.count, plan.blockTableStride)

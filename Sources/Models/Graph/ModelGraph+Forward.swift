@@ -111,7 +111,7 @@ struct StepViews {
 // MARK: The layers
 
 extension ModelGraph {
-  private func embed(_ step: StepViews) throws(KernelError) {
+  func embed(_ step: StepViews) throws(KernelError) {
     let target = embeddingNorm == nil ? step.residual : step.hidden
     let table = weights.positionEmbedding?.view
     try backend.embed(
@@ -133,27 +133,38 @@ extension ModelGraph {
     try observer?(.layer(index, .residual), step.residual)
     try observer?(.layer(index, .attentionNorm), step.hidden)
 
+    try attention(pass, step.hidden, step, cache, cacheLayer: index, index: index)
+    try backend.linear(step.attention, pass.weights.attentionOutput, accumulate: false, into: step.projected)
+    try observer?(.layer(index, .attentionOutput), step.projected)
+  }
+
+  /// From what the attention's norm gave to `step.attention`. `cacheLayer` is the layer's place in `cache`.
+  func attention(
+    _ pass: LayerPass, _ hidden: TensorView, _ step: StepViews, _ cache: any KVCache, cacheLayer: Int,
+    index: Int
+  ) throws(KernelError) {
     switch pass.weights.attention {
     case .separate(let query, let key, let value):
-      try backend.linear(step.hidden, query, accumulate: false, into: step.query)
-      try backend.linear(step.hidden, key, accumulate: false, into: step.key)
-      try backend.linear(step.hidden, value, accumulate: false, into: step.value)
+      try backend.linear(hidden, query, accumulate: false, into: step.query)
+      try backend.linear(hidden, key, accumulate: false, into: step.key)
+      try backend.linear(hidden, value, accumulate: false, into: step.value)
     case .fused(let weight):
-      try backend.linear(step.hidden, weight, accumulate: false, into: step.queryKeyValue)
+      try backend.linear(hidden, weight, accumulate: false, into: step.queryKeyValue)
     }
     if let rope {
+      try observer?(.layer(index, .projectedQuery), step.query)
+      try observer?(.layer(index, .projectedKey), step.key)
       try backend.rope(rope, positions: step.positions, query: step.query, key: step.key)
     }
     try observer?(.layer(index, .query), step.query)
     try observer?(.layer(index, .key), step.key)
     try observer?(.layer(index, .value), step.value)
 
-    try backend.appendKV(key: step.key, value: step.value, slots: step.slots, cache: cache, layer: index)
+    try backend.appendKV(key: step.key, value: step.value, slots: step.slots, cache: cache, layer: cacheLayer)
     try backend.attention(
-      pass.attention, query: step.query, cache: cache, layer: index, batch: step.batch, into: step.attention)
+      pass.attention, query: step.query, cache: cache, layer: cacheLayer, batch: step.batch,
+      into: step.attention)
     try observer?(.layer(index, .attention), step.attention)
-    try backend.linear(step.attention, pass.weights.attentionOutput, accumulate: false, into: step.projected)
-    try observer?(.layer(index, .attentionOutput), step.projected)
   }
 
   /// The feed-forward half: afterwards `projected` holds what is still to be added to the residual.
@@ -162,18 +173,29 @@ extension ModelGraph {
     try backend.norm(
       pass.feedForwardNorm, residual: step.residual, adding: isParallel ? nil : step.projected,
       into: step.hidden)
+    if !isParallel { try observer?(.layer(index, .middleResidual), step.residual) }
     try observer?(.layer(index, .feedForwardNorm), step.hidden)
 
-    let activation = configuration.decoder.activation
-    try backend.linear(step.hidden, pass.weights.up, accumulate: false, into: step.up)
-    if let gate = pass.weights.gate {
-      try backend.linear(step.hidden, gate, accumulate: false, into: step.gate)
-      try backend.activation(activation, gate: step.gate, up: step.up, into: step.activated)
-    } else {
-      try backend.activation(activation, gate: step.up, up: nil, into: step.activated)
-    }
+    try activate(pass, step.hidden, gate: step.gate, up: step.up, into: step.activated, index: index)
     try observer?(.layer(index, .activated), step.activated)
     try backend.linear(step.activated, pass.weights.down, accumulate: isParallel, into: step.projected)
     try observer?(.layer(index, .feedForwardOutput), step.projected)
+  }
+
+  /// From what the feed-forward's norm gave to what the down projection reads.
+  func activate(
+    _ pass: LayerPass, _ hidden: TensorView, gate: TensorView, up: TensorView, into activated: TensorView,
+    index: Int
+  ) throws(KernelError) {
+    let activation = configuration.decoder.activation
+    try backend.linear(hidden, pass.weights.up, accumulate: false, into: up)
+    try observer?(.layer(index, .up), up)
+    if let weight = pass.weights.gate {
+      try backend.linear(hidden, weight, accumulate: false, into: gate)
+      try observer?(.layer(index, .gate), gate)
+      try backend.activation(activation, gate: gate, up: up, into: activated)
+    } else {
+      try backend.activation(activation, gate: up, up: nil, into: activated)
+    }
   }
 }

@@ -19,7 +19,7 @@ package final class ModelGraph {
   package var observer: ((TracePoint, TensorView) throws(KernelError) -> Void)?
 
   let weights: DecoderWeights
-  let passes: [LayerPass]
+  var passes: [LayerPass]
   let embeddingNorm: NormParameters?
   let finalNorm: NormParameters
   let rope: RopeParameters?
@@ -30,9 +30,9 @@ package final class ModelGraph {
 
   /// A layer's weights with its parameters made ready.
   struct LayerPass {
-    let weights: DecoderWeights.Layer
-    let attentionNorm: NormParameters
-    let feedForwardNorm: NormParameters
+    var weights: DecoderWeights.Layer
+    var attentionNorm: NormParameters
+    var feedForwardNorm: NormParameters
     let attention: AttentionParameters
   }
 
@@ -51,14 +51,15 @@ package final class ModelGraph {
     self.limits = limits
     self.backend = backend
     memoryPlan = MemoryPlan(
-      configuration, inventory: inventory, layout: layout,
-      cacheType: limits.cacheType ?? backend.activationType)
+      configuration, inventory: inventory, layout: layout, limits: limits,
+      activationType: backend.activationType)
     unusedTensors = inventory.unused
 
     weights = try DecoderWeights(
       configuration, inventory: inventory, checkpoint: checkpoint, backend: backend)
     do throws(KernelError) {
       workspace = try Workspace(configuration, layout: layout, limits: limits, backend: backend)
+      try backend.reserve(limits.attentionDemand(configuration))
       try workspace.fillTables(configuration, limits: limits, backend: backend)
     } catch { throw .kernel(error) }
 
@@ -86,14 +87,14 @@ package final class ModelGraph {
   /// What a model will need, without reserving anything: for refusing a model that does not fit with the number
   /// of bytes that are missing.
   package static func memoryPlan(
-    checkpoint: Checkpoint, limits: ModelLimits, activationType: DataType
+    checkpoint: Checkpoint, limits: ModelLimits, activationType: DataType, matrixType: DataType? = nil
   ) throws(ModelError) -> MemoryPlan {
     let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
     try limits.validate(configuration)
     return MemoryPlan(
-      configuration, inventory: try TensorInventory(configuration, in: checkpoint),
+      configuration, inventory: try TensorInventory(configuration, in: checkpoint, matrixType: matrixType),
       layout: try WorkspaceLayout(configuration, limits: limits, activationType: activationType),
-      cacheType: limits.cacheType ?? activationType)
+      limits: limits, activationType: activationType)
   }
 
   /// The shape of this model's key/value pool with `blockCount` blocks.
@@ -125,10 +126,13 @@ package final class ModelGraph {
 extension MemoryPlan {
   init(
     _ configuration: ModelConfiguration, inventory: TensorInventory, layout: WorkspaceLayout,
-    cacheType: DataType
+    limits: ModelLimits, activationType: DataType
   ) {
     weightBytes = inventory.weightBytes
     workspaceBytes = layout.byteCount
+    // Backends with 16-bit activations compute a long context in parts.
+    if activationType != .float32 { workspaceBytes += limits.attentionDemand(configuration).scratchBytes }
+    let cacheType = limits.cacheType ?? activationType
     blockSize = ModelLimits.blockSize
     bytesPerBlock = ModelGraph.cacheGeometry(configuration, 1, cacheType).bytesPerBlock
   }

@@ -1,3 +1,4 @@
+internal import Compute
 package import Numerics
 
 /// How much one step may hold; the workspace is reserved for exactly this.
@@ -26,6 +27,12 @@ package struct ModelLimits: Sendable, Equatable {
   package static let blockSize = 16
 
   var maxBlocksPerSequence: Int { (maxModelLength - 1) / Self.blockSize + 1 }
+
+  func attentionDemand(_ configuration: ModelConfiguration) -> AttentionDemand {
+    AttentionDemand(
+      maxSequences: maxSequences, queryHeads: configuration.queryHeads,
+      headDimension: configuration.headDimension, maxContextLength: maxModelLength)
+  }
 
   func validate(_ configuration: ModelConfiguration) throws(ModelError) {
     try Self.check("the step's token limit", maxBatchTokens, 1...(1 << 24))

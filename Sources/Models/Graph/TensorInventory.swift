@@ -1,6 +1,6 @@
 package import Checkpoints
 internal import Compute
-internal import Numerics
+package import Numerics
 
 /// The tensors a configuration asks for, found in a checkpoint and checked: names, shapes and types.
 ///
@@ -35,8 +35,12 @@ package struct TensorInventory: Sendable {
   /// Tensors of the checkpoint that the model does not read, but for buffers that older exporters wrote.
   package private(set) var unused: [String] = []
 
+  /// - Parameter matrixType: what the backend turns matrices of another type into when they are placed; nil where
+  ///   it keeps them.
   /// - Throws: the first tensor that is missing, has another shape or type, or should not be there.
-  package init(_ configuration: ModelConfiguration, in checkpoint: Checkpoint) throws(ModelError) {
+  package init(
+    _ configuration: ModelConfiguration, in checkpoint: Checkpoint, matrixType: DataType? = nil
+  ) throws(ModelError) {
     let decoder = configuration.decoder
     let candidates = decoder.prefixes.map { $0 + decoder.tokenEmbedding + ".weight" }
     guard let match = candidates.firstIndex(where: { checkpoint.tensors[$0] != nil }) else {
@@ -50,7 +54,16 @@ package struct TensorInventory: Sendable {
       } ?? decoder.output[0]
     try collect(configuration, checkpoint)
 
-    for requirement in requirements { try check(requirement, in: checkpoint) }
+    for requirement in requirements {
+      let entry = try check(requirement, in: checkpoint)
+      let held =
+        switch requirement.role {
+        case .vector: DataType.float32
+        case .matrix: matrixType ?? entry.dataType
+        case .table: entry.dataType
+        }
+      weightBytes += entry.elementCount * held.byteCount
+    }
     for name in absentBiases(decoder, layers: configuration.layers.count)
     where checkpoint.tensors[name] != nil {
       throw .unexpectedTensor(name: name, reason: "\(configuration.family) as configured has no such bias")
@@ -146,7 +159,9 @@ package struct TensorInventory: Sendable {
 
   private static let matrixTypes: [DataType] = [.float32, .float16, .bfloat16]
 
-  private mutating func check(_ requirement: Requirement, in checkpoint: Checkpoint) throws(ModelError) {
+  private func check(
+    _ requirement: Requirement, in checkpoint: Checkpoint
+  ) throws(ModelError) -> TensorEntry {
     guard let entry = checkpoint.tensors[requirement.name] else {
       throw .missingTensor(name: requirement.name, checkpoint: checkpoint.path)
     }
@@ -157,8 +172,7 @@ package struct TensorInventory: Sendable {
       throw .tensorType(
         name: requirement.name, found: entry.dataType.rawValue, supported: Self.matrixTypes.map(\.rawValue))
     }
-    let size = requirement.role == .vector ? 4 : entry.dataType.byteCount
-    weightBytes += entry.elementCount * size
+    return entry
   }
 }
 

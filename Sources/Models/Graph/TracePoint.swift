@@ -12,6 +12,10 @@ package enum TracePoint: Hashable, Sendable {
     /// The residual stream at the layer's start, `[T, H]`.
     case residual
     case attentionNorm = "attention_norm"
+    /// `[T, Hq·D]`, before rope; only where there is rope.
+    case projectedQuery = "projected_query"
+    /// `[T, Hkv·D]`, before rope; only where there is rope.
+    case projectedKey = "projected_key"
     /// `[T, Hq·D]`, after rope.
     case query
     /// `[T, Hkv·D]`, after rope.
@@ -21,7 +25,12 @@ package enum TracePoint: Hashable, Sendable {
     case attention
     /// After it, `[T, H]`.
     case attentionOutput = "attention_output"
+    /// The residual stream with the attention half added, `[T, H]`; not in parallel blocks.
+    case middleResidual = "middle_residual"
     case feedForwardNorm = "feed_forward_norm"
+    /// Before the activation, `[T, I]`; `gate` only in a gated feed-forward.
+    case up
+    case gate
     /// What the down projection reads, `[T, I]`.
     case activated
     /// What the layer still adds to the residual: the feed-forward's output, in a parallel block the sum of both

@@ -7,7 +7,7 @@ enum KernelBench: Benchmark {
   static let name = "kernels"
 
   static func run(_ arguments: ParsedArguments) throws -> BenchReport {
-    let backend = CPUBackend(threads: try arguments.integer(Device.threads.name, in: 1...1024))
+    let backend = CPUBackend(threads: try arguments.integer("--threads", in: 1...1024))
     let benchmark = KernelBenchmark(backend: backend)
     var report = BenchReport(name: name)
     report.setting = [
@@ -16,14 +16,9 @@ enum KernelBench: Benchmark {
     ]
     report.add("read memory", try benchmark.memoryRead().gigabytesPerSecond, "GB/s")
     for type in [DataType.bfloat16, .float16, .float32] {
-      for rows in [1, 4, 16, 64, 512] {
-        let measurement = try benchmark.linear(rows: rows, inputs: 2048, outputs: 5632, type: type)
-        if rows == 1 {
-          report.add("linear \(type.rawValue), weights read", measurement.gigabytesPerSecond, "GB/s")
-        }
-        report.add("linear \(type.rawValue), \(rows) rows", measurement.gigaflops, "GFLOP/s")
-      }
+      try add(type, to: &report, benchmark, label: "linear \(type.rawValue)")
     }
+<<<<<<< HEAD
     for rows in [1, 4, 16, 512] {
       let (inputs, outputs) = (2048, 5632)
       let rounded = IntegerActivations.token(outlierThreshold: nil)
@@ -62,6 +57,20 @@ enum KernelBench: Benchmark {
         report.add("linear \(name), \(rows) rows", measurement.gigaflops, "GFLOP/s")
       }
     }
+=======
+    let pairs = KernelBenchmark(backend: CPUBackend(threads: backend.threads, productType: .bfloat16))
+    try add(.bfloat16, to: &report, pairs, label: "bfloat16 products")
+>>>>>>> main
     return report
+  }
+
+  private static func add(
+    _ type: DataType, to report: inout BenchReport, _ benchmark: KernelBenchmark, label: String
+  ) throws {
+    for rows in [1, 4, 16, 64, 512] {
+      let measurement = try benchmark.linear(rows: rows, inputs: 2048, outputs: 5632, type: type)
+      if rows == 1 { report.add(label + ", weights read", measurement.gigabytesPerSecond, "GB/s") }
+      report.add(label + ", \(rows) rows", measurement.gigaflops, "GFLOP/s")
+    }
   }
 }

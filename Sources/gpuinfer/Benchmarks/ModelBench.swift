@@ -15,8 +15,8 @@ enum ModelBench: Benchmark {
     let path = try ModelPath.resolve(arguments.positional(1))
     let opened = ContinuousClock.now
     let checkpoint = try Checkpoint.open(path)
-    let device = try Device.chosen(arguments).resolved()
-    let backend = try device.makeBackend(threads: try arguments.integer(Device.threads.name, in: 1...1024))
+    let choice = try DeviceChoice(arguments)
+    let backend = try choice.makeBackend(for: checkpoint)
     let graph = try ModelGraph(
       checkpoint: checkpoint, backend: backend,
       limits: ModelLimits(
@@ -28,7 +28,8 @@ enum ModelBench: Benchmark {
     let decoded = try benchmark.decode(context: decode, steps: decode, repetitions: repetitions)
     var report = BenchReport(name: name)
     report.setting = [
-      ("model", path), ("device", backend.name), ("weights", readableBytes(graph.memoryPlan.weightBytes)),
+      ("model", path), ("device", backend.name), ("dtype", choice.computeType.rawValue),
+      ("weights", readableBytes(graph.memoryPlan.weightBytes)),
       ("batch", "\(batch)"),
     ]
     report.add("load", loadSeconds * 1000, "ms")

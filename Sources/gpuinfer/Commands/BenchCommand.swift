@@ -12,7 +12,6 @@ enum BenchCommand: Command {
     ],
     options: [
       .flag("--json", "Print one JSON document."),
-      Device.option, Device.threads,
       .value(
         "--repetitions", "N", default: "3", "Runs of each measurement; the best and the median are shown."),
       .value("--prompt-tokens", "N", default: "512", "model: tokens of the prompt."),
@@ -28,7 +27,7 @@ enum BenchCommand: Command {
       .value("--requests", "N", default: "256", "serve: requests in all."),
       .value("--max-tokens", "N", default: "32", "serve: tokens a request."),
       .value("--prompt", "TEXT", "serve: the prompt."),
-    ],
+    ] + DeviceChoice.options,
     discussion: """
       Figures are measured here and now; nothing is stored. Compare with a peer in one run:
       Scripts/bench/peers runs llama.cpp, transformers and tiktoken on the same shapes.

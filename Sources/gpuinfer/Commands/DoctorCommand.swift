@@ -1,6 +1,7 @@
 internal import CPUBackend
 internal import Glibc
 internal import JSON
+internal import KernelBackend
 
 /// `gpuinfer doctor`: what this machine can run, and what is missing.
 enum DoctorCommand: Command {
@@ -9,54 +10,147 @@ enum DoctorCommand: Command {
     options: [.flag("--json", "Print one JSON document.")])
 
   static func run(_ arguments: ParsedArguments) throws {
-    let devices: [Device] = [.cpu, .cuda, .simt]
-    let sets = InstructionSet.allCases.filter(\.isAvailable)
-    let demo = Result { () throws(Failure) in try ModelPath.resolve(nil) }
-    if arguments.has("--json") {
-      var writer = JSONWriter()
-      writer.beginObject()
-      writer.member("version", Main.version)
-      writer.key("devices")
-      writer.beginArray()
-      for device in devices {
-        writer.beginObject()
-        writer.member("name", device.rawValue)
-        writer.member("available", device.reasonUnavailable == nil)
-        writer.key("reason")
-        if let reason = device.reasonUnavailable { writer.string(reason) } else { writer.null() }
-        writer.endObject()
+    let report = DoctorReport()
+    Console.write(arguments.has("--json") ? report.json + "\n" : report.text + "\n")
+  }
+}
+
+/// What was found on this machine.
+struct DoctorReport {
+  private struct Finding {
+    let device: Device
+    let kernels: DeviceKernels?
+    /// Why it cannot be used; nil when it can.
+    let reason: String?
+  }
+
+  private let findings: [Finding]
+  private let sets = InstructionSet.allCases.filter(\.isAvailable)
+  private let demo = Result { () throws(Failure) in try ModelPath.resolve(nil) }
+
+  init() {
+    findings = [Device.cpu, .cuda, .simt].map { device in
+      do throws(KernelLibraryError) {
+        return Finding(device: device, kernels: try device.kernels(), reason: nil)
+      } catch {
+        return Finding(device: device, kernels: nil, reason: "\(error)")
       }
-      writer.endArray()
-      writer.key("cpu")
-      writer.beginObject()
-      writer.member("cores", ProcessorCount.available)
-      writer.key("instruction_sets")
-      writer.beginArray()
-      for set in sets { writer.string(set.rawValue) }
-      writer.endArray()
-      writer.member("used", InstructionSet.best.rawValue)
-      writer.endObject()
-      writer.key("demo_model")
-      if case .success(let path) = demo { writer.string(path) } else { writer.null() }
-      writer.endObject()
-      Console.write(String(decoding: writer.bytes, as: UTF8.self) + "\n")
-      return
     }
+  }
+
+  // MARK: Text
+
+  var text: String {
     var text = "gpuinfer \(Main.version)\n\nDevices\n"
     text += table(
-      devices.map { ($0.rawValue, $0.reasonUnavailable.map { "not available: " + $0 } ?? "available") },
+      findings.map { ($0.device.rawValue, $0.reason.map { "not available: " + $0 } ?? "available") },
       leftWidth: 8)
     text += "\nProcessor\n"
     text += table(
       [
         ("cores", "\(ProcessorCount.available)"),
         ("kernels", "\(InstructionSet.best.rawValue) (of: \(sets.map(\.rawValue).joined(separator: ", ")))"),
+        (
+          "bfloat16",
+          InstructionSet.best.multipliesBFloat16
+            ? "multiplied by the processor (--dtype bfloat16)" : "emulated, slower than float32"
+        ),
       ], leftWidth: 10)
+    for finding in findings {
+      if let kernels = finding.kernels { text += describe(kernels, finding.device) }
+    }
     text += "\nDemo model\n  "
     switch demo {
     case .success(let path): text += path
     case .failure(let failure): text += failure.message
     }
-    Console.write(text + "\n")
+    return text
+  }
+
+  private func describe(_ kernels: DeviceKernels, _ device: Device) -> String {
+    let information = kernels.information
+    var facts = [
+      ("name", information.name),
+      ("capability", "\(information.capability / 10).\(information.capability % 10)"),
+      (
+        "memory",
+        "\(readableBytes(information.freeBytes)) free of \(readableBytes(information.memoryBytes))"
+      ),
+    ]
+    if let path = kernels.library.path { facts.append(("library", path)) }
+    if let version = information.driverVersion { facts.append(("driver", "CUDA \(version)")) }
+    if let version = information.runtimeVersion { facts.append(("runtime", "CUDA \(version)")) }
+    facts += information.notes.map { ("note", $0) }
+    let variants = kernels.library.variants.map { variant in
+      let reason = information.reasonUnavailable(variant)
+      return (variant.name, reason.map { "not here: " + $0 } ?? "runs: " + variant.takes)
+    }
+    return "\nDevice \(device.rawValue)\n" + table(facts, leftWidth: 12)
+      + "\nKernels of \(device.rawValue), preferred ones first\n" + table(variants, leftWidth: 20)
+  }
+
+  // MARK: JSON
+
+  var json: String {
+    var writer = JSONWriter()
+    writer.beginObject()
+    writer.member("version", Main.version)
+    writer.key("devices")
+    writer.beginArray()
+    for finding in findings {
+      writer.beginObject()
+      writer.member("name", finding.device.rawValue)
+      writer.member("available", finding.reason == nil)
+      writer.key("reason")
+      if let reason = finding.reason { writer.string(reason) } else { writer.null() }
+      if let kernels = finding.kernels { write(kernels, to: &writer) }
+      writer.endObject()
+    }
+    writer.endArray()
+    writer.key("cpu")
+    writer.beginObject()
+    writer.member("cores", ProcessorCount.available)
+    writer.key("instruction_sets")
+    writer.beginArray()
+    for set in sets { writer.string(set.rawValue) }
+    writer.endArray()
+    writer.member("used", InstructionSet.best.rawValue)
+    writer.member("multiplies_bfloat16", InstructionSet.best.multipliesBFloat16)
+    writer.endObject()
+    writer.key("demo_model")
+    if case .success(let path) = demo { writer.string(path) } else { writer.null() }
+    writer.endObject()
+    return String(decoding: writer.bytes, as: UTF8.self)
+  }
+
+  private func write(_ kernels: DeviceKernels, to writer: inout JSONWriter) {
+    let information = kernels.information
+    writer.member("device", information.name)
+    writer.member("capability", information.capability)
+    writer.member("memory_bytes", information.memoryBytes)
+    writer.member("free_bytes", information.freeBytes)
+    for (key, value) in [
+      ("library", kernels.library.path), ("driver", information.driverVersion),
+      ("runtime", information.runtimeVersion),
+    ] {
+      if let value { writer.member(key, value) }
+    }
+    writer.key("notes")
+    writer.beginArray()
+    for note in information.notes { writer.string(note) }
+    writer.endArray()
+    writer.key("variants")
+    writer.beginArray()
+    for variant in kernels.library.variants {
+      let reason = information.reasonUnavailable(variant)
+      writer.beginObject()
+      writer.member("name", variant.name)
+      writer.member("operation", variant.operation.rawValue)
+      writer.member("takes", variant.takes)
+      writer.member("runs", reason == nil)
+      if let reason { writer.member("reason", reason) }
+      writer.endObject()
+    }
+    writer.endArray()
   }
 }

@@ -13,8 +13,7 @@ enum EvalCommand: Command {
       .value("--stride", "N", default: "the context", "Tokens from one window to the next."),
       .value("--limit-windows", "N", "Measure only the first N windows."),
       .flag("--json", "Print one JSON document."),
-      Device.option, Device.threads,
-    ],
+    ] + DeviceChoice.options,
     discussion: """
       The text is encoded whole, without special tokens, and cut into windows; a last short one is left out. Each
       window is computed alone; all its tokens but the first are scored, or with a smaller stride its last ones.

@@ -10,8 +10,7 @@ enum ScoreCommand: Command {
     options: [
       .value("--input-ids", "FILE", "A safetensors file of integer tensors [T], each one text."),
       .value("--output", "FILE", aliases: ["-o"], "The safetensors file to write."),
-      Device.option, Device.threads,
-    ],
+    ] + DeviceChoice.options,
     discussion: "For each input tensor the output has one of the same name: float32 logits [T, vocabulary].")
 
   static func run(_ arguments: ParsedArguments) throws {

@@ -57,6 +57,7 @@ enum ServeCommand: Command {
     signals.exitOnNext()
     let finished = GracefulShutdown.run(api, server, timeoutMilliseconds: Int(drainSeconds * 1000))
     host.engine.stop()
+    if let report = host.speculationReport { Console.error(report) }
     Console.error(finished ? "stopped" : "stopped; requests that were still running were aborted")
   }
 

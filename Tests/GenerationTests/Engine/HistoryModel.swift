@@ -150,6 +150,7 @@ struct Answer: Equatable {
   var tokens: [Int: [Int32]] = [:]
   var logprobs: [Int: [TokenLogprobs?]] = [:]
   var reasons: [Int: FinishReason] = [:]
+  var drafts: (accepted: Int, refused: Int)?
   /// Events that broke the order the protocol promises.
   var disorder: [String] = []
 
@@ -167,6 +168,9 @@ struct Answer: Equatable {
       if reasons[choice] != nil { disorder.append("a token after the end") }
       tokens[choice, default: []].append(token)
       logprobs[choice, default: []].append(found)
+    case .speculation(let accepted, let refused):
+      if drafts != nil { disorder.append("drafts counted twice") }
+      drafts = (accepted, refused)
     case .finished(let choice, let reason):
       if reasons[choice] != nil { disorder.append("a second end") }
       reasons[choice] = reason

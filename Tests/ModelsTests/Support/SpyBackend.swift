@@ -5,6 +5,12 @@ import Numerics
 /// The CPU backend with a list of the calls it got. Placing is not listed: it gives the tensor back.
 final class SpyBackend: Backend {
   private let backend = CPUBackend(threads: 1)
+  /// Rounds the operands of each product to bfloat16 and multiplies them in float32: what a backend that computes in
+  /// bfloat16 may differ from by its summation only.
+  private let roundsOperands: Bool
+
+  init(roundsOperands: Bool = false) { self.roundsOperands = roundsOperands }
+
   private(set) var calls: [String] = []
   private(set) var allocatedBytes = 0
 
@@ -21,7 +27,9 @@ final class SpyBackend: Backend {
   }
 
   func place(_ tensor: Tensor) throws(KernelError) -> Tensor { try backend.place(tensor) }
-  func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight { try backend.place(weight) }
+  func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
+    try roundsOperands ? CPUBackend(threads: 1, productType: .bfloat16).place(weight) : backend.place(weight)
+  }
 
   func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {
     calls.append("makeKVCache")
@@ -60,7 +68,26 @@ final class SpyBackend: Backend {
     _ input: TensorView, _ weight: LinearWeight, accumulate: Bool, into output: TensorView
   ) throws(KernelError) {
     calls.append(accumulate ? "linear+=" : "linear")
-    try backend.linear(input, weight, accumulate: accumulate, into: output)
+    // A table tied to the output is not placed: unless it is bfloat16 its products are float32.
+    guard roundsOperands, case .dense(let tensor) = weight.store, tensor.dataType == .bfloat16 else {
+      return try backend.linear(input, weight, accumulate: accumulate, into: output)
+    }
+    let inputs = try rounded(input)
+    try backend.linear(inputs.view, weight, accumulate: accumulate, into: output)
+    withExtendedLifetime(inputs) {}
+  }
+
+  private func rounded(_ view: TensorView) throws(KernelError) -> Tensor {
+    let storage = try backend.allocate(byteCount: view.shape.elementCount * 4)
+    let source = unsafe view.address.assumingMemoryBound(to: Float.self)
+    let target = unsafe storage.address.assumingMemoryBound(to: Float.self)
+    for row in 0..<view.rows {
+      for column in 0..<view.columns {
+        unsafe target[row * view.columns + column] =
+          BFloat16(source[row * view.rowStride + column]).float
+      }
+    }
+    return Tensor(storage: storage, shape: view.shape, dataType: .float32)
   }
 
   func rope(

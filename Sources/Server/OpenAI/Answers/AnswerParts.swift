@@ -20,11 +20,13 @@ struct AnswerIdentity: Sendable {
   }
 }
 
-struct Usage: Sendable, Equatable {
+struct Usage: Sendable {
   var promptTokens: Int
   var completionTokens: Int
   /// nil leaves the details out.
   var cachedTokens: Int?
+  /// Tokens that were predicted and turned out right or wrong; nil leaves the details out.
+  var predictions: (accepted: Int, rejected: Int)?
 
   func write(to writer: inout JSONWriter) {
     writer.key("usage")
@@ -38,6 +40,13 @@ struct Usage: Sendable, Equatable {
       writer.member("cached_tokens", cachedTokens)
       writer.endObject()
     }
+    if let predictions {
+      writer.key("completion_tokens_details")
+      writer.beginObject()
+      writer.member("accepted_prediction_tokens", predictions.accepted)
+      writer.member("rejected_prediction_tokens", predictions.rejected)
+      writer.endObject()
+    }
     writer.endObject()
   }
 }
@@ -46,7 +55,7 @@ extension GenerationRun {
   var usage: Usage {
     Usage(
       promptTokens: plan.prompts.reduce(0) { $0 + $1.tokens.count }, completionTokens: completionTokens,
-      cachedTokens: cachedTokens)
+      cachedTokens: cachedTokens, predictions: (drafts.accepted, drafts.refused))
   }
 
   /// The counts of one choice so far.

@@ -25,6 +25,8 @@ final class GenerationRun {
   /// Streams that may still have events, the one that had some last in front: it runs, so it is worth waiting on.
   private var open: [Int] = []
   private(set) var cachedTokens = 0
+  /// Drafts of speculative decoding, right and wrong ones.
+  private(set) var drafts = (accepted: 0, refused: 0)
 
   /// Submits every prompt, or none: when one is refused, those before it are cancelled.
   init(_ plan: GenerationPlan, id: String, model: ServedModel) throws(APIError) {
@@ -126,6 +128,8 @@ final class GenerationRun {
         parts[index].openChoices -= 1
         parts[index].stream.finish(choice: choice)
       }
+    case .speculation(let accepted, let refused):
+      drafts = (drafts.accepted + accepted, drafts.refused + refused)
     case .finished(let choice, let reason):
       guard parts[index].assemblers.indices.contains(choice) else { return }
       end(choice, of: index, reason, into: &updates)

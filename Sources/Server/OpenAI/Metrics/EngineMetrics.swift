@@ -69,6 +69,7 @@ enum EngineMetrics {
         "vllm:request_success_total", labels + [("finished_reason", reason)],
         Double(statistics.finishedRequests[reason] ?? 0))
     }
+    if let speculation = statistics.speculation { write(speculation, labels, to: &text) }
     for (name, histogram) in statistics.histograms.sorted(by: { $0.key < $1.key }) {
       text.family(name, .histogram, help[name] ?? "Measured by the engine.")
       text.histogram(name, labels, histogram)

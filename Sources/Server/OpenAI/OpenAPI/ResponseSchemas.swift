@@ -49,6 +49,8 @@ enum ResponseSchemas {
   private static let usage = object([
     "prompt_tokens": count, "total_tokens": count, "completion_tokens": count,
     "prompt_tokens_details": optional(object(["cached_tokens": count])),
+    "completion_tokens_details": optional(
+      object(["accepted_prediction_tokens": count, "rejected_prediction_tokens": count])),
   ])
 
   private static let completionLogprobs = object([

@@ -1,0 +1,216 @@
+// Arguments of the operations of `gpi_kernel_table`, one plain C struct each.
+//
+// Pointers are device memory unless said otherwise. Matrices are row-major; a row of `width` elements is
+// contiguous, and where rows need not follow each other a stride says how many elements lie from one to the
+// next. All sizes are legal, zero rows too. Nothing here is checked against the memory behind the pointers:
+// the caller has done that.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/// Types of elements. Activations, weights and caches are 16-bit; float32 is for logits, biases and tables.
+typedef enum {
+  GPI_KERNEL_BFLOAT16 = 0,
+  GPI_KERNEL_FLOAT16 = 1,
+  GPI_KERNEL_FLOAT32 = 2,
+} gpi_kernel_element;
+
+/// What can be launched, and the struct that each takes.
+typedef enum {
+  /// gpi_kernel_norm
+  GPI_KERNEL_RMS_NORM,
+  /// gpi_kernel_norm
+  GPI_KERNEL_LAYER_NORM,
+  /// gpi_kernel_rope
+  GPI_KERNEL_ROPE,
+  /// gpi_kernel_append
+  GPI_KERNEL_APPEND,
+  /// gpi_kernel_activation
+  GPI_KERNEL_ACTIVATION,
+  /// gpi_kernel_add
+  GPI_KERNEL_ADD,
+  /// gpi_kernel_embedding
+  GPI_KERNEL_EMBEDDING,
+  /// gpi_kernel_linear
+  GPI_KERNEL_LINEAR,
+  /// gpi_kernel_attention: any number of query rows a sequence
+  GPI_KERNEL_PREFILL,
+  /// gpi_kernel_attention: the sequences of one query row
+  GPI_KERNEL_DECODE,
+} gpi_kernel_op;
+
+/// `residual += input` where there is an input, rounded; then `output = norm(residual)`. All [rows, width].
+typedef struct {
+  gpi_kernel_element element;
+  int32_t rows;
+  int32_t width;
+  float epsilon;
+  void* residual;
+  /// or null
+  const void* input;
+  /// [width]
+  const void* weight;
+  /// [width], or null; layer norm only
+  const void* bias;
+  void* output;
+} gpi_kernel_norm;
+
+/// Rotates the first `rotary` components of each head in place.
+typedef struct {
+  gpi_kernel_element element;
+  /// Pairs are (2i, 2i + 1); else (i, i + rotary / 2).
+  bool interleaved;
+  int32_t tokens;
+  int32_t query_heads;
+  int32_t key_heads;
+  int32_t head_dimension;
+  /// Even, at most `head_dimension`.
+  int32_t rotary;
+  /// [tokens, query_heads * head_dimension]
+  void* query;
+  int64_t query_stride;
+  /// [tokens, key_heads * head_dimension]
+  void* key;
+  int64_t key_stride;
+  /// [tokens]: rows of the table
+  const int32_t* positions;
+  /// [positions, rotary]: the cosines of the pairs, then their sines
+  const float* table;
+} gpi_kernel_rope;
+
+/// Copies each token's key and value into its slot of one layer's cache
+/// [block][0 key, 1 value][head][16 tokens][head_dimension].
+typedef struct {
+  gpi_kernel_element element;
+  int32_t tokens;
+  int32_t heads;
+  int32_t head_dimension;
+  /// [tokens, heads * head_dimension]
+  const void* key;
+  int64_t key_stride;
+  const void* value;
+  int64_t value_stride;
+  /// [tokens]: 16 * block + place in the block; -1 skips the token
+  const int32_t* slots;
+  void* cache;
+} gpi_kernel_append;
+
+typedef enum {
+  GPI_KERNEL_SILU = 0,
+  GPI_KERNEL_GELU = 1,
+  GPI_KERNEL_GELU_TANH = 2,
+  GPI_KERNEL_RELU = 3,
+} gpi_kernel_activation_kind;
+
+/// `output = activation(gate) * up`, or `activation(gate)` where `up` is null. All [rows, width].
+typedef struct {
+  gpi_kernel_element element;
+  gpi_kernel_activation_kind kind;
+  int32_t rows;
+  int32_t width;
+  const void* gate;
+  const void* up;
+  /// Of gate, and of up.
+  int64_t input_stride;
+  void* output;
+} gpi_kernel_activation;
+
+/// `accumulator += input`, rounded once.
+typedef struct {
+  gpi_kernel_element element;
+  int64_t count;
+  void* accumulator;
+  const void* input;
+} gpi_kernel_add;
+
+/// `output[i] = table[rows[i]]`, and `+ position_table[positions[i]]` where there is one. Also gathers rows
+/// of any matrix.
+typedef struct {
+  gpi_kernel_element element;
+  int32_t count;
+  int32_t width;
+  /// [count]
+  const int32_t* rows;
+  /// [any, width]
+  const void* table;
+  /// [count], or null together with the table of positions
+  const int32_t* positions;
+  const void* position_table;
+  /// [count, width]
+  void* output;
+} gpi_kernel_embedding;
+
+/// `output = input * transposed(weight) + bias`, or `output += ...` when `accumulate`. Products are summed in
+/// float32 and rounded once. A row of the output depends on its row of the input only, never on `rows`.
+typedef struct {
+  gpi_kernel_element element;
+  /// `element`, or float32
+  gpi_kernel_element output_element;
+  bool accumulate;
+  int32_t rows;
+  int32_t outputs;
+  int32_t inputs;
+  /// [rows, inputs]
+  const void* input;
+  int64_t input_stride;
+  /// [outputs, inputs]
+  const void* weight;
+  int64_t weight_stride;
+  /// [outputs], or null
+  const float* bias;
+  /// [rows, outputs]
+  void* output;
+  int64_t output_stride;
+  /// Scratch memory of `workspace_bytes`, as `gpi_kernel_table.workspace` asks for.
+  void* workspace;
+  int64_t workspace_bytes;
+} gpi_kernel_linear;
+
+/// Softmax attention of each sequence's query rows over its keys in one layer's cache. Row r of a sequence of
+/// n rows stands at position `context - n + r`.
+typedef struct {
+  gpi_kernel_element element;
+  /// Whether a row sees no later position than its own.
+  bool causal;
+  /// Prefill only: leaves out sequences of one row, which a launch of decode computes.
+  bool skips_single_rows;
+  int32_t sequences;
+  /// Query rows of all sequences together.
+  int32_t tokens;
+  /// Multiple of `key_heads`.
+  int32_t query_heads;
+  int32_t key_heads;
+  int32_t head_dimension;
+  /// At least the most query rows, and the most keys, of a sequence; they size the grid.
+  int32_t max_queries;
+  int32_t max_context;
+  /// [tokens, query_heads * head_dimension]
+  const void* query;
+  int64_t query_stride;
+  /// [tokens, query_heads * head_dimension], contiguous
+  void* output;
+  const void* cache;
+  /// [sequences, table_stride]: the cache block of each 16 positions
+  const int32_t* block_tables;
+  int32_t table_stride;
+  /// [sequences + 1]
+  const int32_t* query_starts;
+  /// [sequences]
+  const int32_t* context_lengths;
+  float scale;
+  /// `softcap * tanh(score / softcap)` before the mask; 0 for none
+  float softcap;
+  /// A row sees the last `window` positions up to its own; 0 for all.
+  int32_t window;
+  /// [query_heads], or null
+  const float* alibi_slopes;
+  /// [query_heads, tokens]: ln of the sum of exp(score); or null
+  float* log_sums;
+  /// Decode only: keys of one part of a split context, a multiple of 64. The parts are the same whatever else
+  /// is in the batch, so a sequence's bits are too.
+  int32_t split_keys;
+  /// Scratch memory of `workspace_bytes`, as `gpi_kernel_table.workspace` asks for.
+  void* workspace;
+  int64_t workspace_bytes;
+} gpi_kernel_attention;

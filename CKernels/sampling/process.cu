@@ -1,0 +1,79 @@
+// Masks, biases and penalties, in the order of Sources/Generation/Sampling/Sampler+Constraints.swift: one
+// block a row.
+
+#include "sampling/arguments.h"
+#include "sampling/row.h"
+
+namespace gpu {
+namespace {
+
+/// No token is edited twice or seen twice in a row, so neither loop needs an order of its own.
+GPU_KERNEL(row_threads, 2)
+process_kernel(LogitsArguments p) {
+  GPU_SHARED(shared);
+  uint64_t* scratch = reinterpret_cast<uint64_t*>(shared);
+  const int index = block_x();
+  const LogitRow input = {p.input + index * p.input_stride, p.vocabulary};
+  float* output = p.output + index * p.output_stride;
+  const LogitsRow settings = p.settings[index];
+  const uint32_t* mask =
+      settings.mask >= 0 ? p.masks + int64_t(settings.mask) * ((p.vocabulary + 31) / 32) : nullptr;
+
+  const int broken = summarise(input, scratch).broken;
+  if (thread_index() == 0) p.broken[index] = broken;
+  // All have read the input, which the output may be.
+  sync_block();
+  for (int first = thread_index() * group_tokens; first < p.vocabulary; first += row_threads * group_tokens) {
+    LogitGroup group = input.group(first);
+    const uint32_t allowed = mask ? mask[first / 32] >> (first % 32) : full_mask;
+    GPU_UNROLL
+    for (int i = 0; i < group_tokens; ++i) {
+      if (!(allowed >> i & 1)) group.logit[i] = negative_infinity();
+    }
+    if (first + group_tokens <= p.vocabulary && reinterpret_cast<uintptr_t>(output) % 16 == 0) {
+      Packed packed;
+      GPU_UNROLL
+      for (int i = 0; i < group_tokens; ++i) packed.word[i] = bits_of(group.logit[i]);
+      *reinterpret_cast<Packed*>(output + first) = packed;
+    } else {
+      GPU_UNROLL
+      for (int i = 0; i < group_tokens; ++i) {
+        if (first + i < p.vocabulary) output[first + i] = group.logit[i];
+      }
+    }
+  }
+  sync_block();
+  for (int i = thread_index(); i < settings.edits; i += row_threads) {
+    const LogitEdit edit = p.edits[settings.first_edit + i];
+    if (edit.token < p.vocabulary) output[edit.token] = add_rn(output[edit.token], edit.addend);
+  }
+  sync_block();
+  for (int i = thread_index(); i < settings.seen; i += row_threads) {
+    const SeenToken seen = p.seen[settings.first_seen + i];
+    if (seen.token >= p.vocabulary) continue;
+    float logit = output[seen.token];
+    logit = logit > 0 ? divide_rn(logit, settings.repetition) : multiply_rn(logit, settings.repetition);
+    if (seen.in_output > 0) {
+      logit = subtract_rn(logit, multiply_rn(settings.frequency, float(seen.in_output)));
+      logit = subtract_rn(logit, settings.presence);
+    }
+    output[seen.token] = logit;
+  }
+}
+
+}  // namespace
+
+Status process_logits(Stream stream, const LogitsArguments& arguments) {
+  if (arguments.rows < 0 || !is_vocabulary(arguments.vocabulary) ||
+      arguments.input_stride < arguments.vocabulary || arguments.output_stride < arguments.vocabulary) {
+    return invalid_arguments;
+  }
+  if (arguments.rows == 0) return 0;
+  LaunchShape shape;
+  shape.grid.x = arguments.rows;
+  shape.threads = row_threads;
+  shape.shared_bytes = 2 * row_warps * int(sizeof(uint64_t));
+  return launch(stream, "process_logits", shape, process_kernel, arguments);
+}
+
+}  // namespace gpu

@@ -1,0 +1,138 @@
+internal import Compute
+internal import Scheduling
+
+/// Speculative decoding. Because each token is a function of its logits, the settings, the seed and its position
+/// (`Sampler`), verifying is nothing but sampling: at each place of the drafts the engine draws the token it would
+/// have drawn anyway, and goes on as long as that is the draft. What comes out is what would have come out without
+/// drafts, token for token, with any settings; there is no rejection to correct for.
+extension EngineCore {
+  /// Proposes drafts for the sequences that the next step decodes.
+  mutating func proposeDrafts() throws(EngineFailure) {
+    guard var state = speculation.take() else { return }
+    defer { speculation = state }
+    let start = options.clock.now()
+    state.batch.removeAll()
+    state.candidates.removeAll(keepingCapacity: true)
+    let maxDrafts = state.policy.maxDrafts
+    for sequence in state.decoding where live(sequence.id) === sequence {
+      let room = min(scheduler.draftRoom(of: sequence.id), maxDrafts)
+      state.batch.add(
+        DraftBatch.Subject(
+          id: sequence.id, limit: max(room, 0), sampling: sequence.sampling,
+          isShared: sequence.request.sharesCache))
+      let acceptance = sequence.acceptance ?? state.policy.acceptance
+      state.candidates.append(
+        DraftLengthPolicy.Candidate(acceptance: acceptance.probability, available: max(room, 0)))
+    }
+    state.draftingSeconds = 0
+    if state.batch.subjects.isEmpty { return }
+
+    let usesModel = state.source.costsSteps
+    if usesModel { decide(&state) } else { state.decision.length = maxDrafts }
+    if state.decision.length > 0 {
+      state.batch.limit(to: state.decision.length)
+      do throws(KernelError) {
+        try state.source.propose(&state.batch, scheduler)
+      } catch {
+        throw .model(error)
+      }
+      if !usesModel {
+        for index in state.candidates.indices {
+          state.candidates[index].available = state.batch.drafts(of: index).count
+        }
+        decide(&state)
+        state.batch.limit(to: state.decision.length)
+      }
+      for index in state.batch.subjects.indices {
+        scheduler.propose(state.batch.drafts(of: index), for: state.batch.subjects[index].id)
+      }
+    }
+    state.draftingSeconds = Self.seconds(start, options.clock.now())
+    if usesModel {
+      state.policy.observeDrafting(
+        sequences: state.batch.subjects.count, length: state.decision.length, seconds: state.draftingSeconds)
+    }
+  }
+
+  private func decide(_ state: inout SpeculationState) {
+    if state.adapts {
+      state.decision = state.policy.decide(state.candidates, usesModel: state.source.costsSteps)
+    } else {
+      let isLarge = state.policy.largestBatch.map { state.candidates.count > $0 } ?? false
+      state.decision = DraftLengthPolicy.Decision(length: isLarge ? 0 : state.policy.maxDrafts, gain: 1)
+    }
+  }
+
+  /// Samples an entry's new tokens: the drafts as far as they are what the sampler chooses, and one more.
+  ///
+  /// A failure behind the first row ends the drafts only: the next step meets it again in its own place.
+  mutating func verify(
+    _ entry: StepPlan.Entry, _ sequence: LiveSequence, _ rows: LogitRows
+  ) throws(SamplingFailure) -> SampledToken {
+    let first = entry.logitRange.upperBound - 1 - entry.draftCount
+    let firstDraft = entry.tokenStart + entry.tokenCount - entry.draftCount
+    var result = SampledToken(token: -1)
+    for place in 0...entry.draftCount {
+      let row = unsafe rows.row(first + place)
+      let position = Int(plan.positions[firstDraft - 1]) + place + 1
+      do throws(SamplingFailure) {
+        let token = try unsafe sampler.sample(row, sequence.sampling, position: position)
+        if let count = sequence.request.logprobs {
+          sequence.logprobs.append(try unsafe sampler.logprobs(row, token: token, top: count))
+        }
+        result.token = token
+      } catch {
+        if place == 0 { throw error }
+        // The draft before this row was chosen, and is the last token then.
+        result.accepted = place - 1
+        return result
+      }
+      result.accepted = place
+      sequence.sampling.append(result.token)
+      result.ends = sequence.sampling.endTokens.contains(result.token)
+      let isAccepted = place < entry.draftCount && plan.tokens[firstDraft + place] == result.token
+      if result.ends || !isAccepted { return result }
+    }
+    return result
+  }
+
+  /// Learns from a step: acceptance of each sequence, and what steps cost.
+  mutating func learn(seconds: Double) {
+    guard var state = speculation.take() else { return }
+    var rows = 0
+    var emitted = 0
+    var onlyDecodes = true
+    state.decoding.removeAll(keepingCapacity: true)
+    for index in 0..<plan.entries.count {
+      let entry = plan.entries[index]
+      rows += entry.tokenCount
+      if entry.tokenCount - entry.draftCount > 1 || !entry.samples { onlyDecodes = false }
+      emitted += 1 + sampled[index].accepted
+      guard let sequence = sequences[entry.id.slot], !sampled[index].isFailure else { continue }
+      if entry.draftCount > 0 {
+        let accepted = sampled[index].accepted
+        state.policy.record(accepted: accepted, of: entry.draftCount)
+        var estimate =
+          sequence.acceptance
+          ?? AcceptanceEstimate(prior: state.policy.acceptance.probability, weight: 4)
+        estimate.record(accepted: accepted, of: entry.draftCount)
+        sequence.acceptance = estimate
+        sequence.request.acceptedDrafts += accepted
+        sequence.request.refusedDrafts += entry.draftCount - accepted
+      }
+      if outcomes[index] == .sampled { state.decoding.append(sequence) }
+    }
+    if onlyDecodes, rows > 0 {
+      state.policy.observe(rows: rows, seconds: seconds)
+      let batch = plan.entries.count
+      if let plain = state.policy.costs.seconds(rows: batch) {
+        let speed = Double(emitted) / Double(batch) * plain / (seconds + state.draftingSeconds)
+        let decision = state.decision.length
+        metrics.update { metrics in
+          metrics.speculation?.take(draftLength: decision, speedUp: speed)
+        }
+      }
+    }
+    speculation = state
+  }
+}

@@ -1,0 +1,108 @@
+/// Decides how many drafts the sequences of a step get, none included, from what acceptance and time were before.
+///
+/// A step with drafts computes more rows and gives more tokens. Its length is the one with the most expected tokens
+/// a second:
+///
+/// ```
+/// tokens(k)   Σ over sequences  1 + α + … + α^min(k, available)
+/// seconds(k)  step of  Σ 1 + min(k, available)  rows  +  k steps of the draft model, where there is one
+/// ```
+/// Small batches leave room in a step, because it is bound by reading the weights; large ones do not, and there the
+/// best length becomes 0 by itself. As nothing is learned while nothing is tried, a short try is made now and then,
+/// more and more seldom while tries keep losing: they cost at most about a hundredth.
+///
+/// A pure function of the calls made on it.
+struct DraftLengthPolicy: Sendable {
+  /// What one sequence could do.
+  struct Candidate: Sendable {
+    var acceptance: Double
+    /// Drafts it has, or could get.
+    var available: Int
+  }
+
+  struct Decision: Sendable, Equatable {
+    var length: Int
+    /// Against no drafts, as expected; 1 without drafts.
+    var gain: Double
+    /// Nothing speaks for it but that it has not been tried for long.
+    var isTrial = false
+  }
+
+  let maxDrafts: Int
+  let largestBatch: Int?
+  private(set) var costs = StepCosts()
+  /// By sequences in the step; seconds a draft.
+  private(set) var draftCosts = StepCosts()
+  /// Over all sequences; what is expected of a new one.
+  private(set) var acceptance = AcceptanceEstimate(prior: 0.7, weight: 4)
+  private var stepsSinceDrafts = 0
+  private var patience = Self.shortestPatience
+  private var lastLength = 0
+
+  /// Steps without drafts before the first try, and at most.
+  static let shortestPatience = 32
+  static let longestPatience = 512
+  /// A gain below this is noise. Drafts that run are kept until they lose.
+  static let leastGain = 1.03
+
+  init(maxDrafts: Int, largestBatch: Int? = nil) {
+    self.maxDrafts = maxDrafts
+    self.largestBatch = largestBatch
+  }
+
+  /// - Parameter usesModel: drafts come from a model whose steps take time.
+  mutating func decide(_ candidates: [Candidate], usesModel: Bool) -> Decision {
+    let batch = candidates.count
+    if let largestBatch, batch > largestBatch { return settle(Decision(length: 0, gain: 1)) }
+    let longest = min(maxDrafts, candidates.lazy.map(\.available).max() ?? 0)
+    if longest == 0 { return settle(Decision(length: 0, gain: 1)) }
+    // Nothing is known yet: a step without drafts first, then one with them.
+    guard let plain = costs.seconds(rows: batch) else { return settle(Decision(length: 0, gain: 1)) }
+    if usesModel, draftCosts.isEmpty { return settle(Decision(length: longest, gain: 1, isTrial: true)) }
+
+    var best = Decision(length: 0, gain: 1)
+    for length in 1...longest {
+      let gain = self.gain(candidates, length, plain: plain, usesModel: usesModel)
+      if gain > best.gain { best = Decision(length: length, gain: gain) }
+    }
+    if best.length > 0, best.gain < (lastLength > 0 ? 1 : Self.leastGain) {
+      best = Decision(length: 0, gain: 1)
+    }
+    if best.length == 0, stepsSinceDrafts >= patience {
+      patience = min(2 * patience, Self.longestPatience)
+      return settle(Decision(length: min(2, longest), gain: 1, isTrial: true))
+    }
+    return settle(best)
+  }
+
+  private mutating func settle(_ decision: Decision) -> Decision {
+    stepsSinceDrafts = decision.length > 0 ? 0 : stepsSinceDrafts + 1
+    if decision.length > 0, !decision.isTrial { patience = Self.shortestPatience }
+    lastLength = decision.isTrial ? 0 : decision.length
+    return decision
+  }
+
+  /// Expected tokens a second with `length` drafts over those without.
+  func gain(_ candidates: [Candidate], _ length: Int, plain: Double, usesModel: Bool) -> Double {
+    var rows = 0
+    var tokens = 0.0
+    for candidate in candidates {
+      let drafts = min(length, candidate.available)
+      rows += 1 + drafts
+      tokens += AcceptanceEstimate.expectedTokens(candidate.acceptance, drafts: drafts)
+    }
+    var seconds = costs.seconds(rows: rows) ?? plain
+    if usesModel, let draft = draftCosts.seconds(rows: candidates.count) { seconds += Double(length) * draft }
+    return seconds > 0 ? tokens / Double(candidates.count) * plain / seconds : 0
+  }
+
+  /// A step that only decoded.
+  mutating func observe(rows: Int, seconds: Double) { costs.observe(rows: rows, seconds: seconds) }
+
+  /// A round of the draft model: `seconds` for `length` drafts of each of `sequences`.
+  mutating func observeDrafting(sequences: Int, length: Int, seconds: Double) {
+    if length > 0 { draftCosts.observe(rows: sequences, seconds: seconds / Double(length)) }
+  }
+
+  mutating func record(accepted: Int, of drafts: Int) { acceptance.record(accepted: accepted, of: drafts) }
+}

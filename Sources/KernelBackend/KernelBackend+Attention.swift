@@ -1,0 +1,72 @@
+internal import CKernels
+package import Compute
+internal import Numerics
+
+extension KernelBackend {
+  package func appendKV(
+    key: TensorView, value: TensorView, slots: TensorView, cache: any KVCache, layer: Int
+  ) throws(KernelError) {
+    let checks = OperandChecks("appendKV")
+    let cache = try checks.own(cache, layer: layer, as: KernelKVCache.self)
+    let (heads, dimension) = (cache.geometry.keyValueHeads, cache.geometry.headDimension)
+    try checks.matrix(key, "key", columns: heads * dimension, types: [activationType])
+    try checks.matrix(value, "value", rows: key.rows, columns: heads * dimension, types: [activationType])
+    try checks.vector(slots, "slots", count: key.rows, types: [.int32])
+    var arguments = try unsafe gpi_kernel_append(
+      element: element, tokens: count(key.rows, "appendKV"), heads: count(heads, "appendKV"),
+      head_dimension: count(dimension, "appendKV"), key: key.address, key_stride: Int64(key.rowStride),
+      value: value.address, value_stride: Int64(value.rowStride), slots: slots.int32s,
+      cache: cache.layer(layer))
+    try unsafe launch(.append, &arguments, "appendKV", describe: "\(heads) heads of \(dimension)")
+  }
+
+  /// Sequences of one query row are decode's, the others prefill's; a step that has both is two launches over the same
+  /// arrays. Which one computes a row depends on its own sequence only.
+  package func attention(
+    _ parameters: AttentionParameters, query: TensorView, cache: any KVCache, layer: Int,
+    batch: AttentionBatch, into output: TensorView
+  ) throws(KernelError) {
+    let checks = OperandChecks("attention")
+    let cache = try checks.own(cache, layer: layer, as: KernelKVCache.self)
+    try checks.attention(parameters, cache.geometry)
+    let columns = parameters.queryHeads * parameters.headDimension
+    try checks.matrix(query, "query", columns: columns, types: [activationType])
+    try dense(output, "output", rows: query.rows, columns: columns, checks)
+    let sequences = batch.sequenceCount
+    try checks.require(sequences >= 0, "\(sequences) sequences")
+    try checks.vector(batch.queryStarts, "queryStarts", count: sequences + 1, types: [.int32])
+    try checks.vector(batch.contextLengths, "contextLengths", count: sequences, types: [.int32])
+    try checks.matrix(batch.blockTables, "blockTables", rows: sequences, types: [.int32])
+    try checks.require(
+      batch.maxContextLength <= batch.blockTables.columns * KernelKVCache.blockSize || sequences == 0,
+      "a context of \(batch.maxContextLength) with \(batch.blockTables.columns) blocks")
+    var arguments = try unsafe gpi_kernel_attention(
+      element: element, causal: true, skips_single_rows: false, sequences: count(sequences, "attention"),
+      tokens: count(query.rows, "attention"), query_heads: count(parameters.queryHeads, "attention"),
+      key_heads: count(parameters.keyValueHeads, "attention"),
+      head_dimension: count(parameters.headDimension, "attention"),
+      max_queries: count(batch.maxQueryLength, "attention"),
+      max_context: count(batch.maxContextLength, "attention"), query: query.address,
+      query_stride: Int64(query.rowStride), output: output.address, cache: cache.layer(layer),
+      block_tables: batch.blockTables.int32s, table_stride: count(batch.blockTables.rowStride, "attention"),
+      query_starts: batch.queryStarts.int32s, context_lengths: batch.contextLengths.int32s,
+      scale: parameters.scale, softcap: parameters.softcap ?? 0,
+      window: count(parameters.window ?? 0, "attention"), alibi_slopes: parameters.alibiSlopes?.floats,
+      log_sums: nil, split_keys: count(splitKeys, "attention"), workspace: nil, workspace_bytes: 0)
+    let describe = {
+      "\(parameters.queryHeads) heads over \(parameters.keyValueHeads) of \(parameters.headDimension)"
+    }
+    let decodes = forcedVariant?.operation != .prefill
+    if batch.maxQueryLength > 1 || !decodes {
+      unsafe arguments.skips_single_rows = decodes
+      try unsafe launch(.prefill, &arguments, "attention", describe: describe())
+    }
+    // Of a step in which every sequence has as many rows as the longest, none is left for decode.
+    guard decodes, batch.maxQueryLength <= 1 || query.rows < sequences * batch.maxQueryLength else { return }
+    let needed = unsafe stream.table.workspace(GPI_KERNEL_DECODE, &arguments)
+    let scratch = try scratch(atLeast: Int(needed))
+    unsafe arguments.workspace = scratch?.address
+    unsafe arguments.workspace_bytes = Int64(scratch?.byteCount ?? 0)
+    try unsafe launch(.decode, &arguments, "attention", describe: describe())
+  }
+}

@@ -1,0 +1,120 @@
+package import Compute
+package import Numerics
+
+/// A backend whose weights are rounded to another type when they are placed.
+///
+/// In a layer trace the reference must differ from the candidate in nothing but its arithmetic: a float32 checkpoint
+/// becomes bfloat16 on the device, so it becomes that here too.
+package final class RoundedBackend: Backend {
+  private let inner: any Backend
+  private let weightType: DataType
+
+  /// - Precondition: `inner` shares the host's memory.
+  package init(_ inner: any Backend, weightType: DataType) {
+    precondition(inner.sharesHostMemory, "weights are rounded in host memory")
+    self.inner = inner
+    self.weightType = weightType
+  }
+
+  package var name: String { inner.name }
+  package var activationType: DataType { inner.activationType }
+  package var sharesHostMemory: Bool { true }
+
+  package func allocate(byteCount: Int) throws(KernelError) -> Storage {
+    try inner.allocate(byteCount: byteCount)
+  }
+
+  /// Vectors (norms, biases) stay float32, as they do on devices.
+  package func place(_ tensor: Tensor) throws(KernelError) -> Tensor {
+    tensor.shape.rank == 1 ? try inner.place(tensor) : try inner.place(try rounded(tensor))
+  }
+
+  package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
+    // Quantised stores have one value for every device.
+    guard case .dense(let tensor) = weight.store else { return try inner.place(weight) }
+    return try inner.place(LinearWeight(dense: try rounded(tensor), bias: weight.bias))
+  }
+
+  private func rounded(_ tensor: Tensor) throws(KernelError) -> Tensor {
+    guard tensor.dataType != weightType else { return tensor }
+    let values = try Bench.download(tensor.view, from: inner)
+    let result = Tensor(
+      storage: try inner.allocate(byteCount: values.count * weightType.byteCount), shape: tensor.shape,
+      dataType: weightType)
+    try Bench.upload(values, to: result.view, of: inner)
+    return result
+  }
+
+  package func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {
+    try inner.makeKVCache(geometry)
+  }
+
+  package func upload(
+    _ bytes: UnsafeRawBufferPointer, to destination: TensorView
+  ) throws(KernelError) {
+    try unsafe inner.upload(bytes, to: destination)
+  }
+
+  package func download(
+    _ source: TensorView, to bytes: UnsafeMutableRawBufferPointer
+  ) throws(KernelError) {
+    try unsafe inner.download(source, to: bytes)
+  }
+
+  package func synchronize() throws(KernelError) { try inner.synchronize() }
+
+  package func embed(
+    tokens: TensorView, table: TensorView, positions: TensorView?, positionTable: TensorView?,
+    into output: TensorView
+  ) throws(KernelError) {
+    try inner.embed(
+      tokens: tokens, table: table, positions: positions, positionTable: positionTable, into: output)
+  }
+
+  package func norm(
+    _ parameters: NormParameters, residual: TensorView, adding input: TensorView?, into output: TensorView
+  ) throws(KernelError) {
+    try inner.norm(parameters, residual: residual, adding: input, into: output)
+  }
+
+  package func linear(
+    _ input: TensorView, _ weight: LinearWeight, accumulate: Bool, into output: TensorView
+  ) throws(KernelError) {
+    try inner.linear(input, weight, accumulate: accumulate, into: output)
+  }
+
+  package func rope(
+    _ parameters: RopeParameters, positions: TensorView, query: TensorView, key: TensorView
+  ) throws(KernelError) {
+    try inner.rope(parameters, positions: positions, query: query, key: key)
+  }
+
+  package func appendKV(
+    key: TensorView, value: TensorView, slots: TensorView, cache: any KVCache, layer: Int
+  ) throws(KernelError) {
+    try inner.appendKV(key: key, value: value, slots: slots, cache: cache, layer: layer)
+  }
+
+  package func attention(
+    _ parameters: AttentionParameters, query: TensorView, cache: any KVCache, layer: Int,
+    batch: AttentionBatch, into output: TensorView
+  ) throws(KernelError) {
+    try inner.attention(parameters, query: query, cache: cache, layer: layer, batch: batch, into: output)
+  }
+
+  package func activation(
+    _ activation: Activation, gate: TensorView, up: TensorView?, into output: TensorView
+  ) throws(KernelError) {
+    try inner.activation(activation, gate: gate, up: up, into: output)
+  }
+
+  package func gatherRows(
+    _ input: TensorView, rows: TensorView, into output: TensorView
+  ) throws(KernelError) {
+    try inner.gatherRows(input, rows: rows, into: output)
+  }
+
+  package func add(_ input: TensorView, to accumulator: TensorView) throws(KernelError) {
+    try inner.add(input, to: accumulator)
+  }
+}
