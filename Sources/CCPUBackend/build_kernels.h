@@ -10,12 +10,9 @@
 #include "kernels.h"
 #include "linear.h"
 #include "rows.h"
-<<<<<<< HEAD
 #include "stored.h"
 #include "stored_int8.h"
-=======
 #include "solve.h"
->>>>>>> main
 
 const gpi_kernels GPI_KERNELS = {
     .tile_outputs = TILE_N,
@@ -27,12 +24,10 @@ const gpi_kernels GPI_KERNELS = {
     .norm = norm,
     .map = map,
     .gather = gather,
-<<<<<<< HEAD
     .stored_pack = stored_pack,
     .stored_linear = stored_linear,
     .stored_round = stored_round,
     .stored_int8 = stored_int8,
-=======
     .narrow = narrow,
     .product_rows = PRODUCT_M,
     .product_columns = PRODUCT_COLUMNS,
@@ -40,5 +35,4 @@ const gpi_kernels GPI_KERNELS = {
     .product = outer_product,
     .quantize = quantize,
     .sweep = sweep,
->>>>>>> main
 };

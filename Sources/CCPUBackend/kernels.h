@@ -4,11 +4,8 @@
 #include <stddef.h>
 
 #include "include/gpi_cpu.h"
-<<<<<<< HEAD
 #include "include/gpi_stores.h"
-=======
 #include "include/gpi_solve.h"
->>>>>>> main
 #include "pool.h"
 
 /// Inputs are reduced in runs of this many steps of 64 packed bytes (16 float32 or 32 bfloat16); a run's
@@ -84,19 +81,16 @@ typedef struct {
   gpi_work norm;
   gpi_work map;
   gpi_work gather;
-<<<<<<< HEAD
   gpi_work stored_pack;
   gpi_work stored_linear;
   gpi_work stored_round;
   gpi_work stored_int8;
-=======
   gpi_work narrow;
   size_t product_rows, product_columns;  // of one register tile
   gpi_work pack_product;
   gpi_work product;
   gpi_work quantize;
   gpi_work sweep;
->>>>>>> main
 } gpi_kernels;
 
 // One build serves every instruction set.

@@ -7,14 +7,15 @@ extension CPUBackend {
   package var blockTypes: [GGMLType] { GGMLType.allCases.filter { $0.storeCode != nil } }
 
   /// Checks every number of a store, so that the loops need not, and sorts act-order by group.
-  func place(store: LinearWeight.Store) throws(KernelError) -> LinearWeight.Store {
+  func place(stored weight: LinearWeight) throws(KernelError) -> LinearWeight {
     do throws(StoreError) {
-      try store.validateValues()
-      try requireSupported(store)
-      if case .integer(let weight) = store { return .integer(try weight.sortedByGroup()) }
-      return store
+      try weight.store.validateValues()
+      try requireSupported(weight.store)
+      guard case .integer(let integer) = weight.store else { return weight }
+      return try LinearWeight(
+        .integer(try integer.sortedByGroup()), bias: weight.bias, correction: weight.correction)
     } catch {
-      throw .unsupported(operation: "place", reason: "\(store.summary): \(error)")
+      throw .unsupported(operation: "place", reason: "\(weight.store.summary): \(error)")
     }
   }
 

@@ -68,20 +68,6 @@ package final class CPUBackend: Backend {
 
   package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
     let checks = OperandChecks("place")
-<<<<<<< HEAD
-    var store = weight.store
-    switch store {
-    case .dense(let tensor): try checks.type(tensor.view, "weight", DataType.floats)
-    case .integer, .float8, .codebook, .blocks, .spqr: store = try place(store: weight.store)
-    }
-    if let bias = weight.bias {
-      try checks.vector(bias.view, "bias", count: weight.outputs, types: DataType.floats)
-    }
-    do throws(StoreError) {
-      return try LinearWeight(store, bias: weight.bias, correction: weight.correction)
-    } catch {
-      throw .unsupported(operation: "place", reason: "\(error)")
-=======
     if let bias = weight.bias {
       try checks.vector(bias.view, "bias", count: weight.outputs, types: DataType.floats)
     }
@@ -95,8 +81,7 @@ package final class CPUBackend: Backend {
       } catch {
         throw .unsupported(operation: "place", reason: "\(error)")
       }
-    case .integer, .float8, .codebook, .blocks, .spqr: throw Self.unsupported(weight, "place")
->>>>>>> main
+    case .integer, .float8, .codebook, .blocks, .spqr: return try place(stored: weight)
     }
   }
 

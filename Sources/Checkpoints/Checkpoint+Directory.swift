@@ -33,7 +33,7 @@ extension Checkpoint {
     return value
   }
 
-  private static func readJSON(_ path: String) throws(CheckpointError) -> JSONValue {
+  static func readJSON(_ path: String) throws(CheckpointError) -> JSONValue {
     let file = try MappedFile(path: path)
     guard file.byteCount <= maximumJSONBytes else {
       throw .tooLarge(file: path, bytes: file.byteCount, limit: maximumJSONBytes)

@@ -75,11 +75,8 @@ package protocol Backend: AnyObject {
 }
 
 extension Backend {
-<<<<<<< HEAD
   package var blockTypes: [GGMLType] { [] }
-=======
   package func reserve(_ demand: AttentionDemand) throws(KernelError) {}
->>>>>>> main
 }
 
 package enum Activation: String, Sendable, CaseIterable {

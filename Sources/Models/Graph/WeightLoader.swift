@@ -33,7 +33,7 @@ struct WeightLoader {
   ) throws(ModelError) -> LinearWeight {
     guard outputs == .perHead else { return try linear(module, projection, order: order) }
     let store = try store(module, order)
-    let rows = Self.stackingHeads(store.outputs, headDimension)
+    let rows = Tensor.stackingHeads(store.outputs, headDimension)
     guard let stacked = store.reordered(outputs: rows) else {
       throw .kernel(
         .unsupported(
@@ -51,16 +51,6 @@ struct WeightLoader {
   func tied(to embedding: Tensor, _ module: String) throws(ModelError) -> LinearWeight {
     guard let quantised = try quantised(module) else { return LinearWeight(dense: embedding) }
     return try place(quantised, bias: nil, module)
-  }
-
-  /// Where the rows `q₀ k₀ v₀ q₁ k₁ v₁ …` go to be stacked as `q₀ q₁ … k₀ k₁ … v₀ v₁ …`.
-  private static func stackingHeads(_ rows: Int, _ headDimension: Int) -> [Int] {
-    let heads = rows / (3 * headDimension)
-    return (0..<3).flatMap { part in
-      (0..<heads).flatMap { head in
-        (0..<headDimension).map { (head * 3 + part) * headDimension + $0 }
-      }
-    }
   }
 
   // MARK: Reading
@@ -126,6 +116,21 @@ struct WeightLoader {
 }
 
 extension Tensor {
+  /// The order in which rows `q₀ k₀ v₀ q₁ k₁ v₁ …` are taken to be stacked as `q₀ q₁ … k₀ k₁ … v₀ v₁ …`.
+  static func stackingHeads(_ rows: Int, _ headDimension: Int) -> [Int] {
+    let heads = rows / (3 * headDimension)
+    return (0..<3).flatMap { part in
+      (0..<heads).flatMap { head in
+        (0..<headDimension).map { (head * 3 + part) * headDimension + $0 }
+      }
+    }
+  }
+
+  /// A copy with its rows in that order.
+  func stackingHeads(_ headDimension: Int) -> Tensor {
+    gatheringRows(Self.stackingHeads(shape[0], headDimension))
+  }
+
   /// A copy with rows and columns swapped, made in square tiles so that both sides stay in cache.
   func transposed() -> Tensor {
     let (rows, columns, size) = (shape[0], shape[1], dataType.byteCount)

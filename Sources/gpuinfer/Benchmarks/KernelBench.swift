@@ -18,49 +18,9 @@ enum KernelBench: Benchmark {
     for type in [DataType.bfloat16, .float16, .float32] {
       try add(type, to: &report, benchmark, label: "linear \(type.rawValue)")
     }
-<<<<<<< HEAD
-    for rows in [1, 4, 16, 512] {
-      let (inputs, outputs) = (2048, 5632)
-      let rounded = IntegerActivations.token(outlierThreshold: nil)
-      let measurements = [
-        (
-          "int4 g128",
-          try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: 4, groupSize: 128)
-        ),
-        (
-          "int4 g32",
-          try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: 4, groupSize: 32)
-        ),
-        (
-          "int3 g128",
-          try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: 3, groupSize: 128)
-        ),
-        (
-          "int8",
-          try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: 8, groupSize: inputs)
-        ),
-        (
-          "int8, int8 activations",
-          try benchmark.linear(
-            rows: rows, inputs: inputs, outputs: outputs, bits: 8, groupSize: inputs, activations: rounded)
-        ),
-        ("Q4_0", try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, blocks: .q40)),
-        ("Q8_0", try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, blocks: .q80)),
-        ("Q4_K", try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, blocks: .q4K)),
-        ("Q6_K", try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, blocks: .q6K)),
-      ]
-      for (name, measurement) in measurements {
-        if rows == 1 {
-          report.add("linear \(name), weights read", measurement.gigabytesPerSecond, "GB/s")
-          report.add("linear \(name), weights", Double(inputs * outputs) / measurement.seconds / 1e9, "G/s")
-        }
-        report.add("linear \(name), \(rows) rows", measurement.gigaflops, "GFLOP/s")
-      }
-    }
-=======
     let pairs = KernelBenchmark(backend: CPUBackend(threads: backend.threads, productType: .bfloat16))
     try add(.bfloat16, to: &report, pairs, label: "bfloat16 products")
->>>>>>> main
+    try addStores(to: &report, benchmark)
     return report
   }
 
@@ -71,6 +31,36 @@ enum KernelBench: Benchmark {
       let measurement = try benchmark.linear(rows: rows, inputs: 2048, outputs: 5632, type: type)
       if rows == 1 { report.add(label + ", weights read", measurement.gigabytesPerSecond, "GB/s") }
       report.add(label + ", \(rows) rows", measurement.gigaflops, "GFLOP/s")
+    }
+  }
+
+  /// Quantised weights; beside the bytes read the weights they stand for, which is what a token costs.
+  private static func addStores(to report: inout BenchReport, _ benchmark: KernelBenchmark) throws {
+    let (inputs, outputs) = (2048, 5632)
+    func add(_ name: String, _ measure: (_ rows: Int) throws -> KernelBenchmark.Measurement) throws {
+      for rows in [1, 4, 16, 512] {
+        let measurement = try measure(rows)
+        if rows == 1 {
+          report.add("linear \(name), weights read", measurement.gigabytesPerSecond, "GB/s")
+          report.add("linear \(name), weights", Double(inputs * outputs) / measurement.seconds / 1e9, "G/s")
+        }
+        report.add("linear \(name), \(rows) rows", measurement.gigaflops, "GFLOP/s")
+      }
+    }
+    for (bits, group) in [(4, 128), (4, 32), (3, 128), (8, inputs)] {
+      try add("int\(bits) g\(group)") { rows in
+        try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: bits, groupSize: group)
+      }
+    }
+    try add("int8, int8 activations") { rows in
+      try benchmark.linear(
+        rows: rows, inputs: inputs, outputs: outputs, bits: 8, groupSize: inputs,
+        activations: .token(outlierThreshold: nil))
+    }
+    for type in benchmark.backend.blockTypes {
+      try add(type.name) { rows in
+        try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, blocks: type)
+      }
     }
   }
 }
