@@ -73,6 +73,14 @@ inline bool is_supported(const AttentionArguments& a) {
 /// than said.
 Status attention_prefill(Stream stream, const AttentionArguments& arguments);
 
+/// Whether `attention_prefill_sm90` takes it: what `attention_prefill` takes, with query and cache aligned to
+/// 16 bytes.
+bool attention_prefill_sm90_supports(const AttentionArguments& arguments);
+
+/// The same with TMA and wgmma (sm_90a). The order of summation, and so the last bits, differ from
+/// `attention_prefill`'s.
+Status attention_prefill_sm90(Stream stream, const AttentionArguments& arguments);
+
 /// Where the parts of a split context meet. A context is cut into parts of `split_keys` keys whatever else is
 /// in the batch, so a sequence's result never depends on its neighbours.
 struct DecodeWorkspace {

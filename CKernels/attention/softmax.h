@@ -14,6 +14,16 @@
 
 namespace gpu {
 
+/// Multiplies each of a lane's two rows by its factor.
+template <int tiles>
+GPU_DEVICE void scale_rows(float (&value)[tiles][4], const float (&factor)[2]) {
+  GPU_UNROLL
+  for (int n = 0; n < tiles; ++n) {
+    GPU_UNROLL
+    for (int i = 0; i < 4; ++i) value[n][i] *= factor[i / 2];
+  }
+}
+
 /// The two rows of a lane.
 struct RowState {
   /// Largest score so far, in the units of the scores; −∞ when no key was visible.
@@ -26,11 +36,10 @@ struct RowState {
     sum[0] = sum[1] = 0;
   }
 
-  /// Replaces scores by weights exp(score − largest), and rescales what was accumulated under a smaller
-  /// maximum. `log2_factor` turns a score into an exponent of 2.
-  template <int score_tiles, int output_tiles>
-  GPU_DEVICE void update(float (&score)[score_tiles][4], float (&output)[output_tiles][4],
-                         float log2_factor) {
+  /// Replaces scores by weights exp(score − largest). What was accumulated under a smaller maximum is to be
+  /// multiplied by `rescale`. `log2_factor` turns a score into an exponent of 2.
+  template <int score_tiles>
+  GPU_DEVICE void weigh(float (&score)[score_tiles][4], float log2_factor, float (&rescale)[2]) {
     GPU_UNROLL
     for (int half = 0; half < 2; ++half) {
       float maximum_here = largest[half];
@@ -41,14 +50,9 @@ struct RowState {
       maximum_here = warp_max<4>(maximum_here);
       // A row without a visible key so far: any finite offset keeps exp(−∞) = 0 from becoming NaN.
       const float offset = maximum_here == negative_infinity() ? 0.0f : maximum_here * log2_factor;
-      const float rescale = exp2_approximate(largest[half] * log2_factor - offset);
+      rescale[half] = exp2_approximate(largest[half] * log2_factor - offset);
       largest[half] = maximum_here;
-      sum[half] *= rescale;
-      GPU_UNROLL
-      for (int n = 0; n < output_tiles; ++n) {
-        output[n][2 * half] *= rescale;
-        output[n][2 * half + 1] *= rescale;
-      }
+      sum[half] *= rescale[half];
       GPU_UNROLL
       for (int n = 0; n < score_tiles; ++n) {
         GPU_UNROLL
@@ -58,6 +62,15 @@ struct RowState {
         }
       }
     }
+  }
+
+  /// The same, and rescales the output.
+  template <int score_tiles, int output_tiles>
+  GPU_DEVICE void update(float (&score)[score_tiles][4], float (&output)[output_tiles][4],
+                         float log2_factor) {
+    float rescale[2];
+    weigh(score, log2_factor, rescale);
+    scale_rows(output, rescale);
   }
 
   /// Adds up the lanes of each row. Returns nothing; afterwards `sum` is the row's, 0 when no key was

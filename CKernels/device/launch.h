@@ -33,6 +33,15 @@ constexpr Status invalid_arguments = 1;
 
 using Stream = cudaStream_t;
 
+/// Multiprocessors of the current device, for kernels whose blocks stay and take several tiles; 1 if that
+/// cannot be found out.
+inline int multiprocessor_count(Stream) {
+  int device = 0, count = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error == cudaSuccess) error = cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+  return error == cudaSuccess && count > 0 ? count : 1;
+}
+
 template <class Parameters>
 Status launch(Stream stream, const char*, const LaunchShape& shape, void (*kernel)(Parameters),
               const Parameters& parameters) {
@@ -54,6 +63,8 @@ Status launch(Stream stream, const char*, const LaunchShape& shape, void (*kerne
 
 /// Options, fault and statistics of emulated launches: simt/stream.h.
 using Stream = simt::Stream*;
+
+inline int multiprocessor_count(Stream stream) { return simt::multiprocessor_count(stream); }
 
 // Whether this translation unit reports its plain loads and stores to the checker.
 #if defined(__SANITIZE_THREAD__)

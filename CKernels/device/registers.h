@@ -4,7 +4,7 @@
 // own away, and those that compute take them. All four warps of a warpgroup call the same. `count` is a
 // multiple of 8 from 24 to 256, and what all warpgroups hold must not exceed what the kernel started with:
 //
-//   384 threads start with 168 each:  168 · 384  =  24 · 128 + 240 · 256
+//   384 threads start with 168 each:  168 · 384  =  24 · 128 + 240 · 256  =  40 · 128 + 232 · 256
 #pragma once
 
 #include "device/platform.h"

@@ -59,4 +59,12 @@ int64_t gemm_workspace_most(int n, int k);
 /// row, more rows than a grid has, or a workspace that is too small.
 Status gemm_sm80(Stream stream, const GemmArguments& arguments, const GemmWorkspace& workspace);
 
+/// Whether `gemm_sm90` takes it: k is a multiple of 8 and not 0, rows of input and weight are aligned to 16
+/// bytes, and there is something to compute.
+bool gemm_sm90_supports(const GemmArguments& arguments);
+
+/// TMA and wgmma (sm_90a). Sums k in order, so its bits are `gemm_sm80`'s only where that has one part.
+/// `invalid_arguments` for what is not supported.
+Status gemm_sm90(Stream stream, const GemmArguments& arguments);
+
 }  // namespace gpu

@@ -100,6 +100,8 @@ void Block::resume_next() {
   int next = next_thread();
   Thread& left = *running_;
   ++statistics.switches;
+  // A copy that happened meanwhile may have ended the very wait that this thread had begun.
+  if (next == left.index) return;
   if (next < 0) {
     Fiber::change(left.fiber, main_);
   } else {

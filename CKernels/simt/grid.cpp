@@ -103,6 +103,10 @@ void Statistics::add(const Statistics& other) {
   bank_conflicts += other.bank_conflicts;
 }
 
+int multiprocessor_count(const Stream* stream) {
+  return stream ? stream->options.multiprocessors : Options().multiprocessors;
+}
+
 int run(Stream* stream, const Launch& launch) {
   Stream fallback;
   Stream& used = stream ? *stream : fallback;

@@ -94,6 +94,7 @@ float exp2_approximate(float x);
 float tanh_approximate(float x);
 
 struct Stream;
+int multiprocessor_count(const Stream* stream);
 
 /// One launch, as device/launch.h describes it.
 struct Launch {

@@ -39,6 +39,8 @@ struct Options {
   uint64_t seed = 1;
   /// Operating system threads that run blocks. The checker always uses one.
   int workers = 1;
+  /// What kernels with a block for each multiprocessor are told.
+  int multiprocessors = 2;
 };
 
 struct Statistics {

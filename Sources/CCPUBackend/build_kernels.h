@@ -13,6 +13,7 @@
 #include "stored.h"
 #include "stored_int8.h"
 #include "solve.h"
+#include "spqr.h"
 
 const gpi_kernels GPI_KERNELS = {
     .tile_outputs = TILE_N,
@@ -35,4 +36,5 @@ const gpi_kernels GPI_KERNELS = {
     .product = outer_product,
     .quantize = quantize,
     .sweep = sweep,
+    .spqr = spqr,
 };

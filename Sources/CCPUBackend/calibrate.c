@@ -51,6 +51,15 @@ size_t gpi_sweep(gpi_cpu* cpu, const gpi_sweep_args* a) {
   return 0;
 }
 
+size_t gpi_spqr(gpi_cpu* cpu, const gpi_spqr_args* a) {
+  gpi_spqr_job job = {.args = a, .scratch_stride = GPI_SWEEP_COLUMNS * 16 * sizeof(float)};
+  size_t bytes = gpi_pool_threads(cpu->pool) * job.scratch_stride;
+  if (!gpi_reserve(cpu, bytes)) return bytes;
+  job.scratch = cpu->scratch;
+  gpi_run(cpu, cpu->kernels->spqr, &job, divide_up(a->rows, 16), a->rows * a->count * a->count < (1 << 16));
+  return 0;
+}
+
 // MARK: Factors
 
 /// Reflects the upper triangle at the antidiagonal: row and column order reversed, then transposed.

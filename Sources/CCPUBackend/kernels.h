@@ -72,6 +72,12 @@ typedef struct {
 } gpi_sweep_job;
 
 typedef struct {
+  const gpi_spqr_args* args;
+  char* scratch;  // as in gpi_sweep_job
+  size_t scratch_stride;
+} gpi_spqr_job;
+
+typedef struct {
   size_t tile_outputs;  // weight rows of one register tile
   size_t few_rows;      // the most rows for linear_few
   gpi_work pack;
@@ -91,6 +97,7 @@ typedef struct {
   gpi_work product;
   gpi_work quantize;
   gpi_work sweep;
+  gpi_work spqr;
 } gpi_kernels;
 
 // One build serves every instruction set.

@@ -21,6 +21,9 @@ package final class KernelBackend: Backend {
   /// `unsupported`. A forced prefill computes single rows too, which are decode's otherwise.
   package var forcedVariant: KernelVariant?
 
+  /// Which variants have been launched since `forgetLaunches`, by their place in the table.
+  private var launched: [Bool]
+
   let stream: KernelStream
   private let ring: StagingRing
   /// Memory that kernels need beside their operands; grows while weights are placed and caches made, and not later.
@@ -39,6 +42,7 @@ package final class KernelBackend: Backend {
     precondition(DataType.sixteenBit.contains(activationType), "activations of \(activationType.rawValue)")
     let device = try KernelDevice(library, index: index, workers: workers)
     self.library = library
+    launched = Array(repeating: false, count: library.variants.count)
     self.device = try device.information()
     self.activationType = activationType
     stream = try KernelStream(device)
@@ -55,8 +59,15 @@ package final class KernelBackend: Backend {
     try unsafe withUnsafePointer(to: &arguments) { pointer throws(KernelError) in
       let raw = unsafe UnsafeRawPointer(pointer)
       let index = try unsafe variant(of: operation, taking: raw, name, describe: describe())
+      launched[Int(index)] = true
       try stream.check(unsafe stream.table.launch(stream.handle, index, raw), name)
     }
+  }
+
+  package func hasLaunched(_ variant: KernelVariant) -> Bool { launched[variant.index] }
+
+  package func forgetLaunches() {
+    for index in launched.indices { launched[index] = false }
   }
 
   private func variant(

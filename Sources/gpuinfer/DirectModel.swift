@@ -10,7 +10,13 @@ struct DirectModel {
 
   /// - Parameter longestWindow: tokens in the longest text that will be computed at once.
   init(_ arguments: ParsedArguments, longestWindow: Int) throws {
-    let checkpoint = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
+    try self.init(
+      path: try ModelPath.resolve(arguments.positional(0)), arguments, longestWindow: longestWindow)
+  }
+
+  /// Another model on the same device.
+  init(path: String, _ arguments: ParsedArguments, longestWindow: Int) throws {
+    let checkpoint = try Checkpoint.open(path)
     let device = try DeviceChoice(arguments)
     self.checkpoint = checkpoint
     graph = try ModelGraph(

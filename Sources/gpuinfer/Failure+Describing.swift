@@ -1,4 +1,5 @@
 internal import Checkpoints
+internal import Compression
 internal import Compute
 internal import Generation
 internal import JSON
@@ -27,7 +28,26 @@ extension Failure {
     case let error as TemplateError: self = Failure(.badData, "\(error)")
     case let error as SubmissionError: self = Failure(.badData, "\(error)")
     case let error as EngineError: self = Failure(.internalError, "\(error)")
+    case let error as CalibrationSet.Problem: self = Failure(.badData, "\(error)")
+    case let error as Recipe.FieldProblem: self = Failure(.badData, "\(error)")
+    case let error as MethodError: self = Failure(Self.code(of: error), "\(error)")
+    case let error as BitAllocation.Problem: self = Failure(.usage, "\(error)")
+    case let error as Compressor.Problem: self = Failure(.usage, "\(error)")
+    case let error as Journal.Problem:
+      self = Failure(Self.isWriting(error) ? .inputOutput : .badData, "\(error)")
     default: self = Failure(.internalError, "\(error)")
+    }
+  }
+
+  private static func isWriting(_ error: Journal.Problem) -> Bool {
+    if case .cannotWrite = error { true } else { false }
+  }
+
+  private static func code(of error: MethodError) -> ExitCode {
+    switch error {
+    case .needsCalibration, .needsSparsity, .needsBits, .unsupported: .usage
+    case .notFinite: .badData
+    case .store: .internalError
     }
   }
 

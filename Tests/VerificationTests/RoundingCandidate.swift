@@ -22,7 +22,7 @@ final class RoundingCandidate: Backend {
 
   func allocate(byteCount: Int) throws(KernelError) -> Storage { try inner.allocate(byteCount: byteCount) }
   func place(_ tensor: Tensor) throws(KernelError) -> Tensor {
-    tensor.shape.rank == 1 ? tensor : try converted(tensor, activationType)
+    try converted(tensor, activationType)
   }
   func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
     guard case .dense(let tensor) = weight.store else {

@@ -113,3 +113,30 @@ void gpi_select_smallest(const float* scores, size_t elements, size_t count, uin
 /// keep their extremes. All `[columns]`.
 void gpi_channel_statistics(gpi_cpu* cpu, const float* input, size_t stride, size_t rows, size_t columns,
                             double* squares, double* sizes, float* absmax, float* least, float* greatest);
+
+/// The most columns of a group of `gpi_spqr`.
+#define GPI_SPQR_GROUP 64
+
+/// One block of columns of SpQR's sweep. Sixteen rows share a second level of statistics:
+///
+///     scale[n, g] = scale_scales[n / 16, g] · (scale_codes[n, g] − scale_zeros[n / 16, g]),  the zeros alike
+///
+/// A weight whose squared error over U[c, c]² exceeds `threshold` keeps its value, rounded to the scales'
+/// type. Blocks start and end between groups.
+typedef struct {
+  gpi_grid_args grid;
+  float* weight;  // [rows, columns]; afterwards what the weights became
+  size_t weight_stride;
+  const float* factor;
+  size_t factor_stride;
+  float* error;                       // [rows, count]
+  float *scales, *zeros;              // [rows, groups], as the codes give them
+  int statistic_bits;                 // 0: scales and zeros are kept as they are fitted
+  uint8_t *scale_codes, *zero_codes;  // [rows, groups]
+  float *scale_scales, *scale_zeros, *zero_scales, *zero_zeros;  // [ceil(rows / 16), groups]
+  uint8_t *codes, *outliers;                                     // [rows, columns]
+  float threshold;                                               // INFINITY: no outliers
+  double* loss;                                                  // [rows]
+  size_t rows, columns, first, count, groups;
+} gpi_spqr_args;
+size_t gpi_spqr(gpi_cpu* cpu, const gpi_spqr_args* args);

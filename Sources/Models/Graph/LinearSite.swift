@@ -15,6 +15,15 @@ package struct LinearSite: Hashable, Sendable {
   package let outputs: Int
   package let inputs: Int
   package let hasBias: Bool
+
+  package init(layer: Int, role: Role, module: String, outputs: Int, inputs: Int, hasBias: Bool) {
+    self.layer = layer
+    self.role = role
+    self.module = module
+    self.outputs = outputs
+    self.inputs = inputs
+    self.hasBias = hasBias
+  }
 }
 
 extension LinearSite.Role {

@@ -24,11 +24,11 @@ package final class RoundedBackend: Backend {
     try inner.allocate(byteCount: byteCount)
   }
 
-  /// Vectors (norms, biases) stay float32, as they do on devices.
   package func place(_ tensor: Tensor) throws(KernelError) -> Tensor {
-    tensor.shape.rank == 1 ? try inner.place(tensor) : try inner.place(try rounded(tensor))
+    try inner.place(try rounded(tensor))
   }
 
+  /// A bias stays float32, as it does on devices.
   package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
     // Quantised stores have one value for every device.
     guard case .dense(let tensor) = weight.store else { return try inner.place(weight) }

@@ -1,4 +1,5 @@
 package import Compute
+internal import KernelBackend
 internal import Numerics
 
 /// Runs every case on a reference and on a candidate, and compares.
@@ -61,26 +62,55 @@ package struct OperationSweep {
     let wanted = try run(on: reference)
     let bound = each.bound(type)
     let magnitudes = bound.magnitude > 0 ? try run(on: reference, absolute: true) : []
-    return variants(of: each.operation).compactMap { variant in
-      let outcome: Row.Outcome
-      do throws(KernelError) {
-        let found = try use(variant) { () throws(KernelError) in try run(on: candidate) }
-        guard let found else { return nil }
-        outcome = .compared(
-          Comparison(found, against: wanted, magnitudes: magnitudes, bound: bound, type: type))
-      } catch {
-        outcome = .refused("\(error)")
-      }
-      return Row(operation: each.operation, variant: variant, shape: each.shape, outcome: outcome)
+    return try outcomes(of: each) { () throws(KernelError) in
+      let found = try run(on: candidate)
+      return Comparison(found, against: wanted, magnitudes: magnitudes, bound: bound, type: type)
     }
   }
 
-  private func variants(of operation: OperationName) -> [String?] { [nil] }
+  /// What the candidate gives by itself, and with each of its kernels that takes the case.
+  private func outcomes(
+    of each: OperationCase, _ compare: () throws(KernelError) -> Comparison
+  ) throws(KernelError) -> [Row] {
+    func row(_ variant: String?) -> Row {
+      let outcome: Row.Outcome
+      do throws(KernelError) { outcome = .compared(try compare()) } catch { outcome = .refused("\(error)") }
+      return Row(operation: each.operation, variant: variant, shape: each.shape, outcome: outcome)
+    }
+    guard let kernels = candidate as? KernelBackend else { return [row(nil)] }
+    kernels.forcedVariant = nil
+    kernels.forgetLaunches()
+    let own = row(nil)
+    let chosen = kernels.library.variants.filter(kernels.hasLaunched)
+    guard case .compared = own.outcome, !chosen.isEmpty else { return [own] }
+    // The kernels that were chosen stand for the row without a name.
+    var rows = [own]
+    rows[0].variant = chosen.map(\.name).joined(separator: " + ")
+    defer { kernels.forcedVariant = nil }
+    for variant in each.operation.kernels.flatMap({ kernels.library.variants(of: $0) })
+    where !chosen.contains(variant) && kernels.device.reasonUnavailable(variant) == nil {
+      kernels.forcedVariant = variant
+      kernels.forgetLaunches()
+      let forced = row(variant.name)
+      // A kernel may leave a shape to others; only what it computed counts.
+      if kernels.hasLaunched(variant) { rows.append(forced) }
+    }
+    return rows
+  }
+}
 
-  /// - Returns: nil where the variant does not take the operands.
-  private func use(
-    _ variant: String?, _ body: () throws(KernelError) -> [Float]
-  ) throws(KernelError) -> [Float]? {
-    try body()
+extension OperationName {
+  /// What computes it on a device.
+  fileprivate var kernels: [KernelOperation] {
+    switch self {
+    case .embed, .gatherRows: [.embedding]
+    case .norm: [.rmsNorm, .layerNorm]
+    case .linear: [.linear]
+    case .rope: [.rope]
+    case .appendKV: [.append]
+    case .attention: [.prefill, .decode]
+    case .activation: [.activation]
+    case .add: [.add]
+    }
   }
 }

@@ -12,6 +12,9 @@ enum EvalCommand: Command {
       .value("--context", "N", default: "256", "Tokens in a window."),
       .value("--stride", "N", default: "the context", "Tokens from one window to the next."),
       .value("--limit-windows", "N", "Measure only the first N windows."),
+      .value(
+        "--against", "MODEL", "Compare predictions with this model's, token by token; MODEL is the candidate."
+      ),
       .flag("--json", "Print one JSON document."),
     ] + DeviceChoice.options,
     discussion: """
@@ -34,6 +37,10 @@ enum EvalCommand: Command {
       throw Failure(.badData, "the tokenizer gives token \(id), which the model does not have")
     }
     let scorer = try WindowScorer(graph: model.graph, longestWindow: context)
+    if let path = arguments.string("--against") {
+      let windows = ComparisonWindows.cut(tokens, context: context)
+      return try ModelsComparison.run(arguments, windows, of: scorer, against: path, context: context)
+    }
     let windows = max(0, (tokens.count - context) / stride + 1)
     var progress = ProgressLine("evaluating window", total: windows)
     let started = ContinuousClock.now

@@ -24,6 +24,8 @@ dump_box_kernel(GPU_PARAMETER DumpBoxArguments p) {
     if (p.rank == 2) load_box(box, p.map, barrier, p.at[0], p.at[1]);
     if (p.rank == 3) load_box(box, p.map, barrier, p.at[0], p.at[1], p.at[2]);
     if (p.rank == 4) load_box(box, p.map, barrier, p.at[0], p.at[1], p.at[2], p.at[3]);
+    // Alone at first: nobody else can go on when the copy happens.
+    wait_mbarrier(barrier, 0);
   }
   sync_warp();
   wait_mbarrier(barrier, 0);

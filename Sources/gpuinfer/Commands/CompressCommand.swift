@@ -1,0 +1,77 @@
+internal import CPUBackend
+internal import Checkpoints
+internal import Compression
+internal import JSON
+internal import Models
+internal import Synchronization
+internal import Tokenizers
+
+/// `gpuinfer compress`: a smaller model from a larger one, with a report of what that cost.
+enum CompressCommand: Command {
+  static let specification = CommandSpecification(
+    name: "compress", summary: "Quantise or prune a model, and report what it cost.",
+    positionals: [.model],
+    options: CompressFlags.options + [
+      .value("--output", "DIR", aliases: ["-o"], "The directory to write."),
+      .value(
+        "--format", "FORMAT", default: "compressed-tensors",
+        "compressed-tensors, or dense: dequantised, loads everywhere."),
+      .value(
+        "--calibration", "FILE",
+        "Token ids (safetensors, integer tensors [T] or [n, T]) or text to measure activations on."),
+      .value("--samples", "N", default: "128", "Calibration samples, at most."),
+      .value("--sequence-length", "N", default: "512", "Tokens in a sample cut from text."),
+      .value("--eval-text", "FILE", "Text to compare both models on, for the report."),
+      .value("--eval-context", "N", default: "256", "Tokens in a window of that text."),
+      .value("--eval-windows", "N", default: "80", "Windows of it, at most."),
+      .flag("--no-evaluation", "Leave quality and speed out of the report."),
+      .flag("--json", "Print the report as JSON."),
+      .value("--threads", "N", default: "one per core", "Threads that compute."),
+    ],
+    discussion: """
+      Methods:
+      \(table(MethodRegistry.methods.map { ($0.name, $0.summary) }, leftWidth: 14))
+      The run can be interrupted; the same command goes on with the layer it was at. compression_report.json and .md
+      are written beside the weights. Without --eval-text quality is measured on the calibration samples, which
+      flatters calibrated methods.
+      """)
+
+  static func run(_ arguments: ParsedArguments) throws {
+    let output = try arguments.require("--output", command: specification.name)
+    let recipe = try CompressFlags.recipe(arguments)
+    let format = try arguments.choice("--format", as: OutputFormat.self) ?? .compressedTensors
+    let threads = try arguments.integer("--threads", in: 1...1024)
+    let source = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
+    let configuration = try ModelRegistry.configuration(from: source.configuration)
+    let calibration = try CompressFlags.calibration(arguments, source, configuration)
+    var job = Compressor.Job(source: source, recipe: recipe, calibration: calibration, output: output)
+    job.format = format
+
+    let isStopped = Stop()
+    let signals = TerminationSignals()
+    let backend = CPUBackend(threads: threads)
+    var progress = ProgressLine("compressing layer", total: configuration.layers.count)
+    let compressor = try Compressor(
+      job, backend: backend, shouldStop: { isStopped.isSet }, progress: { done, _ in progress.update(done) })
+    try signals.onFirst { isStopped.set() }
+    let summary: CompressionSummary
+    do {
+      summary = try compressor.run()
+    } catch is Calibrator.Stopped {
+      throw Failure(.interrupted, "interrupted; run the same command again to go on")
+    }
+    var report = CompressionReport(summary)
+    try CompressEvaluation(arguments, source: source, threads: threads, calibration: calibration)
+      .complete(&report)
+    try Journal.write(report.json, to: output + "/compression_report.json")
+    try Journal.write(Array(report.markdown.utf8), to: output + "/compression_report.md")
+    Console.write(arguments.has("--json") ? report.json.serialized(.pretty) + "\n" : report.markdown)
+  }
+
+  /// Set by the thread that waits for signals, read by the one that works.
+  private final class Stop: Sendable {
+    private let flag = Atomic(false)
+    var isSet: Bool { flag.load(ordering: .relaxed) }
+    func set() { flag.store(true, ordering: .relaxed) }
+  }
+}

@@ -1,0 +1,56 @@
+import CPUBackend
+import Checkpoints
+import Compute
+import KernelBackend
+import Models
+import Numerics
+import TestSupport
+import Testing
+import Verification
+
+/// The CUDA kernels, emulated, against the CPU: what `gpuinfer verify` does on a machine without a GPU.
+@Suite("Emulated kernels", .serialized)
+struct EmulatedKernelTests {
+  private static let decoders = ["tiny/llama", "tiny/mistral", "tiny/qwen2", "tiny/gpt2", "tiny/bloom"]
+
+  @Test(arguments: [DataType.bfloat16, .float16])
+  func `every kernel is within rounding of the CPU on every shape`(_ type: DataType) throws {
+    let kernels = try KernelBackend(.emulated, activationType: type, workers: 2)
+    // float16 runs the same code: a few shapes of each operation will do.
+    let cases =
+      type == .bfloat16
+      ? OperationSweep.cases
+      : OperationName.allCases.flatMap { name in
+        OperationSweep.cases.filter { $0.operation == name }.prefix(6)
+      }
+    let rows = try OperationSweep(reference: CPUBackend(threads: 2), candidate: kernels).run(cases)
+    for row in rows { #expect(!row.isBreach, "\(row)") }
+    if type == .bfloat16 {
+      let named = Set(rows.compactMap(\.variant).flatMap { $0.split(separator: " ").map(String.init) })
+      for variant in kernels.library.variants where kernels.device.reasonUnavailable(variant) == nil {
+        #expect(named.contains(variant.name), "no case reaches \(variant.name)")
+      }
+    }
+  }
+
+  @Test(arguments: decoders)
+  func `a model's layers and tokens agree with the CPU`(_ fixture: String) throws {
+    let kernels = try KernelBackend(.emulated, workers: 2)
+    let cpu = CPUBackend(threads: 2)
+    let checkpoint = try Checkpoint.open(Fixtures.path(fixture))
+    func graph(_ backend: any Backend, _ cacheType: DataType? = nil) throws -> ModelGraph {
+      try ModelGraph(
+        checkpoint: checkpoint, backend: backend,
+        limits: ModelLimits(
+          maxBatchTokens: 64, maxSequences: 1, maxModelLength: 64, maxLogitRows: 64, cacheType: cacheType))
+    }
+    let prompt = SeededTokens.prompts(lengths: [21], vocabulary: 90, seed: 3)[0]
+    let tested = try graph(kernels)
+    let rows = try LayerTrace(
+      reference: try graph(RoundedBackend(cpu, weightType: .bfloat16), .bfloat16), candidate: tested
+    ).run(prompt)
+    for row in rows { #expect(!row.isBreach, "\(row)") }
+    let tokens = try GreedyComparison(reference: try graph(cpu), candidate: tested).run(prompt, count: 6)
+    #expect(!tokens.isBreach, "\(tokens)")
+  }
+}
