@@ -30,7 +30,7 @@ extension ModelGraph {
     let batch = try admit(plan, cache)
     let tokens = plan.tokens.count
     guard tokens > 0 else { return }
-    try workspace.step.upload(plan, to: backend)
+    try uploadInputs(plan)
 
     let step = StepViews(workspace, plan: plan, batch: batch)
     try embed(step)
@@ -40,6 +40,12 @@ extension ModelGraph {
     }
     stepTokens = tokens
     stepLogitRows = plan.logitRows.count
+  }
+
+  /// Copies the integers of a step to the device, and for streams the angles of its positions.
+  func uploadInputs(_ plan: borrowing StepPlan) throws(KernelError) {
+    try workspace.step.upload(plan, to: backend)
+    try workspace.streaming?.upload(plan.positions, to: backend)
   }
 
   /// The logits of some of the last step's `logitRows`, by their place in it.
@@ -84,6 +90,10 @@ struct StepViews {
   /// int32 `[T]`.
   let tokens: TensorView
   let positions: TensorView
+  /// Rows of the rope table: the positions, but for streams.
+  let ropeRows: TensorView
+  /// For the queries of the sinks; nil but for streams.
+  let sinkRopeRows: TensorView?
   let slots: TensorView
   let batch: AttentionBatch
 
@@ -104,6 +114,15 @@ struct StepViews {
     tokens = workspace.step.view(inputs.tokens, count)
     positions = workspace.step.view(inputs.positions, count)
     slots = workspace.step.view(inputs.slots, count)
+    var batch = batch
+    if let streaming = workspace.streaming {
+      ropeRows = streaming.rows.rows(0..<count)
+      sinkRopeRows = streaming.rows.rows(streaming.maxTokens..<streaming.maxTokens + count)
+      batch.sinkQuery = streaming.sinkQuery.prefix(rows: count)
+    } else {
+      ropeRows = positions
+      sinkRopeRows = nil
+    }
     self.batch = batch
   }
 }
@@ -154,7 +173,11 @@ extension ModelGraph {
     if let rope {
       try observer?(.layer(index, .projectedQuery), step.query)
       try observer?(.layer(index, .projectedKey), step.key)
-      try backend.rope(rope, positions: step.positions, query: step.query, key: step.key)
+      if let sinkQuery = step.batch.sinkQuery, let rows = step.sinkRopeRows {
+        try backend.gatherRows(step.query, rows: step.ropeRows, into: sinkQuery)
+        try backend.rope(rope, positions: rows, query: sinkQuery, key: sinkQuery.columns(0..<0))
+      }
+      try backend.rope(rope, positions: step.ropeRows, query: step.query, key: step.key)
     }
     try observer?(.layer(index, .query), step.query)
     try observer?(.layer(index, .key), step.key)

@@ -74,7 +74,7 @@ extension ModelGraph {
     var geometry = cacheGeometry(blockCount: cache.geometry.blockCount)
     geometry.layers = 1
     let batch = try admit(plan, cache, geometry: geometry)
-    try workspace.step.upload(plan, to: backend)
+    try uploadInputs(plan)
     return StepViews(workspace, plan: plan, batch: batch)
   }
 

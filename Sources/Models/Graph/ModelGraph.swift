@@ -79,7 +79,8 @@ package final class ModelGraph {
         feedForwardNorm: weights.feedForwardNorm.parameters,
         attention: AttentionParameters(
           queryHeads: configuration.queryHeads, keyValueHeads: configuration.keyValueHeads,
-          headDimension: configuration.headDimension, scale: layer.attentionScale, window: layer.window,
+          headDimension: configuration.headDimension, scale: layer.attentionScale,
+          window: limits.policy?.window ?? layer.window, sinks: limits.policy?.sinks ?? 0,
           alibiSlopes: slopes, softcap: configuration.decoder.attentionSoftcap))
     }
   }
