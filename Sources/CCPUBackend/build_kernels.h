@@ -10,6 +10,8 @@
 #include "kernels.h"
 #include "linear.h"
 #include "rows.h"
+#include "stored.h"
+#include "stored_int8.h"
 #include "solve.h"
 #include "spqr.h"
 
@@ -23,6 +25,10 @@ const gpi_kernels GPI_KERNELS = {
     .norm = norm,
     .map = map,
     .gather = gather,
+    .stored_pack = stored_pack,
+    .stored_linear = stored_linear,
+    .stored_round = stored_round,
+    .stored_int8 = stored_int8,
     .narrow = narrow,
     .product_rows = PRODUCT_M,
     .product_columns = PRODUCT_COLUMNS,
