@@ -16,6 +16,7 @@ extension ModelGraph {
         operation: "forward", operand: "logitRows", found: [plan.logitRows.count],
         expected: "at most \(maxLogitRows) rows at once")
     }
+    if let shape = recordableShape(plan, cache) { return try forward(plan, as: shape, cache: cache) }
     try run(plan, cache: cache)
     return try logits(of: 0..<plan.logitRows.count)
   }
@@ -32,14 +33,17 @@ extension ModelGraph {
     guard tokens > 0 else { return }
     try uploadInputs(plan)
 
-    let step = StepViews(workspace, plan: plan, batch: batch)
+    try layers(StepViews(workspace, tokens: tokens, batch: batch), cache)
+    stepTokens = tokens
+    stepLogitRows = plan.logitRows.count
+  }
+
+  func layers(_ step: StepViews, _ cache: any KVCache) throws(KernelError) {
     try embed(step)
     for (index, pass) in passes.enumerated() {
       try attention(pass, index, step, cache, isFirst: index == 0)
       try feedForward(pass, index, step)
     }
-    stepTokens = tokens
-    stepLogitRows = plan.logitRows.count
   }
 
   /// Copies the integers of a step to the device, and for streams the angles of its positions.
@@ -59,13 +63,18 @@ extension ModelGraph {
         expected: "at most \(maxLogitRows) of the last step's \(stepLogitRows) rows")
     }
     guard !range.isEmpty else { return output }
+    return try project(range, tokens: stepTokens)
+  }
 
+  /// Logits of some of the rows that the step inputs name, out of `tokens` rows of the residual stream.
+  func project(_ range: Range<Int>, tokens: Int) throws(KernelError) -> TensorView {
+    let output = workspace.logits.prefix(rows: range.count)
     let rows = workspace.step.view(workspace.step.layout.logitRows + range.lowerBound, range.count)
     let residual = workspace.gatheredResidual.prefix(rows: range.count)
     let projected = workspace.gatheredProjected.prefix(rows: range.count)
     let hidden = workspace.hidden.prefix(rows: range.count)
-    try backend.gatherRows(workspace.residual.prefix(rows: stepTokens), rows: rows, into: residual)
-    try backend.gatherRows(workspace.projected.prefix(rows: stepTokens), rows: rows, into: projected)
+    try backend.gatherRows(workspace.residual.prefix(rows: tokens), rows: rows, into: residual)
+    try backend.gatherRows(workspace.projected.prefix(rows: tokens), rows: rows, into: projected)
     try backend.norm(finalNorm, residual: residual, adding: projected, into: hidden)
     try observer?(.finalNorm, hidden)
     try backend.linear(hidden, weights.output, accumulate: false, into: output)
@@ -97,8 +106,7 @@ struct StepViews {
   let slots: TensorView
   let batch: AttentionBatch
 
-  init(_ workspace: borrowing Workspace, plan: borrowing StepPlan, batch: AttentionBatch) {
-    let count = plan.tokens.count
+  init(_ workspace: borrowing Workspace, tokens count: Int, batch: AttentionBatch) {
     residual = workspace.residual.prefix(rows: count)
     hidden = workspace.hidden.prefix(rows: count)
     projected = workspace.projected.prefix(rows: count)
