@@ -10,10 +10,10 @@
 #include "kernels.h"
 #include "linear.h"
 #include "rows.h"
-#include "stored.h"
-#include "stored_int8.h"
 #include "solve.h"
 #include "spqr.h"
+#include "stored.h"
+#include "stored_int8.h"
 
 const gpi_kernels GPI_KERNELS = {
     .tile_outputs = TILE_N,

@@ -4,8 +4,8 @@
 #include <stddef.h>
 
 #include "include/gpi_cpu.h"
-#include "include/gpi_stores.h"
 #include "include/gpi_solve.h"
+#include "include/gpi_stores.h"
 #include "pool.h"
 
 /// Inputs are reduced in runs of this many steps of 64 packed bytes (16 float32 or 32 bfloat16); a run's

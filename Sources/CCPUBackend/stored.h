@@ -123,10 +123,49 @@ INLINE void stored_tile(const int mr, const gpi_stored_job* job, const float* ti
 // The hardware prefetcher starts anew at each page: ask for bytes two pages on.
 #define STORED_AHEAD 8192
 
-/// 4-bit codes whose groups are whole blocks of 128, decoded between memory and product: a shift and a
-/// look-up for sixteen weights.
-INLINE void stream_nibbles(const int mr, const gpi_stored_job* job, size_t row, size_t column,
-                           size_t columns) {
+INLINE void stream_whole(const int mr, const gpi_stored_job* job, const char* const* codes,
+                         const run_scales* scales, size_t k, size_t group, const float* x,
+                         f32x16 sums[TILE_M][TILE_N]) {
+  const gpi_store_args* s = job->store;
+  u32x16 words[TILE_N];
+  f32x16 table[TILE_N];
+  UNROLL for (int n = 0; n < TILE_N; n++) {
+    words[n] = load_words(codes[n], k / 2, s->row_bytes);
+    table[n] = s->store == GPI_STORE_CODEBOOK
+                   ? load(s->table) * splat(scales[n].scale[group])
+                   : (counting() - splat(scales[n].zero[group])) * splat(scales[n].scale[group]);
+  }
+  UNROLL for (int j = 0; j < 8; j++) {
+    f32x16 input[TILE_M];
+    UNROLL for (int m = 0; m < mr; m++) input[m] = load(x + m * job->packed_stride + j * LANES);
+    UNROLL for (int n = 0; n < TILE_N; n++) {
+      f32x16 weight = look_up(table[n], words[n] >> (4 * j));
+      UNROLL for (int m = 0; m < mr; m++) sums[m][n] = fma16(input[m], weight, sums[m][n]);
+    }
+  }
+}
+
+INLINE void stream_parts(const int mr, const gpi_stored_job* job, const char* const* codes,
+                         const run_scales* scales, size_t k, size_t k0, const float* x,
+                         f32x16 sums[TILE_M][TILE_N]) {
+  const gpi_store_args* s = job->store;
+  f32x16 values = s->store == GPI_STORE_CODEBOOK ? load(s->table) : counting();
+  UNROLL for (int n = 0; n < TILE_N; n++) {
+    u32x16 words = load_words(codes[n], k / 2, s->row_bytes);
+    f32x16 scale = group_lanes(scales[n].scale, s, k, k0, 8);
+    f32x16 zero = s->store == GPI_STORE_CODEBOOK ? splat(0) : group_lanes(scales[n].zero, s, k, k0, 8);
+    UNROLL for (int j = 0; j < 8; j++) {
+      f32x16 weight = (look_up(values, words >> (4 * j)) - zero) * scale;
+      UNROLL for (int m = 0; m < mr; m++) sums[m][n] =
+          fma16(load(x + m * job->packed_stride + j * LANES), weight, sums[m][n]);
+    }
+  }
+}
+
+/// 4-bit codes decoded between memory and product. Where a group is whole blocks of 128, sixteen weights take
+/// a shift and a look-up; where it is a part of one, a difference and a factor more.
+INLINE void stream_nibbles(const int mr, const int whole, const gpi_stored_job* job, size_t row,
+                           size_t column, size_t columns) {
   const gpi_linear_args* a = job->args;
   const gpi_store_args* s = job->store;
   const char* codes[TILE_N];
@@ -141,35 +180,39 @@ INLINE void stream_nibbles(const int mr, const gpi_stored_job* job, size_t row, 
     UNROLL for (int m = 0; m < mr; m++) UNROLL for (int n = 0; n < TILE_N; n++) sums[m][n] = splat(0);
     const float* x = job->packed + row * job->packed_stride + k0;
     for (size_t k = k0; k < stop; k += 128, x += 128) {
-      u32x16 words[TILE_N];
-      f32x16 table[TILE_N];
-      size_t group = k / s->group - k0 / s->group;
-      UNROLL for (int n = 0; n < TILE_N; n++) {
-        words[n] = load_words(codes[n], k / 2, s->row_bytes);
-        __builtin_prefetch(codes[n] + k / 2 + STORED_AHEAD, 0, 3);
-        table[n] = s->store == GPI_STORE_CODEBOOK
-                       ? load(s->table) * splat(scales[n].scale[group])
-                       : (counting() - splat(scales[n].zero[group])) * splat(scales[n].scale[group]);
-      }
-      UNROLL for (int j = 0; j < 8; j++) {
-        f32x16 input[TILE_M];
-        UNROLL for (int m = 0; m < mr; m++) input[m] = load(x + m * job->packed_stride + j * LANES);
-        UNROLL for (int n = 0; n < TILE_N; n++) {
-          f32x16 weight = look_up(table[n], words[n] >> (4 * j));
-          UNROLL for (int m = 0; m < mr; m++) sums[m][n] = fma16(input[m], weight, sums[m][n]);
-        }
+      UNROLL for (int n = 0; n < TILE_N; n++) __builtin_prefetch(codes[n] + k / 2 + STORED_AHEAD, 0, 3);
+      if (whole) {
+        stream_whole(mr, job, codes, scales, k, k / s->group - k0 / s->group, x, sums);
+      } else {
+        stream_parts(mr, job, codes, scales, k, k0, x, sums);
       }
     }
     add_stored_tile(mr, a, row, column, columns, k0 == 0, sums);
   }
 }
 
+INLINE void stream_rows(const int mr, const gpi_stored_job* job, size_t column, size_t columns) {
+  if (job->store->groups == 1 || job->store->group % 128 == 0) {
+    stream_nibbles(mr, 1, job, 0, column, columns);
+  } else {
+    stream_nibbles(mr, 0, job, 0, column, columns);
+  }
+}
+
 INLINE int can_stream(const gpi_stored_job* job) {
   const gpi_store_args* s = job->store;
   return job->args->rows <= TILE_M && (s->store == GPI_STORE_CODEBOOK || s->store == GPI_STORE_INTEGER) &&
-         s->bits == 4 && (s->groups == 1 || s->group % 128 == 0);
+         s->bits == 4;
 }
 #endif
+
+/// Asks for the same run of the next tile while this one is decoded and multiplied.
+INLINE void fetch_tile(const gpi_store_args* s, size_t column, size_t k0, size_t stop, size_t inputs) {
+  const char* row = (const char*)s->codes + column * s->row_bytes + s->row_bytes * k0 / inputs;
+  size_t bytes = s->row_bytes * (stop - k0) / inputs + 63;
+  for (size_t n = 0; n < TILE_N; n++, row += s->row_bytes)
+    for (size_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(row + byte, 0, 2);
+}
 
 static void stored_linear(const void* opaque, size_t chunk, size_t thread) {
   const gpi_stored_job* job = opaque;
@@ -183,16 +226,16 @@ static void stored_linear(const void* opaque, size_t chunk, size_t thread) {
       size_t columns = end - column < TILE_N ? end - column : TILE_N;
       switch (a->rows) {
         case 1:
-          stream_nibbles(1, job, 0, column, columns);
+          stream_rows(1, job, column, columns);
           break;
         case 2:
-          stream_nibbles(2, job, 0, column, columns);
+          stream_rows(2, job, column, columns);
           break;
         case 3:
-          stream_nibbles(3, job, 0, column, columns);
+          stream_rows(3, job, column, columns);
           break;
         default:
-          stream_nibbles(4, job, 0, column, columns);
+          stream_rows(4, job, column, columns);
           break;
       }
     }
@@ -208,6 +251,7 @@ static void stored_linear(const void* opaque, size_t chunk, size_t thread) {
       size_t steps = (stop - k0 + block_inputs - 1) / block_inputs * job->per_word;
       for (size_t column = begin; column < end; column += TILE_N) {
         size_t columns = end - column < TILE_N ? end - column : TILE_N;
+        fetch_tile(job->store, column + TILE_N, k0, stop, a->inputs);
         for (size_t n = 0; n < TILE_N; n++)
           decode_run(job->store, column + (n < columns ? n : columns - 1), k0, stop, tile + n * LANES,
                      TILE_N * LANES);

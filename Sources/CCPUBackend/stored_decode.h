@@ -129,14 +129,14 @@ INLINE f32x16 group_lanes(const float* values, const gpi_store_args* s, size_t k
   size_t first = k0 / s->group, block = LANES * per_word;
   if (s->groups == 1) return splat(values[0]);
   if (s->group % block == 0) return splat(values[k / s->group - first]);
-  float lanes[LANES];
   if (block % s->group == 0) {
-    size_t each = s->group / per_word, group = k / s->group - first;
-    for (size_t i = 0; i < LANES; group++)
-      for (size_t l = 0; l < each; l++) lanes[i++] = values[group];
-  } else {
-    for (size_t i = 0; i < LANES; i++) lanes[i] = values[(k + per_word * i) / s->group - first];
+    // Groups that divide a block are powers of two, and so are the lanes of one.
+    size_t each = s->group / per_word;
+    const u32x16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return look_up(load(values + k / s->group - first), lane >> (uint32_t)__builtin_ctzll(each));
   }
+  float lanes[LANES];
+  for (size_t i = 0; i < LANES; i++) lanes[i] = values[(k + per_word * i) / s->group - first];
   return load(lanes);
 }
 

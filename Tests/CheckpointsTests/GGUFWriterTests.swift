@@ -125,9 +125,9 @@ import Testing
     #expect(
       problem {
         var writer = try GGUFWriter(
-          path: path, metadata: [], tensors: [.init(name: "k", type: .q4K, shape: [256])])
+          path: path, metadata: [], tensors: [.init(name: "k", type: .q5K, shape: [256])])
         try writer.write("k", [Float](repeating: 0, count: 256))
-      } == .unsupportedType(tensor: "k", type: "Q4_K"))
+      } == .unsupportedType(tensor: "k", type: "Q5_K"))
     #expect(try directory.names == [])
   }
 }

@@ -33,13 +33,17 @@ import Testing
     let file = File()
     if fixture == "families/llama-mqa-tied" {
       // llama.cpp knows no other activation of a Llama.
-      #expect { try convert(fixture, .f32, file) } throws: { "\($0)".contains(#""hidden_act" is "gelu_pytorch_tanh""#) }
+      #expect {
+        try convert(fixture, .f32, file)
+      } throws: { "\($0)".contains(#""hidden_act" is "gelu_pytorch_tanh""#) }
       return
     }
     let checkpoint = try convert(fixture, .f32, file)
+    let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
     for prompt in golden.prompts {
-      let runner = try ModelRunner(checkpoint, modelLength: min(prompt.tokens.count + 4, 128))
-      let deviation = Deviation(try runner.logits(prompt.tokens), prompt.logits, vocabulary: runner.vocabulary)
+      let runner = try ModelRunner(checkpoint, modelLength: min(configuration.maxPositions, 256))
+      let logits = try runner.logits(prompt.tokens)
+      let deviation = Deviation(logits, prompt.logits, vocabulary: runner.vocabulary)
       #expect(deviation.relative < 1e-4)
       #expect(deviation.differingArgmax.isEmpty)
     }

@@ -49,7 +49,9 @@ package struct GGUFConversion {
       if Self.ignored.contains(where: { name.hasSuffix($0) }) { continue }
       if isTied, name == "lm_head.weight" { continue }
       guard let place = map.place(of: name) else {
-        throw .quantization(path: source.path, .cannotHold(module: name, format: "gguf", reason: "llama.cpp has no such tensor"))
+        throw .quantization(
+          path: source.path, .cannotHold(module: name, format: "gguf", reason: "llama.cpp has no such tensor")
+        )
       }
       var shape = entry.shape
       if place.layout == .transposedWeight, place.isWeight { shape.reverse() }
@@ -60,7 +62,8 @@ package struct GGUFConversion {
     for (module, layer) in layers.sorted(by: { $0.key < $1.key }) {
       guard let place = map.place(of: module + ".weight") else {
         throw .quantization(
-          path: source.path, .cannotHold(module: module, format: "gguf", reason: "llama.cpp has no such tensor"))
+          path: source.path,
+          .cannotHold(module: module, format: "gguf", reason: "llama.cpp has no such tensor"))
       }
       let store = try source.store(of: layer)
       guard let blocks = GGUFBlocks(store) else {
@@ -68,11 +71,14 @@ package struct GGUFConversion {
           path: source.path,
           .cannotHold(
             module: module, format: "gguf",
-            reason: "no block holds \(store.summary); Q4_0 and Q8_0 hold symmetric groups of 32 with float16 scales"))
+            reason:
+              "no block holds \(store.summary); Q4_0 and Q8_0 hold symmetric groups of 32 with float16 scales"
+          ))
       }
       planned.append(
         Planned(
-          source: module, place: place, type: blocks.type, shape: [layer.outputs, layer.inputs], layer: layer))
+          source: module, place: place, type: blocks.type, shape: [layer.outputs, layer.inputs], layer: layer)
+      )
     }
     planned.sort { $0.place.name < $1.place.name }
   }
@@ -91,7 +97,9 @@ package struct GGUFConversion {
   /// - Parameter tokenizer: the directory of `tokenizer.json`.
   package func write(to path: String, tokenizer: String) throws(CheckpointError) {
     guard !FileSystem.exists(path) else { throw .alreadyExists(path: path) }
-    var declarations = planned.map { GGUFWriter.Declaration(name: $0.place.name, type: $0.type, shape: $0.shape) }
+    var declarations = planned.map {
+      GGUFWriter.Declaration(name: $0.place.name, type: $0.type, shape: $0.shape)
+    }
     if let factors = metadata.ropeFactors {
       declarations.append(.init(name: "rope_freqs.weight", type: .f32, shape: [factors.count]))
     }

@@ -26,7 +26,8 @@ struct GGUFModelMetadata {
     }
     self.architecture = architecture
     self.fields = fields
-    let heads = try fields.required("num_attention_heads", try Self.integer(fields, ["num_attention_heads", "n_head"]))
+    let heads = try fields.required(
+      "num_attention_heads", try Self.integer(fields, ["num_attention_heads", "n_head"]))
     self.heads = heads
     keyValueHeads = try fields.integer("num_key_value_heads") ?? heads
     guard heads > 0, keyValueHeads > 0 else { throw fields.bad("num_attention_heads", "a positive integer") }
@@ -34,7 +35,9 @@ struct GGUFModelMetadata {
     add("general.architecture", .string([UInt8](architecture.name.utf8)))
     add("general.quantization_version", .uint32(2))
     try addCommon()
-    if architecture.name == "llama" || architecture.name == "qwen2" { try addRotary(isMistral: name.hasPrefix("Mistral")) }
+    if architecture.name == "llama" || architecture.name == "qwen2" {
+      try addRotary(isMistral: name.hasPrefix("Mistral"))
+    }
   }
 
   private mutating func add(_ key: String, _ value: GGUFValue) {
@@ -123,7 +126,9 @@ struct GGUFModelMetadata {
     func number(_ name: String) throws(QuantizationError) -> Double {
       try scaling.required(name, try scaling.number(name))
     }
-    let (factor, low, high) = (try number("factor"), try number("low_freq_factor"), try number("high_freq_factor"))
+    let (factor, low, high) = (
+      try number("factor"), try number("low_freq_factor"), try number("high_freq_factor")
+    )
     let original = try number("original_max_position_embeddings")
     var factors: [Float] = []
     for index in 0..<size / 2 {

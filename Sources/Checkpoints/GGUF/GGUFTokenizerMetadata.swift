@@ -45,7 +45,9 @@ enum GGUFTokenizerMetadata {
     }
     let isSentencePiece = fields.json["byte_fallback"]?.bool == true
     var items: [GGUFMetadata.Item] = []
-    func add(_ key: String, _ value: GGUFValue) { items.append(.init(key: "tokenizer.ggml." + key, value: value)) }
+    func add(_ key: String, _ value: GGUFValue) {
+      items.append(.init(key: "tokenizer.ggml." + key, value: value))
+    }
     add("model", .string([UInt8]((isSentencePiece ? "llama" : "gpt2").utf8)))
     if !isSentencePiece { add("pre", .string([UInt8](try preTokenizer(tokenizer).utf8))) }
     let named = tokens.enumerated().map { $1 ?? "[PAD\($0)]" }
@@ -69,7 +71,10 @@ enum GGUFTokenizerMetadata {
     _ tokenizer: JSONValue, _ configuration: JSONValue, _ model: JSONValue, _ tokens: [String],
     _ isSentencePiece: Bool, _ add: (String, GGUFValue) -> Void
   ) {
-    for (key, name) in [("bos", "bos_token_id"), ("eos", "eos_token_id"), ("unk", "unknown_token_id"), ("pad", "padding_token_id")] {
+    for (key, name) in [
+      ("bos", "bos_token_id"), ("eos", "eos_token_id"), ("unk", "unknown_token_id"),
+      ("pad", "padding_token_id"),
+    ] {
       let value = configuration[key + "_token"]
       let text = value?.string ?? value?["content"]?.string
       let id = text.flatMap { text in tokens.firstIndex(of: text) } ?? model[key + "_token_id"]?.int
@@ -84,7 +89,8 @@ enum GGUFTokenizerMetadata {
     add("add_eos_token", .bool(singles.contains { $0.count > 1 && $0.last?["SpecialToken"] != nil }))
     if isSentencePiece {
       let normalizers = tokenizer["normalizer"]?["normalizers"]?.array ?? []
-      let prepends = normalizers.contains { $0["type"]?.string == "Prepend" }
+      let prepends =
+        normalizers.contains { $0["type"]?.string == "Prepend" }
         || tokenizer["pre_tokenizer"]?["prepend_scheme"].map { $0.string != "never" } == true
       add("add_space_prefix", .bool(prepends))
     }
@@ -95,7 +101,9 @@ enum GGUFTokenizerMetadata {
     let pre = tokenizer["pre_tokenizer"] ?? .null
     let stages = pre["pretokenizers"]?.array ?? [pre]
     let splits = stages.compactMap { $0["pattern"]?["Regex"]?.string }
-    let usesByteLevel = stages.contains { $0["type"]?.string == "ByteLevel" && $0["use_regex"]?.bool != false }
+    let usesByteLevel = stages.contains {
+      $0["type"]?.string == "ByteLevel" && $0["use_regex"]?.bool != false
+    }
     if splits.isEmpty, usesByteLevel { return "gpt-2" }
     if splits.count == 1, let known = patterns.first(where: { $0.text == splits[0] }) { return known.name }
     throw fields.unsupported(
@@ -108,7 +116,8 @@ enum GGUFTokenizerMetadata {
   ) throws(QuantizationError) -> [(left: String, right: String)] {
     var merges: [(left: String, right: String)] = []
     for merge in fields.json["merges"]?.array ?? [] {
-      let parts = merge.array?.compactMap(\.string)
+      let parts =
+        merge.array?.compactMap(\.string)
         ?? merge.string?.split(separator: " ", maxSplits: 1).map(String.init) ?? []
       guard parts.count == 2 else { throw fields.bad("merges", "an array of pairs") }
       merges.append((parts[0], parts[1]))

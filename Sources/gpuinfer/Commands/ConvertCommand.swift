@@ -15,7 +15,8 @@ enum ConvertCommand: Command {
       .value("--format", "NAME", "One of: \(formats.joined(separator: ", "))."),
       .value(
         "--type", "NAME", default: "Q8_0",
-        "gguf: what plain matrices become, one of: \(GGUFConversion.types.map(\.name).joined(separator: ", "))."),
+        "gguf: what plain matrices become, one of: \(GGUFConversion.types.map(\.name).joined(separator: ", "))."
+      ),
       .value(
         "--tokenizer", "DIR", "Where the tokenizer's files are; the model's directory if left out."),
     ],
