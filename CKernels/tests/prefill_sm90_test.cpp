@@ -33,9 +33,7 @@ TEST("prefill sm90: fewer rows than keys, over several tiles") {
   test_prefill<f16>({"second tile starts masked", {130}, {270}, 1, 1, 32});
 }
 
-TEST("prefill sm90: more tiles than stages") {
-  test_prefill<bf16>({"five tiles", {20}, {600}, 1, 1, 32});
-}
+TEST("prefill sm90: more tiles than stages") { test_prefill<bf16>({"five tiles", {20}, {600}, 1, 1, 32}); }
 
 TEST("prefill sm90: several sequences, several key heads, grouped queries") {
   test_prefill<bf16>({"batch", {33, 0, 5, 70}, {60, 12, 5, 140}, 4, 2, 64});
