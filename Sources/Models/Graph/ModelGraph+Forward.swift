@@ -33,7 +33,7 @@ extension ModelGraph {
     guard tokens > 0 else { return }
     try uploadInputs(plan)
 
-    try layers(StepViews(workspace, tokens: tokens, batch: batch), cache)
+    try layers(StepViews(workspace, tokens: tokens, batch: batch, adapterRuns: plan.adapterRuns), cache)
     stepTokens = tokens
     stepLogitRows = plan.logitRows.count
   }
@@ -107,7 +107,9 @@ struct StepViews {
   let batch: AttentionBatch
   let adapterRuns: [AdapterRun]
 
-  init(_ workspace: borrowing Workspace, tokens count: Int, batch: AttentionBatch) {
+  init(
+    _ workspace: borrowing Workspace, tokens count: Int, batch: AttentionBatch, adapterRuns: [AdapterRun] = []
+  ) {
     residual = workspace.residual.prefix(rows: count)
     hidden = workspace.hidden.prefix(rows: count)
     projected = workspace.projected.prefix(rows: count)
@@ -123,7 +125,7 @@ struct StepViews {
     tokens = workspace.step.view(inputs.tokens, count)
     positions = workspace.step.view(inputs.positions, count)
     slots = workspace.step.view(inputs.slots, count)
-    adapterRuns = plan.adapterRuns
+    self.adapterRuns = adapterRuns
     var batch = batch
     if let streaming = workspace.streaming {
       ropeRows = streaming.rows.rows(0..<count)
