@@ -39,7 +39,7 @@ typedef struct gpi_kernel_graph gpi_kernel_graph;
 
 typedef struct {
   /// Ends with a zero byte.
-  char name[128];
+  char name[256];
   /// 10 * major + minor, as in sm_90.
   int32_t capability;
   int32_t multiprocessors;

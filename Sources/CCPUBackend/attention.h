@@ -7,6 +7,9 @@
 //   softmax  m, l[16 lanes]:    l and the output are scaled by e^(m − m') when the maximum grows
 //   output   lane = component:  o += p[j] · V[j], j ascending
 //
+// With attention sinks a row that has left keys behind visits the sinks' tiles before that, with the query
+// and the place it has when its keys are counted without those left out.
+//
 // Rows of a task only share loads: up to ROW_GROUP rows that see the whole tile are computed side by side. So
 // a row has the same bits in a prefill of any chunk size and in a decode.
 #pragma once
@@ -18,6 +21,7 @@ typedef struct {
   const float* query[GPI_QUERY_ROWS];
   float slope[GPI_QUERY_ROWS];
   size_t position[GPI_QUERY_ROWS], first[GPI_QUERY_ROWS];
+  int leaves_keys[GPI_QUERY_ROWS];  // there are keys between its sinks and its window
   float maximum[GPI_QUERY_ROWS];
   float* sums;     // [rows][16]
   float* weights;  // [rows][16]: p of the current tile
@@ -111,6 +115,33 @@ INLINE const float* widen_run(const void* data, size_t index, size_t count, gpi_
   return scratch;
 }
 
+/// The sinks' keys, for the rows that have left keys behind. Their place is that behind sinks and window.
+INLINE void attend_sinks(const gpi_attention_args* a, attention_rows* rows, size_t count,
+                         const size_t* row_index, const size_t* query_heads, const int32_t* table,
+                         size_t kv_head, float* scratch_keys, float* scratch_values) {
+  int any = 0;
+  for (size_t r = 0; r < count; r++) any |= rows->leaves_keys[r];
+  if (!any) return;
+  size_t tile_size = LANES * a->head_dim;
+  for (size_t tile = 0; tile * LANES < a->sinks; tile++) {
+    size_t place = (size_t)table[tile / a->block_tiles] * a->block_tiles + tile % a->block_tiles;
+    size_t index = (place * a->kv_heads + kv_head) * tile_size;
+    const float* keys = widen_run(a->keys, index, tile_size, a->type, scratch_keys);
+    const float* values = widen_run(a->values, index, tile_size, a->type, scratch_values);
+    size_t left = a->sinks - tile * LANES;
+    for (size_t r = 0; r < count; r++) {
+      if (!rows->leaves_keys[r]) continue;
+      const float* query = rows->query[r];
+      size_t position = rows->position[r];
+      rows->query[r] = a->sink_query + row_index[r] * a->sink_query_stride + query_heads[r] * a->head_dim;
+      rows->position[r] = a->sinks + a->window - 1;
+      attend_tile(1, a, rows, r, keys, values, tile, 0, left < LANES ? (int)left : LANES);
+      rows->query[r] = query;
+      rows->position[r] = position;
+    }
+  }
+}
+
 static void attention(const void* opaque, size_t chunk, size_t thread) {
   const gpi_attention_job* job = opaque;
   const gpi_attention_args* a = job->args;
@@ -143,18 +174,24 @@ static void attention(const void* opaque, size_t chunk, size_t thread) {
   memset(rows.sums, 0, count * LANES * sizeof(float));
   memset(rows.output, 0, count * rows.padded * sizeof(float));
   size_t first = context, last = 0;
+  size_t row_index[GPI_QUERY_ROWS], query_heads[GPI_QUERY_ROWS];
   for (size_t r = 0; r < count; r++) {
     size_t query_head = head * group + (begin + r) % group;
-    rows.query[r] = a->query + (start + (begin + r) / group) * a->query_stride + query_head * a->head_dim;
+    row_index[r] = start + (begin + r) / group;
+    query_heads[r] = query_head;
+    rows.query[r] = a->query + row_index[r] * a->query_stride + query_head * a->head_dim;
     rows.slope[r] = a->slopes ? a->slopes[query_head] : 0;
     rows.position[r] = context - queries + (begin + r) / group;
     rows.first[r] = a->window && rows.position[r] >= a->window ? rows.position[r] + 1 - a->window : 0;
+    rows.leaves_keys[r] = a->sinks && rows.first[r] > a->sinks;
+    if (a->sinks && !rows.leaves_keys[r]) rows.first[r] = 0;
     rows.maximum[r] = -__builtin_inff();
     if (rows.first[r] < first) first = rows.first[r];
     if (rows.position[r] > last) last = rows.position[r];
   }
 
   const int32_t* table = a->block_tables + sequence * a->table_stride;
+  attend_sinks(a, &rows, count, row_index, query_heads, table, head, scratch_keys, scratch_values);
   size_t tile_size = LANES * a->head_dim;
   for (size_t tile = first / LANES; tile <= last / LANES; tile++) {
     size_t place = (size_t)table[tile / a->block_tiles] * a->block_tiles + tile % a->block_tiles;

@@ -30,7 +30,9 @@ extension CPUBackend {
     let columns = parameters.queryHeads * parameters.headDimension
     try checks.matrix(query, "query", columns: columns)
     try checks.matrix(output, "output", rows: query.rows, columns: columns)
-    try check(batch, queries: query.rows, window: parameters.window, cache.geometry, checks)
+    try check(batch, queries: query.rows, parameters, cache.geometry, checks)
+    let sinkQuery = batch.sinkQuery ?? query
+    if parameters.sinks > 0 { try checks.matrix(sinkQuery, "sinkQuery", rows: query.rows, columns: columns) }
     var arguments = unsafe gpi_attention_args(
       query: query.floats, query_stride: query.rowStride, output: output.floats,
       output_stride: output.rowStride, keys: cache.keys(ofLayer: layer),
@@ -40,13 +42,15 @@ extension CPUBackend {
       table_stride: batch.blockTables.rowStride, sequences: batch.sequenceCount,
       query_heads: parameters.queryHeads, kv_heads: parameters.keyValueHeads,
       head_dim: parameters.headDimension, scale: parameters.scale, softcap: parameters.softcap ?? 0,
-      window: parameters.window ?? 0, slopes: parameters.alibiSlopes?.floats)
+      window: parameters.window ?? 0, slopes: parameters.alibiSlopes?.floats, sinks: parameters.sinks,
+      sink_query: sinkQuery.floats, sink_query_stride: sinkQuery.rowStride)
     try checks.finish(unsafe gpi_attention(context, &arguments))
   }
 
   /// Every row must belong to a sequence, and every key that a row can see must lie in the cache.
   private func check(
-    _ batch: AttentionBatch, queries: Int, window: Int?, _ geometry: KVCacheGeometry, _ checks: OperandChecks
+    _ batch: AttentionBatch, queries: Int, _ parameters: AttentionParameters, _ geometry: KVCacheGeometry,
+    _ checks: OperandChecks
   ) throws(KernelError) {
     let sequences = batch.sequenceCount
     try checks.require(sequences >= 0, "\(sequences) sequences")
@@ -66,12 +70,15 @@ extension CPUBackend {
         "sequence \(sequence) has \(count) query rows and a context of \(length)")
       if count == 0 { continue }
       let table = unsafe batch.blockTables.int32s + sequence * batch.blockTables.rowStride
-      let first = window.map { max(0, length - count + 1 - $0) } ?? 0
+      let first = parameters.window.map { max(0, length - count + 1 - $0) } ?? 0
       let last = (length - 1) / geometry.blockSize
       try checks.require(
         last < batch.blockTables.columns,
         "sequence \(sequence) of \(length) positions has only \(batch.blockTables.columns) blocks")
-      for index in first / geometry.blockSize...last {
+      // Rows that have left no keys behind see all from the start on.
+      let sinkBlocks = (parameters.sinks + geometry.blockSize - 1) / geometry.blockSize
+      let seen = first > parameters.sinks ? first / geometry.blockSize : 0
+      for index in 0...last where index >= seen || index < sinkBlocks {
         let block = unsafe Int(table[index])
         if block < 0 || block >= geometry.blockCount {
           throw .indexOutOfRange(

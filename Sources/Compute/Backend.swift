@@ -130,6 +130,10 @@ package struct AttentionParameters {
   package var scale: Float
   /// A query sees only the last `window` positions, itself included.
   package var window: Int?
+  /// With a window: a query also sees the first `sinks` positions (attention sinks, arXiv 2309.17453). Once there are
+  /// positions between the two that it does not see, its distance to the sinks is counted without those: its
+  /// position is `sinks + window - 1` then. See `AttentionBatch.sinkQuery`.
+  package var sinks = 0
   /// float32 `[Hq]`; adds `slope · (keyPosition − queryPosition)` to the scaled score.
   package var alibiSlopes: TensorView?
   /// `softcap · tanh(score / softcap)` before the mask.
@@ -137,13 +141,14 @@ package struct AttentionParameters {
 
   package init(
     queryHeads: Int, keyValueHeads: Int, headDimension: Int, scale: Float, window: Int? = nil,
-    alibiSlopes: TensorView? = nil, softcap: Float? = nil
+    sinks: Int = 0, alibiSlopes: TensorView? = nil, softcap: Float? = nil
   ) {
     self.queryHeads = queryHeads
     self.keyValueHeads = keyValueHeads
     self.headDimension = headDimension
     self.scale = scale
     self.window = window
+    self.sinks = sinks
     self.alibiSlopes = alibiSlopes
     self.softcap = softcap
   }
@@ -160,6 +165,9 @@ package struct AttentionBatch {
   package var sequenceCount: Int
   package var maxQueryLength: Int
   package var maxContextLength: Int
+  /// `[T, Hq·D]`: the queries as the sinks' keys meet them, where positions are in the queries (rope); nil where they
+  /// are not.
+  package var sinkQuery: TensorView?
 
   package init(
     queryStarts: TensorView, contextLengths: TensorView, blockTables: TensorView, sequenceCount: Int,

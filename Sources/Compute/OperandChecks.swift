@@ -69,6 +69,9 @@ extension OperandChecks {
       "\(parameters.queryHeads) query heads cannot share \(parameters.keyValueHeads) key heads evenly")
     try require(
       parameters.window.map { $0 > 0 } ?? true, "a window of \(parameters.window ?? 0) positions")
+    try require(
+      parameters.sinks == 0 || (parameters.sinks > 0 && parameters.window != nil),
+      "\(parameters.sinks) sinks\(parameters.window == nil ? " without a window" : "")")
     try require(parameters.softcap.map { $0 > 0 } ?? true, "a softcap of \(parameters.softcap ?? 0)")
     if let slopes = parameters.alibiSlopes {
       try vector(slopes, "alibiSlopes", count: parameters.queryHeads, types: [.float32])

@@ -20,6 +20,8 @@ package enum ModelError: Error, Equatable, Sendable {
 
   /// A limit asked for by the caller that this model cannot honour.
   case limit(name: String, found: Int, allowed: String)
+  /// A way to keep keys and values that this model cannot be run with.
+  case policy(reason: String)
   case checkpoint(CheckpointError)
   case kernel(KernelError)
 }
@@ -52,6 +54,7 @@ extension ModelError: CustomStringConvertible {
         + supported.joined(separator: ", ")
     case .limit(let name, let found, let allowed):
       return "\(name) is \(found); it must be \(allowed)"
+    case .policy(let reason): return "--kv-policy cannot be used with this model: \(reason)"
     case .checkpoint(let error): return "\(error)"
     case .kernel(let error): return "\(error)"
     }

@@ -3,21 +3,48 @@
 /// Its buffer is reserved once for the sequence's full length and handed on to another sequence later, so
 /// that it never allocates while a sequence runs. Only the scheduler holds tables; it must return every
 /// lease to the pool before it lets go of one, and `recycle()` traps otherwise.
+///
+/// Where a block is not needed any more (`KVRetention`), −1 holds its place.
 struct BlockTable {
   private(set) var blocks: [Int32] = []
+  /// Places without a block.
+  private(set) var gapCount = 0
+  /// Places before this one were released already.
+  private var released = 0
 
   var count: Int { blocks.count }
+  var leasedCount: Int { blocks.count - gapCount }
   var isEmpty: Bool { blocks.isEmpty }
 
   subscript(index: Int) -> Int32 { blocks[index] }
 
   mutating func reserve(_ count: Int) { blocks.reserveCapacity(count) }
 
-  mutating func append(_ leased: Int32) { blocks.append(leased) }
+  /// - Parameter leased: −1 for a place whose block is not needed.
+  mutating func append(_ leased: Int32) {
+    if leased < 0 { gapCount += 1 }
+    blocks.append(leased)
+  }
+
+  /// Ends the leases of these places, which only grow from call to call.
+  mutating func release(_ places: Range<Int>, to pool: inout KVBlockPool) {
+    for place in max(
+      places.lowerBound, released)..<max(places.lowerBound, released, min(places.upperBound, count))
+    where blocks[place] >= 0 {
+      pool.release(blocks[place])
+      blocks[place] = -1
+      gapCount += 1
+    }
+    released = max(released, min(places.upperBound, count))
+  }
 
   /// Ends all leases, the last block's first: a prefix then outlives its continuations in the cache.
   mutating func releaseAll(to pool: inout KVBlockPool) {
-    while let block = blocks.popLast() { pool.release(block) }
+    while let block = blocks.popLast() {
+      if block >= 0 { pool.release(block) }
+    }
+    gapCount = 0
+    released = 0
   }
 
   /// Ends the leases behind the first `count` blocks; returns whether there were any.

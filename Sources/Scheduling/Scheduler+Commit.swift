@@ -28,13 +28,20 @@ extension Scheduler {
     for index in 0..<plan.entries.count {
       let slot = plan.entries[index].id.slot
       let first = sequences[slot].computed / KVBlockPool.blockSize
-      for block in first..<sequences[slot].table.count { pool.withdraw(sequences[slot].table[block]) }
+      withdraw(first..<sequences[slot].table.count, of: slot)
     }
     for index in 0..<plan.entries.count {
       let slot = plan.entries[index].id.slot
       let wasCancelled = sequences[slot].isCancelled
       end(slot, wasCancelled ? .cancelled : .failed)
       outcomes.append(wasCancelled ? .discarded : .finished(.failed))
+    }
+  }
+
+  /// Takes the names of blocks away that may hold nonsense.
+  private mutating func withdraw(_ places: Range<Int>, of slot: Int) {
+    for place in places where sequences[slot].table[place] >= 0 {
+      pool.withdraw(sequences[slot].table[place])
     }
   }
 
@@ -50,7 +57,7 @@ extension Scheduler {
       return .discarded
     }
     if sampled.isFailure {
-      for block in 0..<sequences[slot].table.count { pool.withdraw(sequences[slot].table[block]) }
+      withdraw(0..<sequences[slot].table.count, of: slot)
       end(slot, .failed)
       return .finished(.failed)
     }
@@ -65,6 +72,7 @@ extension Scheduler {
       sequences[slot].promptLogitsDone = max(sequences[slot].promptLogitsDone, done)
     }
     if !entry.samples {
+      releaseUnseen(slot)
       if sequences[slot].remaining > 0 { return .computed }
       end(slot, .length)
       return .finished(.length)
@@ -76,6 +84,7 @@ extension Scheduler {
       }
       settleDrafts(of: slot)
     }
+    releaseUnseen(slot)
     sequences[slot].tokens.append(sampled.token)
     if sampled.ends {
       end(slot, .stopped)

@@ -9,7 +9,15 @@ extension Scheduler {
     var followers = 0
     for slot in 0..<sequences.count {
       let id = sequences[slot].id
-      for index in 0..<sequences[slot].table.count { leases[Int(sequences[slot].table[index])] += 1 }
+      let computed = sequences[slot].computed
+      for index in 0..<sequences[slot].table.count {
+        let isUnseen = configuration.retention?.gap(at: computed).contains(index) ?? false
+        if isUnseen != (sequences[slot].table[index] < 0) {
+          throw .sequence(
+            id: id, reason: "\(isUnseen ? "keeps" : "lacks") block \(index) at \(computed) tokens")
+        }
+        if !isUnseen { leases[Int(sequences[slot].table[index])] += 1 }
+      }
       switch sequences[slot].state {
       case .running:
         runningCount += 1

@@ -66,9 +66,19 @@ extension Scheduler {
       if count > 0 { schedule(slot, count, &budget) }
       // It may have preempted itself.
       if sequences[slot].state == .running {
-        budget.promisedBlocks += Self.blocks(for: sequences[slot].tokens.count) - sequences[slot].table.count
+        budget.promisedBlocks += blocksToCome(for: slot)
       }
     }
+  }
+
+  /// Blocks that a running prompt will still need beside those it has.
+  private func blocksToCome(for slot: Int) -> Int {
+    let count = sequences[slot].tokens.count
+    return max(
+      0,
+      min(
+        Self.blocks(for: count) - sequences[slot].table.count,
+        blocksAtOnce(for: count) - sequences[slot].table.leasedCount))
   }
 
   /// Gives a running sequence `count` tokens of the step, preempting from the last one, in the end itself,
@@ -118,7 +128,7 @@ extension Scheduler {
     if sequences[slot].firstFollower >= 0, known >= sequences[slot].promptCount { releaseFollowers(of: slot) }
   }
 
-  private mutating func extendDigests(of slot: Int, through index: Int) {
+  mutating func extendDigests(of slot: Int, through index: Int) {
     while sequences[slot].digests.count <= index {
       let count = sequences[slot].digests.count
       let parent = count == 0 ? sequences[slot].rootDigest : sequences[slot].digests[count - 1]
@@ -137,7 +147,10 @@ extension Scheduler {
       prepare(slot)
       let reclaimed = matchPrefix(slot)
       let total = Self.blocks(for: sequences[slot].tokens.count)
-      if total - matched.count + reclaimed + reserve > pool.availableCount { return }
+      var held = 0
+      for block in matched where block >= 0 { held += 1 }
+      let needed = min(total - matched.count, blocksAtOnce(for: sequences[slot].tokens.count) - held)
+      if needed + reclaimed + reserve > pool.availableCount { return }
       sequences[slot].computed = matched.count * KVBlockPool.blockSize
       let count = pieceLength(of: slot, budget)
       if count == 0 {
@@ -148,7 +161,7 @@ extension Scheduler {
       start(slot)
       lease(Self.blocks(for: sequences[slot].computed + count) - matched.count, to: slot)
       assign(count, to: slot, &budget)
-      budget.promisedBlocks += total - sequences[slot].table.count
+      budget.promisedBlocks += blocksToCome(for: slot)
       publish(slot)
     }
   }
@@ -156,7 +169,7 @@ extension Scheduler {
   /// Moves a sequence into `running` at its place, with the matched blocks leased.
   private mutating func start(_ slot: Int) {
     for block in matched {
-      pool.share(block)
+      if block >= 0 { pool.share(block) }
       sequences[slot].table.append(block)
     }
     sequences[slot].publishedBlocks = matched.count
@@ -180,15 +193,18 @@ extension Scheduler {
     if !configuration.enablePrefixCaching { return 0 }
     var longest = sequences[slot].tokens.count - 1
     if sequences[slot].wantsPromptLogits { longest = min(longest, sequences[slot].promptLogitsDone) }
-    var reclaimed = 0
     for index in 0..<longest / KVBlockPool.blockSize {
       extendDigests(of: slot, through: index)
       let found = pool.lookup(
         sequences[slot].digests[index], tokens: sequences[slot].tokens, start: index * KVBlockPool.blockSize)
       guard let block = found else { break }
-      if pool.references(to: block) == 0 { reclaimed += 1 }
       matched.append(block)
     }
+    if let retention = configuration.retention {
+      matchBehindGap(slot, limit: longest / KVBlockPool.blockSize, retention)
+    }
+    var reclaimed = 0
+    for block in matched where block >= 0 && pool.references(to: block) == 0 { reclaimed += 1 }
     return reclaimed
   }
 }

@@ -32,11 +32,12 @@
 /// computes the tail (1 … 16 tokens) into a block of its own. No block is ever copied or written by two
 /// sequences.
 ///
+/// **Windows and sinks.** With a `retention` the blocks that no later query sees return to the pool with each commit,
+/// and a prefix is found in the cache by what a query behind it sees (`KVRetention`).
+///
 /// **Drafts.** `propose` gives a decode guesses to verify; see `Scheduler+Drafts.swift`.
 ///
 /// Room left for what comes later, at these places:
-/// - *Sliding windows*: blocks that leave the window can be released in `commit`, their places in the table
-///   kept.
 /// - *Overlap of two steps*: `next` may come before the `commit` of the step before once a sampled token
 ///   can be counted before it is known; all step state is in `Sequence.scheduled`, and plans are the
 ///   caller's, so that two can be in use.
@@ -188,7 +189,7 @@ package struct Scheduler: ~Copyable {
     if promptCount > longestPrompt { throw .promptTooLong(tokens: promptCount, maximum: longestPrompt) }
     let limit = promptCount + min(request.maxNewTokens, configuration.maxModelLength - promptCount)
     // The last sampled token is never an input, so it needs no place.
-    let neededBlocks = Self.blocks(for: max(promptCount, limit - 1))
+    let neededBlocks = blocksAtOnce(for: max(promptCount, limit - 1))
     if neededBlocks > configuration.blockCount {
       throw .exceedsMemory(neededBlocks: neededBlocks, totalBlocks: configuration.blockCount)
     }

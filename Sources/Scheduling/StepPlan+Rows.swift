@@ -41,7 +41,8 @@ extension StepPlan {
     }
     let written = rowOwners[row].count
     if written == table.count { return }
-    for index in written..<table.count { blockTables[base + index] = table[index] }
+    // Where there is no block nobody looks, but every entry names one.
+    for index in written..<table.count { blockTables[base + index] = max(table[index], 0) }
     rowOwners[row].count = table.count
   }
 

@@ -7,7 +7,8 @@
 /// slots        |  68    69     70    | 111  |  33  |      block · 16 + position mod 16
 /// queryStarts  0                     3      4      5      S + 1
 /// contextLengths       7                32     2          keys in the cache after the step
-/// blockTables  row s: the blocks of sequence s, padded with 0 to `blockTableStride`
+/// blockTables  row s: the blocks of sequence s, padded with 0 to `blockTableStride`; any block where no query of the
+///              step looks (`KVRetention`)
 /// logitRows    rows of the flattened tokens whose logits are wanted
 /// ```
 /// Entries that compute one last token, and maybe drafts behind it, come first (decodes), then the pieces of

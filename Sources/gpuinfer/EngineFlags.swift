@@ -15,6 +15,9 @@ enum EngineFlags {
         "--gpu-memory-utilization", "F", default: "0.92",
         "Part of the free memory to use when no pool size is given."),
       .value("--kv-cache-dtype", "TYPE", default: "auto", "auto, float32, float16 or bfloat16."),
+      .value(
+        "--kv-policy", "POLICY", default: "full",
+        "full, or sinks:S,window:W: see the first S and the last W tokens only, in bounded memory."),
       .value("--block-size", "N", default: "16", "Tokens in a block; only 16 is supported."),
       .flag("--enable-prefix-caching", "Share blocks of equal prompts (this is the default)."),
       .flag("--no-enable-prefix-caching", "Never share blocks between requests."),
@@ -58,11 +61,34 @@ enum EngineFlags {
     case .float16: options.cacheType = .float16
     case .bfloat16: options.cacheType = .bfloat16
     }
+    options.policy = try policy(arguments)
     _ = try arguments.integer("--block-size", in: 16...16)
     if let path = arguments.string("--chat-template") {
       options.chatTemplate = String(decoding: try Files.read(path, limit: 4 << 20), as: UTF8.self)
     }
     return options
+  }
+
+  /// `sinks:4,window:2048`; nil for `full`.
+  private static func policy(_ arguments: ParsedArguments) throws -> KVRetention? {
+    guard let text = arguments.string("--kv-policy"), text != "full" else { return nil }
+    var values: [Substring: Int] = [:]
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      let pair = part.split(separator: ":", omittingEmptySubsequences: false)
+      guard pair.count == 2, let value = Int(pair[1]), values.updateValue(value, forKey: pair[0]) == nil
+      else {
+        values = [:]
+        break
+      }
+    }
+    guard values.count == 2, let sinks = values["sinks"], let window = values["window"],
+      (0...4096).contains(sinks), (1...(1 << 24)).contains(window)
+    else {
+      throw UsageError.invalidValue(
+        option: "--kv-policy", value: text,
+        expected: "full or sinks:S,window:W with S from 0 to 4096 and W from 1 to \(1 << 24)")
+    }
+    return KVRetention(sinks: sinks, window: window)
   }
 
   /// How to speculate; nil does not.

@@ -13,6 +13,8 @@ struct AttentionCase: CustomTestStringConvertible {
   var keyValueHeads = 2
   var headDimension = 32
   var window: Int?
+  /// With a window; queries have another value for the sinks unless there is ALiBi.
+  var sinks = 0
   var alibi = false
   var softcap: Float?
   var type = DataType.float32
@@ -37,6 +39,8 @@ struct AttentionData {
   var values: [[Float]] = []
   /// `[position][Hq · D]`: queries for every position, of which a step uses the last ones.
   var queries: [[Float]] = []
+  /// The same as the sinks meet them.
+  var sinkQueries: [[Float]] = []
 
   init(_ shape: AttentionCase, _ bench: Workbench) {
     self.shape = shape
@@ -44,6 +48,9 @@ struct AttentionData {
       keys.append(bench.random(sequence.context * shape.keyColumns))
       values.append(bench.random(sequence.context * shape.keyColumns))
       queries.append(bench.random(sequence.context * shape.queryColumns).map { 3 * $0 })
+      sinkQueries.append(
+        shape.sinks > 0 && !shape.alibi
+          ? bench.random(sequence.context * shape.queryColumns).map { 3 * $0 } : queries[queries.count - 1])
     }
   }
 
@@ -57,15 +64,25 @@ struct AttentionData {
       let query = position * shape.queryColumns + head * dimension
       func at(_ key: Int, _ d: Int) -> Int { key * shape.keyColumns + head / group * dimension + d }
       var scores: [Double] = []
-      for key in first...position {
+      // Keys between sinks and window are left out, and the sinks are as near as if those did not exist.
+      let leavesKeys = shape.sinks > 0 && first > shape.sinks
+      let keys =
+        leavesKeys
+        ? Array(0..<shape.sinks) + Array(first...position)
+        : shape.sinks > 0 ? Array(0...position) : Array(first...position)
+      for key in keys {
+        let isFar = leavesKeys && key < shape.sinks
+        let from = isFar ? shape.sinks + (shape.window ?? 0) - 1 : position
+        let rows = isFar ? sinkQueries : queries
         var score = 0.0
         for d in 0..<dimension {
           score +=
-            Double(queries[sequence][query + d]) * Double(rounded(keys[sequence][at(key, d)], to: shape.type))
+            Double(rows[sequence][query + d])
+            * Double(rounded(self.keys[sequence][at(key, d)], to: shape.type))
         }
         score *= Double(shape.scale)
         if let cap = shape.softcap { score = Double(cap) * tanh(score / Double(cap)) }
-        if let slopes = shape.slopes { score += Double(slopes[head]) * Double(key - position) }
+        if let slopes = shape.slopes { score += Double(slopes[head]) * Double(key - from) }
         scores.append(score)
       }
       let peak = scores.max() ?? 0
@@ -74,7 +91,7 @@ struct AttentionData {
       for d in 0..<dimension {
         var sum = 0.0
         for (index, weight) in weights.enumerated() {
-          sum += weight * Double(rounded(values[sequence][at(first + index, d)], to: shape.type))
+          sum += weight * Double(rounded(values[sequence][at(keys[index], d)], to: shape.type))
         }
         result.append(sum / total)
       }
@@ -121,12 +138,14 @@ final class AttentionRun {
     let shape = data.shape
     var starts: [Int32] = [0]
     var rows: [Float] = []
+    var sinkRows: [Float] = []
     var tables: [Int32] = []
     let stride = max(1, blocks.map(\.count).max() ?? 1)
     for entry in step {
       starts.append((starts.last ?? 0) + Int32(entry.queries))
       let range = (entry.context - entry.queries) * shape.queryColumns..<entry.context * shape.queryColumns
       rows += data.queries[entry.sequence][range]
+      sinkRows += data.sinkQueries[entry.sequence][range]
       let table = blocks[entry.sequence]
       tables += table + [Int32](repeating: 0, count: stride - table.count)
     }
@@ -134,18 +153,22 @@ final class AttentionRun {
     let query = try bench.matrix(rows, tokens, shape.queryColumns, stride: shape.queryColumns + 7)
     let output = try bench.matrix(
       [Float](repeating: .nan, count: rows.count), tokens, shape.queryColumns, stride: shape.queryColumns + 1)
+    var batch = AttentionBatch(
+      queryStarts: try bench.integers(starts),
+      contextLengths: try bench.integers(step.map { Int32($0.context) }),
+      blockTables: try bench.integers(tables, rows: step.count), sequenceCount: step.count,
+      maxQueryLength: step.map(\.queries).max() ?? 0, maxContextLength: step.map(\.context).max() ?? 0)
+    if shape.sinks > 0, !shape.alibi {
+      batch.sinkQuery = try bench.matrix(sinkRows, tokens, shape.queryColumns)
+    }
     try bench.backend.attention(
       AttentionParameters(
         queryHeads: shape.queryHeads, keyValueHeads: shape.keyValueHeads,
         headDimension: shape.headDimension, scale: shape.scale, window: shape.window,
-        alibiSlopes: try shape.slopes.map { try bench.vector($0) }, softcap: shape.softcap),
+        sinks: shape.sinks, alibiSlopes: try shape.slopes.map { try bench.vector($0) }, softcap: shape.softcap
+      ),
       query: query, cache: cache, layer: 1,
-      batch: AttentionBatch(
-        queryStarts: try bench.integers(starts),
-        contextLengths: try bench.integers(step.map { Int32($0.context) }),
-        blockTables: try bench.integers(tables, rows: step.count), sequenceCount: step.count,
-        maxQueryLength: step.map(\.queries).max() ?? 0, maxContextLength: step.map(\.context).max() ?? 0),
-      into: output)
+      batch: batch, into: output)
     return try bench.read(output)
   }
 }

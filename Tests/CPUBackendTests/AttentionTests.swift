@@ -11,6 +11,20 @@ struct AttentionTests {
     AttentionCase(name: "chunks after a cached prefix", sequences: [(5, 20), (17, 49), (1, 31), (0, 9)]),
     AttentionCase(name: "window", sequences: [(1, 100), (40, 60), (3, 3)], window: 19),
     AttentionCase(name: "window of one", sequences: [(20, 20), (1, 33)], window: 1),
+    AttentionCase(
+      name: "sinks", sequences: [(1, 100), (40, 60), (3, 3), (1, 23), (1, 24)], window: 19, sinks: 4),
+    AttentionCase(name: "sinks over two tiles", sequences: [(1, 100), (70, 90)], window: 17, sinks: 20),
+    AttentionCase(name: "sinks beside the window", sequences: [(30, 40)], window: 5, sinks: 9),
+    AttentionCase(name: "sinks and a window of one", sequences: [(20, 20), (1, 33)], window: 1, sinks: 1),
+    AttentionCase(
+      name: "sinks with alibi", sequences: [(1, 90), (30, 50)], window: 16, sinks: 4, alibi: true),
+    AttentionCase(
+      name: "sinks with many heads", sequences: [(3, 60)], queryHeads: 40, keyValueHeads: 2,
+      headDimension: 24,
+      window: 20, sinks: 17),
+    AttentionCase(
+      name: "sinks in a bfloat16 cache", sequences: [(9, 80)], window: 33, sinks: 5, type: .bfloat16,
+      blockSize: 32),
     AttentionCase(name: "alibi", sequences: [(1, 40), (30, 50)], alibi: true),
     AttentionCase(name: "softcap", sequences: [(1, 40), (30, 30)], softcap: 1.5),
     AttentionCase(

@@ -35,7 +35,7 @@ final class Driver {
     configuration.watermarkBlocks = 0
     change(&configuration)
     scheduler = try Scheduler(configuration)
-    model = FakeModel(blockCount: blocks)
+    model = FakeModel(blockCount: blocks, retention: configuration.retention)
   }
 
   var statistics: SchedulerStatistics { scheduler.statistics }

@@ -57,8 +57,12 @@ final class History {
 struct FakeModel {
   var memory: [UInt64]
   let blockSize = KVBlockPool.blockSize
+  let retention: KVRetention?
 
-  init(blockCount: Int) { memory = Array(repeating: 0, count: blockCount * 16) }
+  init(blockCount: Int, retention: KVRetention? = nil) {
+    self.retention = retention
+    memory = Array(repeating: 0, count: blockCount * 16)
+  }
 
   mutating func run(_ plan: StepPlan, histories: (SequenceID) -> History?) throws {
     try checkShape(plan)
@@ -97,6 +101,7 @@ struct FakeModel {
     let context = Int(plan.contextLengths[row])
     let known = context - plan.entries[row].draftCount
     let base = row * plan.blockTableStride
+    let first = context - plan.entries[row].tokenCount
     let agrees = unsafe memory.withUnsafeBufferPointer { memory in
       unsafe history.prefixes.withUnsafeBufferPointer { prefixes in
         guard let memory = memory.baseAddress, let prefixes = prefixes.baseAddress else { return false }
@@ -104,6 +109,10 @@ struct FakeModel {
         while position < known {
           let slot = Int(plan.blockTables[base + position / 16]) * 16
           let count = min(16, known - position)
+          if let retention, retention.gap(at: first).contains(position / 16) {
+            position += 16
+            continue
+          }
           if unsafe memcmp(memory + slot, prefixes + position, count * 8) != 0 { return false }
           position += 16
         }

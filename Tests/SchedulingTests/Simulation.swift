@@ -53,10 +53,14 @@ struct Simulation: ~Copyable {
     configuration.policy = random.chance(1, in: 2) ? .priority : .firstComeFirstServed
     configuration.watermarkBlocks = random.below(min(3, blocks))
     configuration.enablePrefixCaching = !random.chance(1, in: 6)
+    if random.chance(1, in: 2) {
+      configuration.retention = KVRetention(
+        sinks: random.chance(1, in: 2) ? 0 : random.below(40), window: 1 + random.below(100))
+    }
     self.configuration = configuration
     maxDrafts = random.chance(1, in: 3) ? 0 : 1 + random.below(20)
     scheduler = try Scheduler(configuration)
-    model = FakeModel(blockCount: blocks)
+    model = FakeModel(blockCount: blocks, retention: configuration.retention)
     for _ in 0..<4 {
       var base: [Int32] = []
       for _ in 0..<120 { base.append(Int32(random.below(3))) }
@@ -83,7 +87,11 @@ struct Simulation: ~Copyable {
     request.cacheSalt = [nil, nil, nil, "a", "b"][random.below(5)]
     request.wantsPromptLogits = random.chance(1, in: 6)
     let limit = min(prompt.count + request.maxNewTokens, configuration.maxModelLength)
-    let fits = (max(prompt.count, limit - 1) + 15) / 16 <= configuration.blockCount
+    let length = max(prompt.count, limit - 1)
+    let needed =
+      configuration.retention?.blocksAtOnce(for: length, piece: configuration.maxNumBatchedTokens)
+      ?? (length + 15) / 16
+    let fits = needed <= configuration.blockCount
     let isShort = prompt.count + min(request.maxNewTokens, 1) <= configuration.maxModelLength
     do {
       let ids = try scheduler.add(request)

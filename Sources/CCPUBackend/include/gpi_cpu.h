@@ -73,6 +73,12 @@ typedef struct {
   float softcap;        // 0: none
   size_t window;        // 0: none
   const float* slopes;  // [query_heads] or NULL
+  // Attention sinks, with a window: every query also sees the first `sinks` keys, at the distance they have
+  // when the keys between them and the window are left out. `sink_query` is the query for that place; equal
+  // to `query` where the distance is not in the query.
+  size_t sinks;  // 0: none
+  const float* sink_query;
+  size_t sink_query_stride;
 } gpi_attention_args;
 
 /// Writes one key and one value row per token; slot −1 is skipped. Layout as in `gpi_attention_args`.

@@ -104,7 +104,7 @@ package final class Engine: GenerationService {
       throw .tokenOutOfRange(index: index, token: prompt[index], vocabularySize: limits.vocabularySize)
     }
     // The last token is never an input, so it needs no place.
-    let needed = (max(prompt.count, length - 1) - 1) / KVBlockPool.blockSize + 1
+    let needed = limits.blocksAtOnce(for: max(prompt.count, length - 1))
     if needed > limits.blockCount {
       throw .exceedsMemory(neededBlocks: needed, totalBlocks: limits.blockCount)
     }

@@ -47,6 +47,7 @@ struct EngineCore: ~Copyable {
     configuration.maxNumBatchedTokens = limits.maxBatchTokens
     configuration.maxNumSeqs = limits.maxSequences
     configuration.maxLogitRows = limits.maxLogitRows
+    configuration.retention = limits.retention
     configuration.policy = options.policy
     configuration.enablePrefixCaching = options.enablePrefixCaching
     configuration.longPrefillTokenThreshold = options.longPrefillTokenThreshold

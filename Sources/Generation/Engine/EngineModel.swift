@@ -23,11 +23,14 @@ package struct EngineLimits: Sendable, Equatable {
   package var maxLogitRows: Int
   /// Where the model runs, for people: "cpu", "cuda:0 NVIDIA H100".
   package var device: String
+  /// Which keys its queries see, when that is less than all.
+  package var retention: KVRetention?
 
   package init(
     vocabularySize: Int, maxModelLength: Int, blockCount: Int, maxBatchTokens: Int, maxSequences: Int,
-    maxLogitRows: Int, device: String
+    maxLogitRows: Int, device: String, retention: KVRetention? = nil
   ) {
+    self.retention = retention
     self.vocabularySize = vocabularySize
     self.maxModelLength = maxModelLength
     self.blockCount = blockCount
@@ -35,6 +38,13 @@ package struct EngineLimits: Sendable, Equatable {
     self.maxSequences = maxSequences
     self.maxLogitRows = maxLogitRows
     self.device = device
+  }
+}
+
+extension EngineLimits {
+  /// Most blocks that a sequence of `count` tokens holds at one time.
+  func blocksAtOnce(for count: Int) -> Int {
+    retention?.blocksAtOnce(for: count, piece: maxBatchTokens) ?? (count - 1) / KVBlockPool.blockSize + 1
   }
 }
 

@@ -22,7 +22,8 @@ package final class GraphModel: EngineModel {
     self.limits = EngineLimits(
       vocabularySize: vocabularySize, maxModelLength: limits.maxModelLength, blockCount: blockCount,
       maxBatchTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
-      maxLogitRows: graph.maxLogitRows, device: backend.name)
+      maxLogitRows: graph.maxLogitRows, device: backend.name,
+      retention: ModelGraph.retention(graph.configuration, limits))
     let count = backend.sharesHostMemory ? 0 : graph.maxLogitRows * vocabularySize
     unsafe staging = .allocate(capacity: count)
   }

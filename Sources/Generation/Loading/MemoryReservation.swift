@@ -1,6 +1,7 @@
 package import Checkpoints
 package import Models
 package import Numerics
+package import Scheduling
 
 /// The device a model is to run on, as far as planning goes.
 package struct DeviceProfile: Sendable {
@@ -51,6 +52,8 @@ package struct LoadingOptions: Sendable {
   package var memoryUtilization = 0.92
   /// `--kv-cache-dtype`
   package var cacheType: DataType?
+  /// `--kv-policy`: attention sinks and a window.
+  package var policy: KVRetention?
   /// `--generation-config vllm` turns the checkpoint's sampling defaults off.
   package var usesGenerationConfiguration = true
   /// `--chat-template`: Jinja source instead of the model's.
@@ -77,6 +80,9 @@ package struct MemoryReservation: Sendable, Equatable {
     package var plan: MemoryPlan
   }
 
+  /// How far a stream with sinks runs when nobody says: only block tables grow with it, 4 bytes for 16 tokens.
+  static let streamLength = 1 << 20
+
   /// Chooses limits and the size of the pool.
   ///
   /// - The pool holds at least one sequence of the maximum length. A length nobody asked for gives way to memory;
@@ -98,8 +104,11 @@ package struct MemoryReservation: Sendable, Equatable {
     } catch {
       throw .model(error)
     }
-    let wanted = (limits.maxModelLength - 1) / ModelLimits.blockSize + 1
-    let fewest = options.maxModelLength == nil ? 1 : wanted
+    let retention = ModelGraph.retention(configuration, limits)
+    let wanted =
+      retention?.blocksAtOnce(for: limits.maxModelLength, piece: limits.maxBatchTokens)
+      ?? (limits.maxModelLength - 1) / ModelLimits.blockSize + 1
+    let fewest = options.maxModelLength == nil && retention == nil ? 1 : wanted
     let weightBytes = plan.weightBytes + (beside?.plan.weightBytes ?? 0)
     let workspaceBytes = plan.workspaceBytes + (beside?.plan.workspaceBytes ?? 0)
     let bytesPerBlock = plan.bytesPerBlock + (beside?.plan.bytesPerBlock ?? 0)
@@ -139,7 +148,9 @@ package struct MemoryReservation: Sendable, Equatable {
       shortage.availableBytes = available
       throw .memory(shortage)
     }
-    limits.maxModelLength = min(limits.maxModelLength, blocks * ModelLimits.blockSize)
+    if retention == nil {
+      limits.maxModelLength = min(limits.maxModelLength, blocks * ModelLimits.blockSize)
+    }
     return MemoryReservation(limits, plan, blocks, beside)
   }
 
@@ -167,6 +178,11 @@ package struct MemoryReservation: Sendable, Equatable {
         name: "--kv-cache-dtype", found: type.rawValue,
         allowed: "\(known) where activations are \(device.activationType.rawValue)")
     }
+    if options.policy != nil, device.name != "cpu" {
+      throw .option(
+        name: "--kv-policy", found: "sinks",
+        allowed: "full on \(device.name): its kernels have no attention sinks")
+    }
     for (name, value) in [
       ("--max-model-len", options.maxModelLength), ("--max-num-batched-tokens", options.maxBatchTokens),
       ("--max-num-seqs", options.maxSequences),
@@ -183,9 +199,12 @@ package struct MemoryReservation: Sendable, Equatable {
     }
     // Rows beyond one a sequence only speed up prompt log-probabilities; 64 MiB are enough for that.
     let rows = min(batch, (64 << 20) / (4 * configuration.vocabularySize))
-    return ModelLimits(
+    var limits = ModelLimits(
       maxBatchTokens: batch, maxSequences: sequences,
-      maxModelLength: options.maxModelLength ?? configuration.defaultModelLength,
+      maxModelLength: options.maxModelLength
+        ?? (options.policy == nil ? configuration.defaultModelLength : streamLength),
       maxLogitRows: max(sequences, rows), cacheType: options.cacheType)
+    limits.policy = options.policy
+    return limits
   }
 }

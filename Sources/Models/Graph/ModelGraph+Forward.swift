@@ -16,6 +16,7 @@ extension ModelGraph {
         operation: "forward", operand: "logitRows", found: [plan.logitRows.count],
         expected: "at most \(maxLogitRows) rows at once")
     }
+    if let shape = recordableShape(plan, cache) { return try forward(plan, as: shape, cache: cache) }
     try run(plan, cache: cache)
     return try logits(of: 0..<plan.logitRows.count)
   }
@@ -30,16 +31,25 @@ extension ModelGraph {
     let batch = try admit(plan, cache)
     let tokens = plan.tokens.count
     guard tokens > 0 else { return }
-    try workspace.step.upload(plan, to: backend)
+    try uploadInputs(plan)
 
-    let step = StepViews(workspace, plan: plan, batch: batch)
+    try layers(StepViews(workspace, tokens: tokens, batch: batch), cache)
+    stepTokens = tokens
+    stepLogitRows = plan.logitRows.count
+  }
+
+  func layers(_ step: StepViews, _ cache: any KVCache) throws(KernelError) {
     try embed(step)
     for (index, pass) in passes.enumerated() {
       try attention(pass, index, step, cache, isFirst: index == 0)
       try feedForward(pass, index, step)
     }
-    stepTokens = tokens
-    stepLogitRows = plan.logitRows.count
+  }
+
+  /// Copies the integers of a step to the device, and for streams the angles of its positions.
+  func uploadInputs(_ plan: borrowing StepPlan) throws(KernelError) {
+    try workspace.step.upload(plan, to: backend)
+    try workspace.streaming?.upload(plan.positions, to: backend)
   }
 
   /// The logits of some of the last step's `logitRows`, by their place in it.
@@ -53,13 +63,18 @@ extension ModelGraph {
         expected: "at most \(maxLogitRows) of the last step's \(stepLogitRows) rows")
     }
     guard !range.isEmpty else { return output }
+    return try project(range, tokens: stepTokens)
+  }
 
+  /// Logits of some of the rows that the step inputs name, out of `tokens` rows of the residual stream.
+  func project(_ range: Range<Int>, tokens: Int) throws(KernelError) -> TensorView {
+    let output = workspace.logits.prefix(rows: range.count)
     let rows = workspace.step.view(workspace.step.layout.logitRows + range.lowerBound, range.count)
     let residual = workspace.gatheredResidual.prefix(rows: range.count)
     let projected = workspace.gatheredProjected.prefix(rows: range.count)
     let hidden = workspace.hidden.prefix(rows: range.count)
-    try backend.gatherRows(workspace.residual.prefix(rows: stepTokens), rows: rows, into: residual)
-    try backend.gatherRows(workspace.projected.prefix(rows: stepTokens), rows: rows, into: projected)
+    try backend.gatherRows(workspace.residual.prefix(rows: tokens), rows: rows, into: residual)
+    try backend.gatherRows(workspace.projected.prefix(rows: tokens), rows: rows, into: projected)
     try backend.norm(finalNorm, residual: residual, adding: projected, into: hidden)
     try observer?(.finalNorm, hidden)
     try backend.linear(hidden, weights.output, accumulate: false, into: output)
@@ -84,11 +99,14 @@ struct StepViews {
   /// int32 `[T]`.
   let tokens: TensorView
   let positions: TensorView
+  /// Rows of the rope table: the positions, but for streams.
+  let ropeRows: TensorView
+  /// For the queries of the sinks; nil but for streams.
+  let sinkRopeRows: TensorView?
   let slots: TensorView
   let batch: AttentionBatch
 
-  init(_ workspace: borrowing Workspace, plan: borrowing StepPlan, batch: AttentionBatch) {
-    let count = plan.tokens.count
+  init(_ workspace: borrowing Workspace, tokens count: Int, batch: AttentionBatch) {
     residual = workspace.residual.prefix(rows: count)
     hidden = workspace.hidden.prefix(rows: count)
     projected = workspace.projected.prefix(rows: count)
@@ -104,6 +122,15 @@ struct StepViews {
     tokens = workspace.step.view(inputs.tokens, count)
     positions = workspace.step.view(inputs.positions, count)
     slots = workspace.step.view(inputs.slots, count)
+    var batch = batch
+    if let streaming = workspace.streaming {
+      ropeRows = streaming.rows.rows(0..<count)
+      sinkRopeRows = streaming.rows.rows(streaming.maxTokens..<streaming.maxTokens + count)
+      batch.sinkQuery = streaming.sinkQuery.prefix(rows: count)
+    } else {
+      ropeRows = positions
+      sinkRopeRows = nil
+    }
     self.batch = batch
   }
 }
@@ -154,7 +181,11 @@ extension ModelGraph {
     if let rope {
       try observer?(.layer(index, .projectedQuery), step.query)
       try observer?(.layer(index, .projectedKey), step.key)
-      try backend.rope(rope, positions: step.positions, query: step.query, key: step.key)
+      if let sinkQuery = step.batch.sinkQuery, let rows = step.sinkRopeRows {
+        try backend.gatherRows(step.query, rows: step.ropeRows, into: sinkQuery)
+        try backend.rope(rope, positions: rows, query: sinkQuery, key: sinkQuery.columns(0..<0))
+      }
+      try backend.rope(rope, positions: step.ropeRows, query: step.query, key: step.key)
     }
     try observer?(.layer(index, .query), step.query)
     try observer?(.layer(index, .key), step.key)

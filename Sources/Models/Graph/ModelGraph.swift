@@ -24,6 +24,9 @@ package final class ModelGraph {
   let finalNorm: NormParameters
   let rope: RopeParameters?
   var workspace: Workspace
+  /// The backend, if it can record steps.
+  let recorder: (any RecordingBackend)?
+  var recordings = DecodeRecordings()
   /// Tokens and logit rows of the last step.
   var stepTokens = 0
   var stepLogitRows = 0
@@ -50,6 +53,7 @@ package final class ModelGraph {
     self.configuration = configuration
     self.limits = limits
     self.backend = backend
+    recorder = backend as? any RecordingBackend
     memoryPlan = MemoryPlan(
       configuration, inventory: inventory, layout: layout, limits: limits,
       activationType: backend.activationType)
@@ -79,7 +83,8 @@ package final class ModelGraph {
         feedForwardNorm: weights.feedForwardNorm.parameters,
         attention: AttentionParameters(
           queryHeads: configuration.queryHeads, keyValueHeads: configuration.keyValueHeads,
-          headDimension: configuration.headDimension, scale: layer.attentionScale, window: layer.window,
+          headDimension: configuration.headDimension, scale: layer.attentionScale,
+          window: limits.policy?.window ?? layer.window, sinks: limits.policy?.sinks ?? 0,
           alibiSlopes: slopes, softcap: configuration.decoder.attentionSoftcap))
     }
   }

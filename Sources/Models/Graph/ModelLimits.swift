@@ -1,5 +1,6 @@
 internal import Compute
 package import Numerics
+package import Scheduling
 
 /// How much one step may hold; the workspace is reserved for exactly this.
 package struct ModelLimits: Sendable, Equatable {
@@ -12,6 +13,8 @@ package struct ModelLimits: Sendable, Equatable {
   package var maxLogitRows: Int
   /// The type of cached keys and values; nil for the backend's activation type.
   package var cacheType: DataType?
+  /// Attention sinks and a window instead of all keys (`--kv-policy`); nil leaves the model as it was trained.
+  package var policy: KVRetention?
 
   package init(
     maxBatchTokens: Int, maxSequences: Int, maxModelLength: Int, maxLogitRows: Int, cacheType: DataType? = nil
@@ -40,11 +43,32 @@ package struct ModelLimits: Sendable, Equatable {
     try Self.check("the limit of logit rows", maxLogitRows, 1...(1 << 24))
     let positions = configuration.hardPositionLimit ?? ConfigurationRange.positions.upperBound
     try Self.check("the maximum model length", maxModelLength, 1...positions)
+    if policy != nil {
+      if case .learned = configuration.decoder.positions {
+        throw .policy(reason: "it has a table of learned positions, which cannot be counted anew")
+      }
+      if configuration.layers.contains(where: { $0.window != nil }) {
+        throw .policy(reason: "it has sliding windows of its own")
+      }
+    }
   }
 
   private static func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(ModelError) {
     guard range.contains(value) else {
       throw .limit(name: name, found: value, allowed: "from \(range.lowerBound) to \(range.upperBound)")
     }
+  }
+}
+
+extension ModelGraph {
+  /// Which keys all layers can do without: those behind the widest window, where every layer has one.
+  package static func retention(_ configuration: ModelConfiguration, _ limits: ModelLimits) -> KVRetention? {
+    if let policy = limits.policy { return policy }
+    var widest = 0
+    for layer in configuration.layers {
+      guard let window = layer.window else { return nil }
+      widest = Swift.max(widest, window)
+    }
+    return widest > 0 ? KVRetention(window: widest) : nil
   }
 }

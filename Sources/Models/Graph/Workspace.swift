@@ -1,5 +1,6 @@
 internal import Compute
 internal import Numerics
+internal import Scheduling
 
 /// The memory of the forward pass: reserved once, described by views at full size, used by prefixes of their rows.
 struct Workspace {
@@ -28,8 +29,10 @@ struct Workspace {
   let logits: TensorView
   var step: StepInputs
 
-  /// float32 `[maxModelLength, rotaryDimension]`; nil without rope.
+  /// float32 `[maxModelLength, rotaryDimension]`; nil without rope. For streams the table of the step's tokens.
   let rope: TensorView?
+  /// nil but with rope and attention sinks.
+  var streaming: StreamingPositions?
   /// float32 `[Hq]`; nil without ALiBi.
   let slopes: TensorView?
 
@@ -73,8 +76,18 @@ struct Workspace {
 
     switch configuration.decoder.positions {
     case .rope(let parameters):
-      rope = view(layout.rope, limits.maxModelLength, parameters.rotaryDimension, .float32)
+      let table = view(layout.rope, layout.ropeRows, parameters.rotaryDimension, .float32)
+      rope = table
       slopes = nil
+      if let policy = limits.policy {
+        // The length a stream may reach says nothing about how the rope was stretched in training.
+        let length = configuration.defaultModelLength
+        streaming = StreamingPositions(
+          policy, frequencies: parameters.inverseFrequencies(modelLength: length),
+          attentionFactor: parameters.attentionFactor, table: table,
+          rows: vector(layout.streamRows, 2 * tokens, .int32),
+          sinkQuery: view(layout.sinkQuery, tokens, queries, type), maxTokens: tokens)
+      }
     case .alibi:
       rope = nil
       slopes = vector(layout.slopes, configuration.queryHeads, .float32)
@@ -91,6 +104,7 @@ struct Workspace {
     if let slopes {
       try Self.upload(HostTensor.floats(AlibiSlopes.slopes(heads: configuration.queryHeads)), slopes, backend)
     }
+    if let streaming { return try streaming.fillRows(backend) }
     guard let rope, case .rope(let parameters) = configuration.decoder.positions else { return }
     let frequencies = parameters.inverseFrequencies(modelLength: limits.maxModelLength)
     // In pieces: the table of a long context is large, and the host needs no copy of all of it.

@@ -8,7 +8,8 @@ internal import Numerics
 /// shared, attention    | qkv [T, (Hq + 2·Hkv)·D] | attention [T, Hq·D] |
 /// shared, feed-forward | gate and up [T, 2·I or I] | activated [T, I]      |
 /// logits               | gathered residual and projected [R, H] twice | logits [R, V] float32 |
-/// rope                 | [maxModelLength, rotaryDimension] float32
+/// rope                 | [maxModelLength, rotaryDimension] float32; for streams [2·T, rotaryDimension]
+/// stream               | sink query [T, Hq·D] | int32 [2·T], see `StreamingPositions`
 /// slopes               | [Hq] float32
 /// step                 | int32, see `StepInputs`
 /// ```
@@ -29,6 +30,9 @@ struct WorkspaceLayout: Equatable {
   let gatheredProjected: Int
   let logits: Int
   let rope: Int
+  let ropeRows: Int
+  let sinkQuery: Int
+  let streamRows: Int
   let slopes: Int
   let step: Int
   let stepLayout: StepInputs.Layout
@@ -66,7 +70,11 @@ struct WorkspaceLayout: Equatable {
 
     var rotary = 0
     if case .rope(let parameters) = configuration.decoder.positions { rotary = parameters.rotaryDimension }
-    rope = try cursor.reserve(limits.maxModelLength, rotary, 4)
+    let streams = limits.policy != nil && rotary > 0
+    ropeRows = streams ? 2 * tokens : limits.maxModelLength
+    rope = try cursor.reserve(ropeRows, rotary, 4)
+    sinkQuery = try cursor.reserve(streams ? tokens : 0, configuration.queryWidth, size)
+    streamRows = try cursor.reserve(streams ? 2 * tokens : 0, 1, 4)
     slopes = try cursor.reserve(configuration.queryHeads, 1, 4)
     stepLayout = try StepInputs.Layout(limits)
     step = try cursor.reserve(stepLayout.count, 1, 4)

@@ -17,6 +17,7 @@ enum BenchCommand: Command {
       .value("--prompt-tokens", "N", default: "512", "model: tokens of the prompt."),
       .value("--decode-tokens", "N", default: "32", "model: single-token steps."),
       .value("--batch", "N", default: "1", "model: sequences decoded together."),
+      DeviceKernelBench.shapesOption,
       .value("--text", "FILE", "tokenizer: the text to encode."),
       .value("--sequences", "N", default: "256", "engine: running sequences."),
       .value("--steps", "N", default: "2000", "engine: steps to time."),

@@ -18,13 +18,13 @@ final class ModelRunner {
 
   init(
     _ checkpoint: Checkpoint, sequences: Int = 1, maxTokens: Int = 256, modelLength: Int = 256,
-    maxLogitRows: Int = 256, backend: any Backend = CPUBackend(threads: 1)
+    maxLogitRows: Int = 256, policy: KVRetention? = nil, backend: any Backend = CPUBackend(threads: 1)
   ) throws {
-    graph = try ModelGraph(
-      checkpoint: checkpoint, backend: backend,
-      limits: ModelLimits(
-        maxBatchTokens: maxTokens, maxSequences: sequences, maxModelLength: modelLength,
-        maxLogitRows: maxLogitRows))
+    var limits = ModelLimits(
+      maxBatchTokens: maxTokens, maxSequences: sequences, maxModelLength: modelLength,
+      maxLogitRows: maxLogitRows)
+    limits.policy = policy
+    graph = try ModelGraph(checkpoint: checkpoint, backend: backend, limits: limits)
     blocksPerSequence = (modelLength + 15) / 16
     let count = blocksPerSequence * sequences
     cache = try graph.makeKVCache(blockCount: count)
