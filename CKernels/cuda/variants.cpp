@@ -9,7 +9,7 @@ namespace {
 
 /// Below this many rows a product is bound by reading the weight, which our own kernels do as fast; and the
 /// sizes that a step of decoding has keep their bits whatever the library chooses. Not measured.
-constexpr int fewest_rows = 256;
+constexpr int fewest_rows = 512;
 
 const gpi_kernel_linear& of(const void* arguments) {
   return *static_cast<const gpi_kernel_linear*>(arguments);
@@ -60,7 +60,7 @@ const char* obstacle(const Device& device) {
 std::vector<Variant> runtime_variants() {
   return {
       {{"linear.cublaslt", GPI_KERNEL_LINEAR, first_capability, last_capability, sixteen_bit,
-        "256 rows or more without a bias, rows aligned to 16 bytes"},
+        "512 rows or more without a bias, rows aligned to 16 bytes"},
        takes,
        launch_blas,
        nullptr,

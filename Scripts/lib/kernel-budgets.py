@@ -5,9 +5,10 @@ Lines of the budgets file, # for a comment:
     expect NAME INSTRUCTION...      kernels whose name matches have each of these, on every architecture
     expect NAME@sm_90a INSTRUCTION...                                            on one architecture
     never NAME INSTRUCTION...       they have none of these
+    limit NAME[@ARCHITECTURE] N     the registers that they may take where no line of their own says
     NAME SM_80 SM_89 SM_90A         the registers a kernel may take on each architecture, - where it does not exist
 
-NAME after expect and never is a regular expression of a kernel's name; an instruction is the beginning of one, as
+NAME after expect, never and limit is a regular expression of a kernel's name; an instruction is the beginning of one, as
 cuobjdump prints it. --update rewrites the register lines.
 """
 
@@ -65,7 +66,7 @@ def read_budgets():
     rules, registers, text = [], {}, []
     for line in BUDGETS.read_text().split("\n"):
         words = line.split()
-        if words and words[0] in ("expect", "never"):
+        if words and words[0] in ("expect", "never", "limit"):
             pattern, _, architecture = words[1].partition("@")
             rules.append((words[0], re.compile(pattern + r"\Z"), architecture, words[2:]))
         elif words and words[0] != "#" and not line.startswith("#"):
@@ -88,10 +89,14 @@ def main():
             errors.append(f"{where}: {kernel.stack} bytes of stack, {kernel.spills} of spills")
         if not kernel.instructions:
             errors.append(f"{where}: no instructions were found in its object")
+        limit = "-"
         for index, (kind, pattern, only, instructions) in enumerate(rules):
             if not pattern.match(name) or only not in ("", architecture):
                 continue
             used.add(index)
+            if kind == "limit":
+                limit = instructions[0]
+                continue
             for wanted in instructions:
                 found = any(instruction.startswith(wanted) for instruction in kernel.instructions)
                 if found != (kind == "expect"):
@@ -100,6 +105,8 @@ def main():
             budgets.setdefault(name, {})[architecture] = str(kernel.registers)
             continue
         allowed = budgets.get(name, {}).get(architecture, "-")
+        if allowed == "-":
+            allowed = limit
         if allowed == "-":
             errors.append(f"{where}: CKernels/budgets does not list it; Scripts/build-cuda --update adds it")
         elif kernel.registers > int(allowed):

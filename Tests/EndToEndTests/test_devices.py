@@ -3,10 +3,11 @@
 import json
 import pathlib
 import subprocess
+import urllib.request
 
 import pytest
 
-from conftest import DEMO, FIXTURES, ROOT, gpuinfer
+from conftest import DEMO, FIXTURES, ROOT, gpuinfer, serving
 
 GREEDY = ["--prompt", "The boy", "--max-tokens", "8", "--temperature", "0"]
 
@@ -17,6 +18,20 @@ def text(*arguments):
 
 def test_emulated_kernels_write_the_greedy_text_of_the_cpu():
     assert text("--device", "simt") == text("--device", "cpu")
+
+
+def test_a_server_on_the_emulated_kernels_answers_as_the_one_on_the_cpu():
+    answers = []
+    for device in ("simt", "cpu"):
+        with serving("--device", device) as server:
+            body = {"prompt": ["The boy", "Once upon a time, in a house"], "max_tokens": 8, "temperature": 0}
+            request = urllib.request.Request(
+                server.url + "/v1/completions", json.dumps(body).encode(), {"content-type": "application/json"}
+            )
+            with urllib.request.urlopen(request, timeout=120) as response:
+                answers.append([choice["text"] for choice in json.load(response)["choices"]])
+            assert server.stop() == 0
+    assert answers[0] == answers[1]
 
 
 @pytest.mark.parametrize("model", ["llama", "mistral", "qwen2", "gpt2", "bloom"])
