@@ -180,7 +180,8 @@ package struct MemoryReservation: Sendable, Equatable {
     }
     if options.policy != nil, device.name != "cpu" {
       throw .option(
-        name: "--kv-policy", found: "sinks", allowed: "full on \(device.name): its kernels have no attention sinks")
+        name: "--kv-policy", found: "sinks",
+        allowed: "full on \(device.name): its kernels have no attention sinks")
     }
     for (name, value) in [
       ("--max-model-len", options.maxModelLength), ("--max-num-batched-tokens", options.maxBatchTokens),
