@@ -1,6 +1,6 @@
 """Writes a Llama of a given size with random bf16 weights, as a Hugging Face folder: speed needs a shape, not sense.
 
-    random_model.py SHAPE FOLDER      SHAPE: 1.1b (TinyLlama), 125m
+    random_model.py SHAPE FOLDER      SHAPE: 8b (Llama 3), 1.1b (TinyLlama), 125m, tiny
 """
 
 import json
@@ -12,11 +12,17 @@ import sys
 import numpy as np
 
 SHAPES = {
+    "8b": dict(hidden=4096, layers=32, heads=32, kv_heads=8, intermediate=14336, vocabulary=128256),
     "1.1b": dict(hidden=2048, layers=22, heads=32, kv_heads=4, intermediate=5632, vocabulary=32000),
     "125m": dict(hidden=768, layers=12, heads=12, kv_heads=12, intermediate=2048, vocabulary=32000),
+    "tiny": dict(hidden=64, layers=2, heads=4, kv_heads=2, intermediate=160, vocabulary=4096),
 }
 TOKENIZER_IDS = 4096
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve()
+# In a checkout, and in the package.
+DEMOS = [HERE.parents[2] / "Tests" / "Fixtures" / "demo", HERE.parents[1] / "demo"]
+# Values are cut from a table whose length is a prime, so that no row repeats another: drawing 8 billion takes minutes.
+TABLE = 16_777_213
 
 
 def tensors(shape):
@@ -53,7 +59,7 @@ def main(name, folder):
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     # The demo's tokenizer: its ids are valid here, and timing does not read the text.
     for file in ["tokenizer.json", "tokenizer_config.json"]:
-        shutil.copy(ROOT / "Tests" / "Fixtures" / "demo" / file, folder / file)
+        shutil.copy(next(demo for demo in DEMOS if demo.is_dir()) / file, folder / file)
     header, offset = {}, 0
     for tensor, dimensions in tensors(shape):
         size = 2 * int(np.prod(dimensions))
@@ -61,13 +67,12 @@ def main(name, folder):
         offset += size
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    random = np.random.default_rng(1)
+    normal = np.random.default_rng(1).standard_normal(TABLE, np.float32) * np.float32(0.02)
     with (folder / "model.safetensors").open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for tensor, dimensions in tensors(shape):
             count = int(np.prod(dimensions))
-            values = np.ones(count, np.float32) if len(dimensions) == 1 else (
-                random.standard_normal(count, np.float32) * np.float32(0.02))
+            values = np.ones(count, np.float32) if len(dimensions) == 1 else np.resize(normal, count)
             if tensor == "lm_head.weight":
                 # Only ids that the tokenizer has win the argmax, so that streams carry text.
                 values.reshape(dimensions)[TOKENIZER_IDS:] = 0

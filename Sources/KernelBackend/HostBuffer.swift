@@ -49,4 +49,12 @@ final class KernelEvent {
   func wait(for operation: String, on stream: KernelStream) throws(KernelError) {
     try stream.check(unsafe stream.table.synchronize_event(handle), operation)
   }
+
+  /// Waits for this event, which was recorded after `start`, and gives the time between them on the device.
+  func microseconds(since start: KernelEvent, on stream: KernelStream) throws(KernelError) -> Double {
+    try wait(for: "time", on: stream)
+    var milliseconds: Float = 0
+    try stream.check(unsafe stream.table.elapsed(start.handle, handle, &milliseconds), "time")
+    return Double(milliseconds) * 1000
+  }
 }

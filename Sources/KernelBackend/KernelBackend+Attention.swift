@@ -29,6 +29,8 @@ extension KernelBackend {
     let checks = OperandChecks("attention")
     let cache = try checks.own(cache, layer: layer, as: KernelKVCache.self)
     try checks.attention(parameters, cache.geometry)
+    try checks.require(
+      parameters.sinks == 0, "attention sinks (--kv-policy); only the CPU computes with them so far")
     guard parameters.sinks == 0 else {
       throw .unsupported(operation: "attention", reason: "these kernels have no attention sinks")
     }

@@ -29,6 +29,8 @@ package final class KernelBackend: Backend {
   /// Memory that kernels need beside their operands; grows while weights are placed and caches made, and not later.
   private var scratch: Storage?
   var splitKeys = AttentionDemand.smallestSplit
+  /// Operations are being recorded.
+  var isRecording = false
 
   /// Opens a device.
   ///
@@ -182,6 +184,9 @@ package final class KernelBackend: Backend {
   func scratch(atLeast byteCount: Int) throws(KernelError) -> Storage? {
     if byteCount == 0 { return scratch }
     if let scratch, scratch.byteCount >= byteCount { return scratch }
+    guard !isRecording else {
+      throw .unsupported(operation: "record", reason: "scratch memory of \(byteCount) bytes was not reserved")
+    }
     try synchronize()
     let larger = try allocate(byteCount: byteCount)
     scratch = larger

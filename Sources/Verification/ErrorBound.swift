@@ -19,7 +19,7 @@ package struct ErrorBound: Sendable, Equatable {
     self.scale = scale
   }
 
-  /// The bits must be equal.
+  /// The reference itself, or the nearest value of the candidate's type.
   package static let exact = ErrorBound(relative: 0)
   /// One rounding of a value that is itself good to float32.
   package static let rounded = ErrorBound(relative: 1.01, scale: 0x1p-20)
@@ -88,7 +88,8 @@ package struct Comparison: Sendable, Equatable {
     for index in reference.indices {
       let (found, wanted) = (Double(candidate[index]), Double(reference[index]))
       // Equal infinities and equal NaNs are what a reference can ask for.
-      if found == wanted || (found.isNaN && wanted.isNaN) {
+      let isCorrectlyRounded = bound == .exact && candidate[index] == type.rounding(reference[index])
+      if found == wanted || (found.isNaN && wanted.isNaN) || isCorrectlyRounded {
         if worstElement == nil { note(index, 0, candidate, reference) }
         continue
       }

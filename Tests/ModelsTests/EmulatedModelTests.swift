@@ -55,4 +55,30 @@ import Testing
     let reference = try ModelRunner(checkpoint, maxTokens: 16, modelLength: 64, maxLogitRows: 16)
     #expect(try emulated.greedy(prompt, count: 12) == reference.greedy(prompt, count: 12))
   }
+
+  @Test func `replayed steps give the bits of computed ones`() throws {
+    let checkpoint = try Checkpoint.open(Fixtures.path("tiny/qwen2"))
+    func runner() throws -> ModelRunner {
+      try ModelRunner(checkpoint, sequences: 5, modelLength: 40, backend: KernelBackend(.emulated))
+    }
+    let (recorded, computed) = (try runner(), try runner())
+    // A graph that is watched records nothing.
+    computed.graph.observer = { _, _ in }
+    let prompts: [[Int32]] = [[5, 9], [8, 1, 3], [300, 2, 2, 40, 41, 42], [77], [6, 6]]
+    var generator = SeededGenerator(seed: 8)
+    for sequence in prompts.indices {
+      _ = try recorded.step([(sequence, prompts[sequence])])
+      _ = try computed.step([(sequence, prompts[sequence])])
+    }
+    // Five run in the shape of five, which is the limit, and three in that of four.
+    for count in [5, 3, 5, 3, 3, 5, 1, 3, 1, 1, 5] {
+      let work = Array(prompts.indices.shuffled(using: &generator).prefix(count)).map {
+        (sequence: $0, tokens: [Int32.random(in: 0..<100, using: &generator)])
+      }
+      let (found, wanted) = (try recorded.step(work), try computed.step(work))
+      #expect(found.map { $0.map(\.bitPattern) } == wanted.map { $0.map(\.bitPattern) }, "\(count)")
+    }
+    #expect(recorded.graph.recordedShapes == 3)
+    #expect(computed.graph.recordedShapes == 0)
+  }
 }

@@ -16,6 +16,7 @@ extension ModelGraph {
         operation: "forward", operand: "logitRows", found: [plan.logitRows.count],
         expected: "at most \(maxLogitRows) rows at once")
     }
+    if let shape = recordableShape(plan, cache) { return try forward(plan, as: shape, cache: cache) }
     try run(plan, cache: cache)
     return try logits(of: 0..<plan.logitRows.count)
   }
@@ -32,14 +33,17 @@ extension ModelGraph {
     guard tokens > 0 else { return }
     try uploadInputs(plan)
 
-    let step = StepViews(workspace, plan: plan, batch: batch)
+    try layers(StepViews(workspace, tokens: tokens, batch: batch, adapterRuns: plan.adapterRuns), cache)
+    stepTokens = tokens
+    stepLogitRows = plan.logitRows.count
+  }
+
+  func layers(_ step: StepViews, _ cache: any KVCache) throws(KernelError) {
     try embed(step)
     for (index, pass) in passes.enumerated() {
       try attention(pass, index, step, cache, isFirst: index == 0)
       try feedForward(pass, index, step)
     }
-    stepTokens = tokens
-    stepLogitRows = plan.logitRows.count
   }
 
   /// Copies the integers of a step to the device, and for streams the angles of its positions.
@@ -59,13 +63,18 @@ extension ModelGraph {
         expected: "at most \(maxLogitRows) of the last step's \(stepLogitRows) rows")
     }
     guard !range.isEmpty else { return output }
+    return try project(range, tokens: stepTokens)
+  }
 
+  /// Logits of some of the rows that the step inputs name, out of `tokens` rows of the residual stream.
+  func project(_ range: Range<Int>, tokens: Int) throws(KernelError) -> TensorView {
+    let output = workspace.logits.prefix(rows: range.count)
     let rows = workspace.step.view(workspace.step.layout.logitRows + range.lowerBound, range.count)
     let residual = workspace.gatheredResidual.prefix(rows: range.count)
     let projected = workspace.gatheredProjected.prefix(rows: range.count)
     let hidden = workspace.hidden.prefix(rows: range.count)
-    try backend.gatherRows(workspace.residual.prefix(rows: stepTokens), rows: rows, into: residual)
-    try backend.gatherRows(workspace.projected.prefix(rows: stepTokens), rows: rows, into: projected)
+    try backend.gatherRows(workspace.residual.prefix(rows: tokens), rows: rows, into: residual)
+    try backend.gatherRows(workspace.projected.prefix(rows: tokens), rows: rows, into: projected)
     try backend.norm(finalNorm, residual: residual, adding: projected, into: hidden)
     try observer?(.finalNorm, hidden)
     try backend.linear(hidden, weights.output, accumulate: false, into: output)
@@ -96,9 +105,11 @@ struct StepViews {
   let sinkRopeRows: TensorView?
   let slots: TensorView
   let batch: AttentionBatch
+  let adapterRuns: [AdapterRun]
 
-  init(_ workspace: borrowing Workspace, plan: borrowing StepPlan, batch: AttentionBatch) {
-    let count = plan.tokens.count
+  init(
+    _ workspace: borrowing Workspace, tokens count: Int, batch: AttentionBatch, adapterRuns: [AdapterRun] = []
+  ) {
     residual = workspace.residual.prefix(rows: count)
     hidden = workspace.hidden.prefix(rows: count)
     projected = workspace.projected.prefix(rows: count)
@@ -114,6 +125,7 @@ struct StepViews {
     tokens = workspace.step.view(inputs.tokens, count)
     positions = workspace.step.view(inputs.positions, count)
     slots = workspace.step.view(inputs.slots, count)
+    self.adapterRuns = adapterRuns
     var batch = batch
     if let streaming = workspace.streaming {
       ropeRows = streaming.rows.rows(0..<count)
@@ -154,6 +166,7 @@ extension ModelGraph {
 
     try attention(pass, step.hidden, step, cache, cacheLayer: index, index: index)
     try backend.linear(step.attention, pass.weights.attentionOutput, accumulate: false, into: step.projected)
+    try adapt(.attentionOutput, index, step.attention, into: step.projected, step.adapterRuns)
     try observer?(.layer(index, .attentionOutput), step.projected)
   }
 
@@ -167,8 +180,12 @@ extension ModelGraph {
       try backend.linear(hidden, query, accumulate: false, into: step.query)
       try backend.linear(hidden, key, accumulate: false, into: step.key)
       try backend.linear(hidden, value, accumulate: false, into: step.value)
+      try adapt(.query, index, hidden, into: step.query, step.adapterRuns)
+      try adapt(.key, index, hidden, into: step.key, step.adapterRuns)
+      try adapt(.value, index, hidden, into: step.value, step.adapterRuns)
     case .fused(let weight):
       try backend.linear(hidden, weight, accumulate: false, into: step.queryKeyValue)
+      try adapt(.queryKeyValue, index, hidden, into: step.queryKeyValue, step.adapterRuns)
     }
     if let rope {
       try observer?(.layer(index, .projectedQuery), step.query)
@@ -199,22 +216,26 @@ extension ModelGraph {
     if !isParallel { try observer?(.layer(index, .middleResidual), step.residual) }
     try observer?(.layer(index, .feedForwardNorm), step.hidden)
 
-    try activate(pass, step.hidden, gate: step.gate, up: step.up, into: step.activated, index: index)
+    try activate(
+      pass, step.hidden, gate: step.gate, up: step.up, into: step.activated, index: index, step.adapterRuns)
     try observer?(.layer(index, .activated), step.activated)
     try backend.linear(step.activated, pass.weights.down, accumulate: isParallel, into: step.projected)
+    try adapt(.down, index, step.activated, into: step.projected, step.adapterRuns)
     try observer?(.layer(index, .feedForwardOutput), step.projected)
   }
 
   /// From what the feed-forward's norm gave to what the down projection reads.
   func activate(
     _ pass: LayerPass, _ hidden: TensorView, gate: TensorView, up: TensorView, into activated: TensorView,
-    index: Int
+    index: Int, _ runs: [AdapterRun] = []
   ) throws(KernelError) {
     let activation = configuration.decoder.activation
     try backend.linear(hidden, pass.weights.up, accumulate: false, into: up)
+    try adapt(.up, index, hidden, into: up, runs)
     try observer?(.layer(index, .up), up)
     if let weight = pass.weights.gate {
       try backend.linear(hidden, weight, accumulate: false, into: gate)
+      try adapt(.gate, index, hidden, into: gate, runs)
       try observer?(.layer(index, .gate), gate)
       try backend.activation(activation, gate: gate, up: up, into: activated)
     } else {

@@ -75,7 +75,7 @@ extension ModelGraph {
     geometry.layers = 1
     let batch = try admit(plan, cache, geometry: geometry)
     try uploadInputs(plan)
-    return StepViews(workspace, plan: plan, batch: batch)
+    return StepViews(workspace, tokens: plan.tokens.count, batch: batch)
   }
 
   private func copy(_ source: TensorView, to target: TensorView) throws(KernelError) {
@@ -99,6 +99,7 @@ extension ModelGraph {
     let present = passes[site.layer].weights[site.role]
     precondition(weight.shape.array == [site.outputs, site.inputs], "a weight of another size")
     let placed = try backend.place(LinearWeight(dense: weight, bias: bias ?? present?.bias))
+    recordings.removeAll()
     passes[site.layer].weights[site.role] = placed
   }
 
@@ -109,6 +110,7 @@ extension ModelGraph {
     let weight = try backend.place(weight)
     var placedBias: Tensor?
     if let bias { placedBias = try backend.place(bias) }
+    recordings.removeAll()
     passes[layer].replace(norm, weight: weight, bias: placedBias)
   }
 }

@@ -62,7 +62,11 @@ struct StepInputs {
   }
 
   /// Copies the plan's arrays to the device. The plan has been checked to fit.
-  mutating func upload(_ plan: borrowing StepPlan, to backend: any Backend) throws(KernelError) {
+  ///
+  /// - Parameter rows: sequences of one token to fill a step of decoding up to: they have no key, and write no slot.
+  mutating func upload(
+    _ plan: borrowing StepPlan, decodePaddedTo rows: Int? = nil, to backend: any Backend
+  ) throws(KernelError) {
     put(plan.tokens, at: layout.tokens)
     put(plan.positions, at: layout.positions)
     put(plan.slots, at: layout.slots)
@@ -70,7 +74,19 @@ struct StepInputs {
     put(plan.contextLengths, at: layout.contextLengths)
     put(plan.logitRows, at: layout.logitRows)
     put(plan.blockTables, at: layout.blockTables)
-    let used = layout.blockTables + plan.blockTables.count
+    var used = layout.blockTables + plan.blockTables.count
+    if let rows {
+      for row in plan.tokens.count..<Swift.max(rows, plan.tokens.count) {
+        staging[layout.tokens + row] = 0
+        staging[layout.positions + row] = 0
+        staging[layout.slots + row] = -1
+        staging[layout.queryStarts + row + 1] = Int32(row + 1)
+        staging[layout.contextLengths + row] = 0
+        staging[layout.logitRows + row] = Int32(row)
+      }
+      // No key, so nobody reads their part of the tables.
+      used = layout.blockTables + rows * plan.blockTableStride
+    }
     try unsafe staging.withUnsafeBufferPointer { values throws(KernelError) in
       try unsafe backend.upload(
         UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: values[..<used])), to: row(used))

@@ -1,11 +1,17 @@
 internal import CPUBackend
+internal import KernelBackend
 internal import Numerics
 
-/// The CPU backend's matrix products, beside the memory bandwidth that bounds them when they have few rows.
+/// A device's kernels; on the CPU its matrix products, beside the memory bandwidth that bounds them when they have few
+/// rows.
 enum KernelBench: Benchmark {
   static let name = "kernels"
 
   static func run(_ arguments: ParsedArguments) throws -> BenchReport {
+    let choice = try DeviceChoice(arguments)
+    if choice.device != .cpu, let kernels = try choice.makeBackend(for: nil) as? KernelBackend {
+      return try DeviceKernelBench.run(arguments, kernels)
+    }
     let backend = CPUBackend(threads: try arguments.integer("--threads", in: 1...1024))
     let benchmark = KernelBenchmark(backend: backend)
     var report = BenchReport(name: name)
