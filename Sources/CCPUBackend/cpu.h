@@ -9,7 +9,7 @@
 #define SMALL_PRODUCT (1 << 16)
 #define SMALL_ROWS (1 << 14)
 // Bytes of weights in one chunk of a matrix-vector product: long enough to stream, short enough to balance.
-#define STREAM_BYTES (1 << 17)
+#define STREAM_BYTES (1 << 20)
 // Input rows packed at a time: bounds scratch memory, while weights are read again only once per so many
 // rows.
 #define PACKED_ROWS 512
