@@ -1,6 +1,8 @@
 import CPUBackend
 import Checkpoints
 import Compute
+import Foundation
+import JSON
 import Models
 import TestSupport
 import Testing
@@ -49,5 +51,20 @@ import Testing
     let inventory = try TensorInventory(configuration, in: checkpoint)
     #expect(inventory.unused.isEmpty)
     #expect(inventory.quantised.count >= 8)
+  }
+
+  /// "Linear" of compressed-tensors names the linear layers, to which a tied table of embeddings does not belong.
+  @Test func `a tied output stays the embedding`() throws {
+    let files = FileManager.default
+    let folder = files.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+    try files.copyItem(atPath: Fixtures.path("quantized/ct-w4a16"), toPath: folder)
+    defer { try? files.removeItem(atPath: folder) }
+    var configuration = try #require(
+      try JSONValue.parse(Fixtures.bytes("quantized/ct-w4a16/config.json")).object)
+    configuration["tie_word_embeddings"] = true
+    let text = JSONValue.object(configuration).serialized()
+    try text.write(toFile: folder + "/config.json", atomically: true, encoding: .utf8)
+    let runner = try ModelRunner(try Checkpoint.open(folder), modelLength: 32)
+    #expect(try runner.logits([1, 2, 3]).allSatisfy(\.isFinite))
   }
 }

@@ -49,7 +49,10 @@ struct WeightLoader {
 
   /// The output projection of a model that ties it to the embedding: quantised where the file has it so.
   func tied(to embedding: Tensor, _ module: String) throws(ModelError) -> LinearWeight {
-    guard let quantised = try quantised(module) else { return LinearWeight(dense: embedding) }
+    // A table of embeddings is no linear layer to any other format.
+    guard case .blocks? = checkpoint.tensors[module + ".weight"]?.storage,
+      let quantised = try quantised(module)
+    else { return LinearWeight(dense: embedding) }
     return try place(quantised, bias: nil, module)
   }
 
