@@ -21,7 +21,8 @@ struct PruningTests {
     let sparsity = try #require(Sparsity(text))
     for bits in [nil, 4] {
       let problem = try Problem(
-        rows: 24, columns: 64, seed: 1, bits: bits, groupSize: bits == nil ? nil : 32, convention: .asymmetric,
+        rows: 24, columns: 64, seed: 1, bits: bits, groupSize: bits == nil ? nil : 32,
+        convention: .asymmetric,
         sparsity: sparsity, scaleType: .bfloat16)
       let result = try problem.solve(method)
       #expect(try Problem.decode(result) == result.values.array)
@@ -93,7 +94,10 @@ struct PruningTests {
     let first = try Problem(rows: 16, columns: 64, seed: 6, bits: nil, sparsity: .unstructured(0.25))
     let pruned = try first.solve(method)
     let second = LinearProblem(
-      site: first.problem.site, scheme: { var s = first.problem.scheme; s.sparsity = .unstructured(0.75); return s }(),
+      site: first.problem.site,
+      scheme: {
+        var s = first.problem.scheme; s.sparsity = .unstructured(0.75); return s
+      }(),
       weight: pruned.values, statistics: first.problem.statistics, scaleType: .float32)
     let result = try #require(
       try MethodRegistry.method(named: method)?.solve(second, Recipe.Options(), first.backend))
@@ -167,7 +171,9 @@ struct StructuredPruningTests {
         decoder: configuration.decoder)
       let gone =
         groups.heads.indices.filter { !pruner.kept[layer].heads.contains($0) }.map { groups.heads[$0] }
-        + groups.channels.indices.filter { !pruner.kept[layer].channels.contains($0) }.map { groups.channels[$0] }
+        + groups.channels.indices.filter { !pruner.kept[layer].channels.contains($0) }.map {
+          groups.channels[$0]
+        }
       for group in gone {
         let matrix = try #require(weights.linears[group.columns.role])
         for row in 0..<matrix.rows { for column in group.columns.indices { matrix[row, column] = 0 } }

@@ -57,7 +57,8 @@ extension Recipe {
         field: key,
         expected: "a known field: method, bits, group_size, grid, activations, sparsity, "
           + "act_order, static_groups, block_size, damping, smoothing, search_steps, clip, rank, "
-          + "outlier_columns, outlier_threshold, true_sequential, prune_heads, prune_channels, budget_bytes, candidate_bits, overrides")
+          + "outlier_columns, outlier_threshold, true_sequential, prune_heads, prune_channels, budget_bytes, candidate_bits, overrides"
+      )
     }
   }
 

@@ -42,7 +42,8 @@ package struct DependencyGroups: Sendable {
         )
         rows = [
           .init(
-            role: .queryKeyValue, indices: Array(queries) + keys.map { $0 + first } + keys.map { $0 + second })
+            role: .queryKeyValue, indices: Array(queries) + keys.map { $0 + first } + keys.map { $0 + second }
+          )
         ]
       case .fused(_, .perHead):
         rows = [.init(role: .queryKeyValue, indices: Array(3 * keys.lowerBound..<3 * keys.upperBound))]
@@ -53,7 +54,8 @@ package struct DependencyGroups: Sendable {
     if case .gated = configuration.decoder.feedForward { makers = [.gate, .up] }
     channels = (0..<configuration.intermediateSize).map { channel in
       DependencyGroup(
-        rows: makers.map { .init(role: $0, indices: [channel]) }, columns: .init(role: .down, indices: [channel]))
+        rows: makers.map { .init(role: $0, indices: [channel]) },
+        columns: .init(role: .down, indices: [channel]))
     }
   }
 }

@@ -208,7 +208,8 @@ package struct StructuredPruner {
 extension StructuredPruner.Problem: CustomStringConvertible {
   package var description: String {
     switch self {
-    case .fixed(let family, let what): "\(family) models have no field for \(what): such a model could not be loaded"
+    case .fixed(let family, let what):
+      "\(family) models have no field for \(what): such a model could not be loaded"
     case .nothingLeft(let what): "no \(what) would be left"
     }
   }
