@@ -122,6 +122,14 @@ struct ScoreRules {
     return key < context && (!causal || key <= query) && (window == 0 || key > query - window);
   }
 
+  /// The keys that a query sees: from `first` to `last`.
+  struct Keys {
+    int first, last;
+  };
+  GPU_DEVICE Keys visible_keys(int query) const {
+    return {window == 0 ? 0 : query - window + 1, causal && query < context ? query : context - 1};
+  }
+
   /// Whether every query of `first_query ... last_query` sees all of `first_key ... last_key`.
   GPU_DEVICE bool all_visible(int first_query, int last_query, int first_key, int last_key) const {
     return last_key < context && (!causal || last_key <= first_query) &&
@@ -132,6 +140,51 @@ struct ScoreRules {
     float score = dot * scale;
     if (softcap != 0.0f) score = softcap * tanh_approximate(score / softcap);
     return score + slope * float(key - query);
+  }
+
+  /// `apply` for two rows' scores at once; element i of tile n is that of query + 8 (i / 2) and of key + 8n +
+  /// i % 2.
+  template <int tiles>
+  GPU_DEVICE void apply_to(float (&score)[tiles][4], float slope, int query, int key) const {
+    if (softcap != 0.0f) {
+      const float inner = scale / softcap;
+      GPU_UNROLL
+      for (int n = 0; n < tiles; ++n) {
+        GPU_UNROLL
+        for (int i = 0; i < 4; ++i) score[n][i] = softcap * tanh_approximate(score[n][i] * inner);
+      }
+    } else {
+      GPU_UNROLL
+      for (int n = 0; n < tiles; ++n) {
+        GPU_UNROLL
+        for (int i = 0; i < 4; ++i) score[n][i] *= scale;
+      }
+    }
+    if (!has_slopes) return;
+    const float distance[2] = {float(key - query), float(key - query - 8)};
+    GPU_UNROLL
+    for (int n = 0; n < tiles; ++n) {
+      GPU_UNROLL
+      for (int i = 0; i < 4; ++i) score[n][i] += slope * (distance[i / 2] + float(8 * n + i % 2));
+    }
+  }
+
+  /// Gives the scores of keys that their query does not see the value of a masked one.
+  template <int tiles>
+  GPU_DEVICE void mask(float (&score)[tiles][4], int query, int key) const {
+    GPU_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const Keys keys = visible_keys(query + 8 * half);
+      const int first = keys.first - key, last = keys.last - key;
+      GPU_UNROLL
+      for (int n = 0; n < tiles; ++n) {
+        GPU_UNROLL
+        for (int i = 0; i < 2; ++i) {
+          const bool hidden = 8 * n + i < first || 8 * n + i > last;
+          score[n][2 * half + i] = hidden ? negative_infinity() : score[n][2 * half + i];
+        }
+      }
+    }
   }
 };
 

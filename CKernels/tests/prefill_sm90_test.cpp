@@ -33,6 +33,8 @@ TEST("prefill sm90: fewer rows than keys, over several tiles") {
   test_prefill<f16>({"second tile starts masked", {130}, {270}, 1, 1, 32});
 }
 
+TEST("prefill sm90: more tiles than stages") { test_prefill<bf16>({"five tiles", {20}, {600}, 1, 1, 32}); }
+
 TEST("prefill sm90: several sequences, several key heads, grouped queries") {
   test_prefill<bf16>({"batch", {33, 0, 5, 70}, {60, 12, 5, 140}, 4, 2, 64});
 }
@@ -42,8 +44,9 @@ TEST("prefill sm90: rows that see no key give zeros") {
 }
 
 TEST("prefill sm90: every head dimension, padded ones too") {
-  for (int dimension : {8, 72, 80, 128}) test_prefill<bf16>({"head dimension", {21}, {139}, 1, 1, dimension});
-  test_prefill<f16>({"f16 96", {66}, {275}, 2, 1, 96});
+  for (int dimension : {8, 72, 80, 96, 104, 128})
+    test_prefill<bf16>({"head dimension", {21}, {139}, 1, 1, dimension});
+  test_prefill<f16>({"f16 96", {66}, {275}, 1, 1, 96});
   test_prefill<bf16>({"256", {66}, {150}, 2, 1, 256});
   test_prefill<f16>({"f16 136", {21}, {75}, 1, 1, 136});
 }

@@ -6,14 +6,18 @@
 namespace gpu {
 namespace {
 
+Swizzle swizzle_of(const AttentionArguments& a) {
+  return prefill_sm90_panel(a.head_dimension) == 64 ? Swizzle::bytes_128 : Swizzle::bytes_64;
+}
+
 TensorMapDescription query_map(const AttentionArguments& a) {
   return {a.query,
           2,
           3,
           {a.head_dimension, a.query_heads, a.tokens},
           {0, a.head_dimension * 2, query_stride(a) * 2},
-          {64, 1, 128},
-          Swizzle::bytes_128};
+          {prefill_sm90_panel(a.head_dimension), 1, 128},
+          swizzle_of(a)};
 }
 
 /// The pool's size is not among the arguments: block numbers come from the tables, and are trusted here as by
@@ -26,8 +30,8 @@ TensorMapDescription cache_map(const AttentionArguments& a) {
           4,
           {a.head_dimension, kv_block_tokens, 2 * a.key_heads, any_block},
           {0, row, head, 2 * a.key_heads * head},
-          {64, kv_block_tokens, 1, 1},
-          Swizzle::bytes_128};
+          {prefill_sm90_panel(a.head_dimension), kv_block_tokens, 1, 1},
+          swizzle_of(a)};
 }
 
 }  // namespace

@@ -22,17 +22,18 @@ namespace gpu {
 /// What the kernels take.
 struct PrefillSm90Call {
   AttentionArguments attention;
-  /// (component, head, token), boxes of 64 x 1 x 128.
+  /// (component, head, token), boxes of a panel's components x 1 x 128.
   TensorMap query;
-  /// (component, place in the block, part · key heads + key head, block), boxes of 64 x 16 x 1 x 1.
+  /// (component, place in the block, part · key heads + key head, block), boxes of a panel's components x 16
+  /// x 1 x 1.
   TensorMap cache;
 };
 
 /// ```
 /// shared   query | keys of stage 0, 1 | values of stage 0, 1 | mbarriers
 /// ```
-/// Each tile is in panels of 64 components, rows of 128 bytes, swizzled.
-template <int columns_, int keys_>
+/// Each tile is in panels of 64 or 32 components, rows of 128 or 64 bytes, swizzled.
+template <int columns_, int keys_, int panel_columns_>
 struct PrefillSm90Shape {
   /// Components of a head, padded with zeros.
   static constexpr int columns = columns_;
@@ -42,8 +43,10 @@ struct PrefillSm90Shape {
   static constexpr int consumer_rows = query_rows / consumers;
   static constexpr int threads = (1 + consumers) * 128;
   static constexpr int stages = 2;
-  static constexpr int panels = columns / 64;
-  static constexpr int row_bytes = 128;
+  static constexpr int panel_columns = panel_columns_;
+  static constexpr int panels = columns / panel_columns;
+  static constexpr int row_bytes = panel_columns * 2;
+  static constexpr Swizzle swizzle = row_bytes == 128 ? Swizzle::bytes_128 : Swizzle::bytes_64;
   /// Wide heads have so much to multiply that waiting for a turn would cost more than it brings.
   static constexpr bool takes_turns = columns <= 128;
 
@@ -59,6 +62,7 @@ struct PrefillSm90Shape {
   static constexpr int pages = keys / kv_block_tokens;
   static constexpr int boxes = pages * panels;
   static_assert(boxes <= warp_size, "a lane brings one box");
+  static_assert(columns % panel_columns == 0 && row_bytes == swizzle_span(swizzle), "panels are whole rows");
   static_assert(shared_bytes <= 227 * 1024, "what sm_90 offers a block");
 
   struct Barrier {
@@ -124,7 +128,7 @@ class PrefillProducer {
       arrive_mbarrier_expecting(base_ + Barrier::query_full, Shape::query_bytes);
       for (int panel = 0; panel < Shape::panels; ++panel) {
         load_box(base_ + panel * Shape::query_rows * Shape::row_bytes, p_.query, base_ + Barrier::query_full,
-                 64 * panel, range_.head, range_.start + range_.first_row);
+                 Shape::panel_columns * panel, range_.head, range_.start + range_.first_row);
       }
     }
     RingPosition<Shape::stages> ring;
@@ -158,7 +162,8 @@ class PrefillProducer {
     const int32_t* table = a.block_tables + int64_t(range_.sequence) * a.table_stride;
     const int block = present ? table[position / kv_block_tokens] : 0;
     load_box(target + (panel * Shape::keys + page * kv_block_tokens) * Shape::row_bytes, p_.cache, barrier,
-             64 * panel, present ? 0 : kv_block_tokens, int(part) * a.key_heads + range_.key_head, block);
+             Shape::panel_columns * panel, present ? 0 : kv_block_tokens,
+             int(part) * a.key_heads + range_.key_head, block);
   }
 
   /// What follows the last key in its block may be anything, NaN too, which no weight of zero would hide. So
@@ -220,6 +225,7 @@ class PrefillConsumer {
     if (range_.first_tile < range_.tiles_end) {
       wait_mbarrier(base_ + Barrier::query_full, 0);
       int tile = range_.tiles_end - 1;
+      await_keys(keys);
       start_scores(score, keys);
       wait_wgmma<0>(score);
       hand_back(Barrier::keys_empty, keys);
@@ -228,6 +234,7 @@ class PrefillConsumer {
       state.weigh(score, log2_factor, rescale);
       pack_weights(score, weights);
 
+      if (tile > range_.first_tile) await_keys(keys);
       const bool turns = Shape::takes_turns && tile > range_.first_tile;
       if (turns && index_ == 1) pass_turn();
       while (--tile >= range_.first_tile) {
@@ -239,6 +246,10 @@ class PrefillConsumer {
         hand_back(Barrier::keys_empty, keys);
         apply_rules(score, tile);
         state.weigh(score, log2_factor, rescale);
+        // Here and not before the next scores: ptxas moves a wait for products up as far as the last branch,
+        // here that of this loop, and the softmax is to run before it.
+        pin_registers(score);
+        if (tile > range_.first_tile) await_keys(keys);
         wait_wgmma<0>(output);
         hand_back(Barrier::values_empty, values);
         scale_rows(output, rescale);
@@ -252,20 +263,23 @@ class PrefillConsumer {
   }
 
  private:
-  /// Q · K(tile)ᵀ of this warpgroup's rows.
+  GPU_DEVICE void await_keys(const RingPosition<Shape::stages>& keys) {
+    wait_mbarrier(base_ + Barrier::keys_full + keys.stage * mbarrier_bytes, keys.parity);
+  }
+
+  /// Q · K(tile)ᵀ of this warpgroup's rows, for keys that have arrived.
   GPU_DEVICE void start_scores(float (&score)[score_tiles][4], const RingPosition<Shape::stages>& keys) {
     const SharedAddress query = base_ + index_ * Shape::consumer_rows * Shape::row_bytes;
     const SharedAddress tile = base_ + Shape::key_tiles + keys.stage * Shape::tile_bytes;
-    wait_mbarrier(base_ + Barrier::keys_full + keys.stage * mbarrier_bytes, keys.parity);
     fence_wgmma();
+    constexpr int steps = Shape::panel_columns / 16;
     GPU_UNROLL
     for (int step = 0; step < Shape::columns / 16; ++step) {
-      const int panel = step / 4, within = step % 4 * 32;
+      const int panel = step / steps, within = step % steps * 32;
       wgmma<T, false>(
           score,
-          k_major(query + panel * Shape::query_rows * Shape::row_bytes, Swizzle::bytes_128).advanced(within),
-          k_major(tile + panel * Shape::keys * Shape::row_bytes, Swizzle::bytes_128).advanced(within),
-          step > 0);
+          k_major(query + panel * Shape::query_rows * Shape::row_bytes, Shape::swizzle).advanced(within),
+          k_major(tile + panel * Shape::keys * Shape::row_bytes, Shape::swizzle).advanced(within), step > 0);
     }
     commit_wgmma();
   }
@@ -279,7 +293,7 @@ class PrefillConsumer {
     GPU_UNROLL
     for (int step = 0; step < Shape::keys / 16; ++step) {
       wgmma<T, true>(output, weights[step],
-                     transposed(tile, Swizzle::bytes_128, Shape::keys * Shape::row_bytes)
+                     transposed(tile, Shape::swizzle, Shape::keys * Shape::row_bytes)
                          .advanced(step * 16 * Shape::row_bytes),
                      true);
     }
@@ -318,17 +332,9 @@ class PrefillConsumer {
     const bool masked = !rules_.all_visible(
         range_.first_position + row, offset + range_.last_row(range_.first_row + row, Shape::consumer_rows),
         first_key, first_key + Shape::keys - 1);
-    if (!masked && rules_.plain()) return;
-    const int position = range_.first_position + lane_row();
-    GPU_UNROLL
-    for (int n = 0; n < score_tiles; ++n) {
-      GPU_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const int query = position + 8 * (i / 2), key = first_key + 8 * n + 2 * (lane_index() % 4) + i % 2;
-        if (!rules_.plain()) score[n][i] = rules_.apply(score[n][i], slope_, query, key);
-        if (masked && !rules_.visible(query, key)) score[n][i] = negative_infinity();
-      }
-    }
+    const int query = range_.first_position + lane_row(), key = first_key + 2 * (lane_index() % 4);
+    if (!rules_.plain()) rules_.apply_to(score, slope_, query, key);
+    if (masked) rules_.mask(score, query, key);
   }
 
   /// Two n8 tiles of weights are one A operand: their columns are its k.
@@ -421,16 +427,21 @@ Status launch_prefill_sm90(Stream stream, const char* name, const PrefillSm90Cal
   return launch(stream, name, shape, prefill_sm90_kernel<T, Shape>, call);
 }
 
+/// Components of a panel, in the form that `run_prefill_sm90` chooses for a head.
+inline int prefill_sm90_panel(int dimension) { return dimension > 64 && dimension <= 96 ? 32 : 64; }
+
 /// The narrowest form that holds the head.
 template <class T>
-Status run_prefill_sm90(Stream stream, const PrefillSm90Call& call) {
-  const int dimension = call.attention.head_dimension;
+Status run_prefill_sm90(Stream stream, const PrefillSm90Call& c) {
+  const int dimension = c.attention.head_dimension;
   if (dimension <= 64)
-    return launch_prefill_sm90<T, PrefillSm90Shape<64, 128>>(stream, "prefill_sm90<64>", call);
+    return launch_prefill_sm90<T, PrefillSm90Shape<64, 128, 64>>(stream, "prefill_sm90<64>", c);
+  if (dimension <= 96)
+    return launch_prefill_sm90<T, PrefillSm90Shape<96, 128, 32>>(stream, "prefill_sm90<96>", c);
   if (dimension <= 128) {
-    return launch_prefill_sm90<T, PrefillSm90Shape<128, 128>>(stream, "prefill_sm90<128>", call);
+    return launch_prefill_sm90<T, PrefillSm90Shape<128, 128, 64>>(stream, "prefill_sm90<128>", c);
   }
-  return launch_prefill_sm90<T, PrefillSm90Shape<256, 64>>(stream, "prefill_sm90<256>", call);
+  return launch_prefill_sm90<T, PrefillSm90Shape<256, 64, 64>>(stream, "prefill_sm90<256>", c);
 }
 
 Status prefill_sm90_bf16(Stream stream, const PrefillSm90Call& call);
