@@ -11,6 +11,8 @@
 #include "device/math.h"
 #include "device/mbarrier.h"
 #include "device/mma.h"
+#include "device/mma_sparse.h"
+#include "device/packed16.h"
 #include "device/platform.h"
 #include "device/proxy.h"
 #include "device/registers.h"

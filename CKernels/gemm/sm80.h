@@ -16,6 +16,7 @@
 #include "device/device.h"
 #include "device/tile.h"
 #include "gemm/arguments.h"
+#include "gemm/operand.h"
 #include "gemm/output.h"
 
 namespace gpu {
@@ -63,36 +64,6 @@ using GemmRows16 = GemmShape<16, 64, 1, 4, 4, 4, false>;
 using GemmRows32 = GemmShape<32, 64, 1, 4, 4, 3, false>;
 using GemmRows64 = GemmShape<64, 64, 2, 2, 4, 2, false>;
 using GemmTile128 = GemmShape<128, 128, 2, 4, 3, 1, true>;
-
-/// Brings `rows` rows of one operand, from row `first` of `limit` on and from column `k`, into a tile.
-template <class T, class Shape, int rows, bool vectors>
-GPU_DEVICE void copy_operand(unsigned char* tile, SharedAddress address, const void* operand, int64_t stride,
-                             int first, int limit, int k, int k_end) {
-  constexpr int chunks = Tile<Shape::depth>::chunks;
-  constexpr int rows_a_step = Shape::threads / chunks;
-  const int chunk = thread_index() % chunks;
-  const int column = k + chunk * 8;
-  const int left = k_end - column < 0 ? 0 : k_end - column > 8 ? 8 : k_end - column;
-  const T* base = static_cast<const T*>(operand);
-  GPU_UNROLL
-  for (int step = 0; step < rows / rows_a_step; ++step) {
-    const int row = step * rows_a_step + thread_index() / chunks;
-    const int valid = first + row < limit ? left : 0;
-    const T* source = valid > 0 ? base + (first + row) * stride + column : base;
-    const SharedAddress offset = Tile<Shape::depth>::offset(row, chunk);
-    if constexpr (vectors) {
-      copy_async(address + offset, source, valid * int(sizeof(T)));
-    } else {
-      Packed packed;
-      GPU_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        packed.word[i] = 2 * i < valid ? source[2 * i].bits : 0u;
-        if (2 * i + 1 < valid) packed.word[i] |= uint32_t(source[2 * i + 1].bits) << 16;
-      }
-      *reinterpret_cast<Packed*>(tile + offset) = packed;
-    }
-  }
-}
 
 template <class T, class Shape, bool vectors>
 GPU_KERNEL(Shape::threads, Shape::blocks)

@@ -125,7 +125,7 @@ typedef struct gpi_kernel_table {
   bool (*runs)(gpi_kernel_context* context, int32_t variant, char* text, int32_t capacity);
   /// Whether a variant takes these arguments on this device.
   bool (*accepts)(gpi_kernel_context* context, int32_t variant, const void* arguments);
-  /// The first variant that takes them; -1 when none does.
+  /// The first variant that takes them and is worth it on this device; -1 when none takes them.
   int32_t (*choose)(gpi_kernel_context* context, gpi_kernel_op op, const void* arguments);
   /// Scratch memory that any variant of the operation needs, for these sizes and any smaller number of rows.
   int64_t (*workspace)(gpi_kernel_op op, const void* arguments);

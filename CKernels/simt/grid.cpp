@@ -1,7 +1,6 @@
 // Runs the blocks of a launch.
 
 #include <atomic>
-#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -80,11 +79,13 @@ class Workers {
 
 /// The launch and a copy of its arguments.
 std::function<int(Stream*)> recorded(const Launch& launch) {
-  auto* bytes = static_cast<const unsigned char*>(launch.arguments);
-  // Aligned as the parameters of any kernel.
-  auto arguments = std::make_shared<std::vector<std::max_align_t>>(
-      (size_t(launch.argument_bytes) + sizeof(std::max_align_t) - 1) / sizeof(std::max_align_t));
-  std::memcpy(arguments->data(), bytes, size_t(launch.argument_bytes));
+  // As aligned as any parameter: a tensor map asks for 64 bytes.
+  struct alignas(64) Line {
+    unsigned char bytes[64];
+  };
+  auto arguments =
+      std::make_shared<std::vector<Line>>((size_t(launch.argument_bytes) + sizeof(Line) - 1) / sizeof(Line));
+  std::memcpy(arguments->data(), launch.arguments, size_t(launch.argument_bytes));
   return [launch, arguments](Stream* stream) {
     Launch again = launch;
     again.arguments = arguments->data();

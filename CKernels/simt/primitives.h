@@ -39,6 +39,11 @@ void wait_copies(int pending, Site site);
 void load_matrices(uint32_t* registers, int count, bool transposed, uint32_t row, Site site);
 void mma_bf16(float* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site);
 void mma_f16(float* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site);
+void mma_sparse_bf16(float* d, const uint32_t* a, const uint32_t* b, uint32_t metadata, int selector,
+                     Site site);
+void mma_sparse_f16(float* d, const uint32_t* a, const uint32_t* b, uint32_t metadata, int selector,
+                    Site site);
+void mma_sparse_s8(int32_t* d, const uint32_t* a, const uint32_t* b, uint32_t metadata, Site site);
 void mma_s8(int32_t* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site);
 
 // mbarriers. An arrival announces `bytes` as well.

@@ -236,7 +236,7 @@ void fill_runtime(gpi_kernel_table& table) {
   table.destroy_graph = destroy_graph;
 }
 
-Device device_of(gpi_kernel_context* context) { return {emulated_capability, context}; }
+Device device_of(gpi_kernel_context* context) { return {emulated_capability, true, context}; }
 gpi_kernel_context* context_of(gpi_kernel_stream* stream) { return stream->context; }
 Stream stream_of(gpi_kernel_stream* stream) { return &stream->stream; }
 

@@ -56,6 +56,17 @@ bool takes_prefill(const void* arguments) {
   return fits_a_grid(a) && is_aligned(a) && is_supported(attention(a));
 }
 
+bool takes_prefill_sm90(const void* arguments) {
+  return takes_prefill(arguments) && attention_prefill_sm90_supports(attention(of(arguments)));
+}
+
+Status launch_prefill_sm90(Stream stream, const Device&, const void* arguments) {
+  return attention_prefill_sm90(stream, attention(of(arguments)));
+}
+
+/// wgmma takes longer to emulate, and has nothing to gain there.
+bool is_real(const Device& device, const void*) { return !device.is_emulated; }
+
 Status launch_prefill(Stream stream, const Device&, const void* arguments) {
   return attention_prefill(stream, attention(of(arguments)));
 }
@@ -92,8 +103,14 @@ Status launch_decode(Stream stream, const Device&, const void* arguments) {
 }  // namespace
 
 std::vector<Variant> attention_variants() {
-  const char* takes = "heads of up to 128 components, a multiple of 8; rows aligned to 16 bytes";
+  const char* takes = "heads of up to 256 components, a multiple of 8; rows aligned to 16 bytes";
   return {
+      {{"prefill.sm90", GPI_KERNEL_PREFILL, 90, 90, sixteen_bit, takes},
+       takes_prefill_sm90,
+       launch_prefill_sm90,
+       nullptr,
+       nullptr,
+       is_real},
       {{"prefill.mma", GPI_KERNEL_PREFILL, first_capability, last_capability, sixteen_bit, takes},
        takes_prefill,
        launch_prefill},

@@ -52,10 +52,34 @@ Status launch_sm80(Stream stream, const Device&, const void* arguments) {
   return gemm_sm80(stream, gemm(a), scratch(a));
 }
 
+bool sm90_takes(const void* arguments) {
+  const gpi_kernel_linear& a = of(arguments);
+  return has_legal_strides(a) && gemm_sm90_supports(gemm(a));
+}
+
+Status launch_sm90(Stream stream, const Device&, const void* arguments) {
+  return gemm_sm90(stream, gemm(of(arguments)));
+}
+
+/// Few rows are bound by reading the weight, which blocks along k do better. Where the sm_80 form sums k in
+/// parts the bits of a row differ between the two, so the emulation, whose rows must not depend on their
+/// number, never mixes them.
+bool sm90_is_preferred(const Device& device, const void* arguments) {
+  constexpr int fewest_rows = 128;  // not measured
+  return !device.is_emulated && of(arguments).rows >= fewest_rows;
+}
+
 }  // namespace
 
 std::vector<Variant> linear_variants() {
   return {
+      {{"linear.sm90", GPI_KERNEL_LINEAR, 90, 90, sixteen_bit,
+        "inputs a multiple of 8, rows aligned to 16 bytes"},
+       sm90_takes,
+       launch_sm90,
+       nullptr,
+       nullptr,
+       sm90_is_preferred},
       {{"linear.sm80", GPI_KERNEL_LINEAR, first_capability, last_capability, sixteen_bit, "every shape"},
        sm80_takes,
        launch_sm80,

@@ -58,7 +58,8 @@ int32_t choose(gpi_kernel_context* context, gpi_kernel_op op, const void* argume
   const Device device = device_of(context);
   for (size_t i = 0; i < variants().size(); ++i) {
     const Variant& variant = variants()[i];
-    if (variant.description.op == op && takes(device, variant, arguments)) return int32_t(i);
+    if (variant.description.op != op || !takes(device, variant, arguments)) continue;
+    if (!variant.is_preferred || variant.is_preferred(device, arguments)) return int32_t(i);
   }
   return -1;
 }

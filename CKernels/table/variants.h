@@ -16,6 +16,8 @@ namespace gpu::table {
 struct Device {
   /// 10 * major + minor.
   int capability;
+  /// Speed is of no account.
+  bool is_emulated;
   /// Of the context; opaque to everything but the runtime's own variants.
   gpi_kernel_context* context;
 };
@@ -29,6 +31,8 @@ struct Variant {
   int64_t (*workspace)(const void* arguments) = nullptr;
   /// Why the device cannot run it although its capability fits; null when it can. Null for always.
   const char* (*obstacle)(const Device& device) = nullptr;
+  /// Whether to choose it for arguments that it takes, when no other is forced. Null for always.
+  bool (*is_preferred)(const Device& device, const void* arguments) = nullptr;
 };
 
 /// All variants in the order of preference: those of the runtime first, then our own.

@@ -63,6 +63,56 @@ multiply_kernel(ProductArguments p) {
   for (int i = 0; i < 4; ++i) static_cast<float*>(p.d)[(g + 8 * (i / 2)) * 8 + 2 * q + i % 2] = d[i];
 }
 
+/// The registers of a, from a matrix of 4 elements of T a register column.
+template <class Element>
+GPU_DEVICE void gather_sparse(uint32_t (&a)[4], uint32_t (&b)[4], const SparseProductArguments& p) {
+  constexpr int per_register = 4 / sizeof(Element), columns = 8 * per_register;
+  const int g = lane_index() / 4, q = lane_index() % 4;
+  const Element* stored = static_cast<const Element*>(p.stored);
+  const Element* matrix_b = static_cast<const Element*>(p.b);
+  for (int reg = 0; reg < 4; ++reg) {
+    a[reg] = b[reg] = 0;
+    for (int i = 0; i < per_register; ++i) {
+      const int column = per_register * q + i + 4 * per_register * (reg / 2);
+      const int k = per_register * q + i + 4 * per_register * reg;
+      a[reg] |= uint32_t(stored[(g + 8 * (reg % 2)) * columns + column]) << (32 / per_register * i);
+      b[reg] |= uint32_t(matrix_b[k * 8 + g]) << (32 / per_register * i);
+    }
+  }
+}
+
+template <class T>
+GPU_DEVICE void multiply_sparse_16(float (&d)[4], const SparseProductArguments& p, uint32_t metadata) {
+  uint32_t a[4], b[4];
+  gather_sparse<uint16_t>(a, b, p);
+  if (p.selector == 0) {
+    mma_sparse_m16n8k32<T, 0>(d, a, b, metadata);
+  } else {
+    mma_sparse_m16n8k32<T, 1>(d, a, b, metadata);
+  }
+}
+
+GPU_KERNEL(32, 1)
+multiply_sparse_kernel(SparseProductArguments p) {
+  const int g = lane_index() / 4, q = lane_index() % 4;
+  const uint32_t metadata = p.metadata[lane_index()];
+  if (p.product == Product::int8) {
+    uint32_t a[4], b[4];
+    gather_sparse<uint8_t>(a, b, p);
+    int32_t d[4] = {};
+    mma_sparse_m16n8k64_s8(d, a, b, metadata);
+    for (int i = 0; i < 4; ++i) static_cast<int32_t*>(p.d)[(g + 8 * (i / 2)) * 8 + 2 * q + i % 2] = d[i];
+    return;
+  }
+  float d[4] = {};
+  if (p.product == Product::bfloat16) {
+    multiply_sparse_16<bf16>(d, p, metadata);
+  } else {
+    multiply_sparse_16<f16>(d, p, metadata);
+  }
+  for (int i = 0; i < 4; ++i) static_cast<float*>(p.d)[(g + 8 * (i / 2)) * 8 + 2 * q + i % 2] = d[i];
+}
+
 GPU_KERNEL(32, 1)
 load_kernel(LoadArguments p) {
   GPU_SHARED(shared);
@@ -108,6 +158,9 @@ Status exchange_all(Stream stream, const ExchangeAllArguments& arguments) {
 }
 Status multiply(Stream stream, const ProductArguments& arguments) {
   return launch(stream, "multiply", {}, multiply_kernel, arguments);
+}
+Status multiply_sparse(Stream stream, const SparseProductArguments& arguments) {
+  return launch(stream, "multiply_sparse", {}, multiply_sparse_kernel, arguments);
 }
 Status load(Stream stream, const LoadArguments& arguments) {
   return launch(stream, "load", {{1, 1, 1}, 32, 16 * arguments.pitch}, load_kernel, arguments);

@@ -24,6 +24,22 @@ struct ProductArguments {
 };
 Status multiply(Stream stream, const ProductArguments& arguments);
 
+/// d[16][8] = a[16][k] · b[k][8] by one instruction, where two of each four neighbours in a row of a are
+/// stored.
+struct SparseProductArguments {
+  Product product;
+  /// Which lanes' metadata counts, with 16-bit elements.
+  int selector;
+  /// [16][k / 2]
+  const void* stored;
+  /// [32]
+  const uint32_t* metadata;
+  const void* b;
+  /// float, or int32 for int8
+  void* d;
+};
+Status multiply_sparse(Stream stream, const SparseProductArguments& arguments);
+
 /// Loads a 16 x 16 matrix of 16-bit elements that lies in shared memory with `pitch` bytes a row; registers
 /// [32][4].
 struct LoadArguments {
