@@ -49,6 +49,8 @@ package struct GenerationRequest: Sendable {
   package var priority = 0
   /// Keeps the prefix cache of one tenant apart from another's.
   package var cacheSalt: String?
+  /// The number that `Engine.loadAdapter` gave; 0 asks the base model.
+  package var adapter: Int32 = 0
 
   package init(id: String, prompt: [Int32], stop: StopConditions) {
     self.id = id

@@ -22,6 +22,8 @@ package enum ModelError: Error, Equatable, Sendable {
   case limit(name: String, found: Int, allowed: String)
   /// A way to keep keys and values that this model cannot be run with.
   case policy(reason: String)
+  /// A LoRA adapter that is damaged, not for this model, or of a kind that is not implemented.
+  case adapter(path: String, reason: String)
   case checkpoint(CheckpointError)
   case kernel(KernelError)
 }
@@ -54,6 +56,7 @@ extension ModelError: CustomStringConvertible {
         + supported.joined(separator: ", ")
     case .limit(let name, let found, let allowed):
       return "\(name) is \(found); it must be \(allowed)"
+    case .adapter(let path, let reason): return "adapter \(path): \(reason)"
     case .policy(let reason): return "--kv-policy cannot be used with this model: \(reason)"
     case .checkpoint(let error): return "\(error)"
     case .kernel(let error): return "\(error)"

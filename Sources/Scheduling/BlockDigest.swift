@@ -17,8 +17,9 @@ package struct BlockHashKey: Sendable, Equatable {
 /// The name of a full block's content: everything from the start of the sequence to the block's end.
 ///
 /// ```
-/// root            = 0                          without a salt
-///                 = SipHash-2-4-128(salt)      with one
+/// root            = 0                                     without salt and adapter
+///                 = SipHash-2-4-128(salt)                 with a salt
+///                 = SipHash-2-4-128(FF ‖ adapter ‖ FF ‖ salt)   with an adapter; without a salt it ends before it
 /// digest(block i) = SipHash-2-4-128(digest(block i - 1) ‖ 16 tokens as little-endian Int32)
 /// ```
 /// The chain makes a block's name depend on its whole prefix, and the salt in its root keeps tenants apart.
@@ -36,9 +37,17 @@ package struct BlockDigest: Sendable, Hashable {
   package static let unsaltedRoot = BlockDigest(low: 0, high: 0)
 
   /// The digest that stands before a sequence's first block.
-  package static func root(salt: String?, key: BlockHashKey) -> BlockDigest {
-    guard let salt else { return unsaltedRoot }
+  package static func root(salt: String?, adapter: Int32 = 0, key: BlockHashKey) -> BlockDigest {
     var hash = SipHash128(key: key)
+    if adapter != 0 {
+      // No text holds this byte, so that no salt can be taken for an adapter.
+      hash.append(0xFF as UInt8)
+      for shift in [0, 8, 16, 24] { hash.append(UInt8(truncatingIfNeeded: adapter >> Int32(shift))) }
+      if salt != nil { hash.append(0xFF as UInt8) }
+    } else if salt == nil {
+      return unsaltedRoot
+    }
+    guard let salt else { return hash.finish() }
     for byte in salt.utf8 { hash.append(byte) }
     return hash.finish()
   }

@@ -8,12 +8,38 @@ extension Scheduler {
     }
     plan.fitBlockTables(to: longestTable)
     if longestTable > 0 { plan.queryStarts.append(0) }
-    for index in 0..<running.count where isDecode(running[index]) { write(running[index], to: &plan) }
-    for index in 0..<running.count {
-      let slot = running[index]
-      if sequences[slot].scheduled > 0 && !isDecode(slot) { write(slot, to: &plan) }
+    if usesAdapters {
+      writeByAdapter(to: &plan)
+    } else {
+      for index in 0..<running.count where isDecode(running[index]) { write(running[index], to: &plan) }
+      for index in 0..<running.count {
+        let slot = running[index]
+        if sequences[slot].scheduled > 0 && !isDecode(slot) { write(slot, to: &plan) }
+      }
     }
     plan.trimBlockTables()
+  }
+
+  private var usesAdapters: Bool { running.contains { sequences[$0].adapter != 0 } }
+
+  /// The same with the sequences of an adapter beside each other: each adapter is then one or two runs of rows.
+  private func writeByAdapter(to plan: inout StepPlan) {
+    var order: [(rank: Int, adapter: Int32, place: Int)] = []
+    for place in 0..<running.count where sequences[running[place]].scheduled > 0 {
+      order.append((isDecode(running[place]) ? 0 : 1, sequences[running[place]].adapter, place))
+    }
+    order.sort { ($0.rank, $0.adapter, $0.place) < ($1.rank, $1.adapter, $1.place) }
+    for entry in order { write(running[entry.place], to: &plan) }
+    for entry in plan.entries where entry.adapter != 0 {
+      let rows = entry.tokenStart..<entry.tokenStart + entry.tokenCount
+      if let last = plan.adapterRuns.last, last.adapter == entry.adapter,
+        last.rows.upperBound == rows.lowerBound
+      {
+        plan.adapterRuns[plan.adapterRuns.count - 1].rows = last.rows.lowerBound..<rows.upperBound
+      } else {
+        plan.adapterRuns.append(AdapterRun(adapter: entry.adapter, rows: rows))
+      }
+    }
   }
 
   private func isDecode(_ slot: Int) -> Bool {
@@ -45,7 +71,8 @@ extension Scheduler {
       StepPlan.Entry(
         id: sequences[slot].id, tokenStart: tokenStart, tokenCount: count,
         logitRange: logitStart..<plan.logitRows.count, samples: wanted.samples,
-        cachedTokens: sequences[slot].cachedTokens ?? 0, draftCount: drafts))
+        cachedTokens: sequences[slot].cachedTokens ?? 0, draftCount: drafts,
+        adapter: sequences[slot].adapter))
     plan.queryStarts.append(Int32(tokenStart + count))
     plan.contextLengths.append(Int32(start + count))
   }

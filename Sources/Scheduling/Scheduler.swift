@@ -83,7 +83,8 @@ package struct Scheduler: ~Copyable {
   ///   unchanged then.
   package mutating func add(_ request: SchedulerRequest) throws(SchedulerError) -> [SequenceID] {
     let limit = try lengthLimit(of: request)
-    let root = BlockDigest.root(salt: request.cacheSalt, key: configuration.hashKey)
+    let root = BlockDigest.root(
+      salt: request.cacheSalt, adapter: request.adapter, key: configuration.hashKey)
     let priority = configuration.policy == .priority ? request.priority : 0
     let sharesBlocks = configuration.enablePrefixCaching && request.prompt.count > KVBlockPool.blockSize
     var ids: [SequenceID] = []
@@ -95,7 +96,8 @@ package struct Scheduler: ~Copyable {
       let id = SequenceID(serial: nextSerial, slot: slot)
       let sequence = Sequence(
         id: id, key: QueueKey(priority: priority, serial: nextSerial), tokens: request.prompt, limit: limit,
-        rootDigest: root, wantsPromptLogits: request.wantsPromptLogits && choice == 0)
+        rootDigest: root, adapter: request.adapter,
+        wantsPromptLogits: request.wantsPromptLogits && choice == 0)
       nextSerial += 1
       if slot == sequences.count { sequences.append(sequence) } else { sequences[slot] = sequence }
       ids.append(id)

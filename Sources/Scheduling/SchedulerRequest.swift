@@ -10,6 +10,9 @@ package struct SchedulerRequest: Sendable {
   package var priority = 0
   /// Requests share cached blocks only with requests of an equal salt; nil is a salt of its own.
   package var cacheSalt: String?
+  /// The adapter its tokens are computed with, 0 for none. Requests share cached blocks only with those of the same
+  /// one, so a number must never be given to two adapters.
+  package var adapter: Int32 = 0
   /// Logits are wanted at every prompt position, not only at the last. Such a sequence takes nothing from the
   /// prefix cache as far as its logits are still missing. With several choices only one sequence does this.
   package var wantsPromptLogits = false

@@ -43,6 +43,7 @@ extension Scheduler {
     /// Count of tokens at which the sequence ends.
     let limit: Int
     let rootDigest: BlockDigest
+    let adapter: Int32
 
     private(set) var state = SequenceState.waiting
     var isCancelled = false
@@ -82,7 +83,7 @@ extension Scheduler {
 
     init(
       id: SequenceID, key: QueueKey, tokens: [Int32], limit: Int, rootDigest: BlockDigest,
-      wantsPromptLogits: Bool
+      adapter: Int32 = 0, wantsPromptLogits: Bool
     ) {
       self.id = id
       self.key = key
@@ -90,6 +91,7 @@ extension Scheduler {
       promptCount = tokens.count
       self.limit = limit
       self.rootDigest = rootDigest
+      self.adapter = adapter
       self.wantsPromptLogits = wantsPromptLogits
     }
 

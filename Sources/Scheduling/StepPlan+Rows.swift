@@ -19,6 +19,7 @@ extension StepPlan {
     queryStarts.removeAll(keepingCapacity: true)
     contextLengths.removeAll(keepingCapacity: true)
     logitRows.removeAll(keepingCapacity: true)
+    adapterRuns.removeAll(keepingCapacity: true)
   }
 
   /// Chooses a stride for rows of up to `count` blocks. It changes rarely, as that moves every row: it

@@ -1,3 +1,14 @@
+/// Rows of a step that are computed with one adapter.
+package struct AdapterRun: Sendable, Equatable {
+  package var adapter: Int32
+  package var rows: Range<Int>
+
+  package init(adapter: Int32, rows: Range<Int>) {
+    self.adapter = adapter
+    self.rows = rows
+  }
+}
+
 /// One step's work, flattened in the order the kernels read it.
 ///
 /// ```
@@ -35,10 +46,12 @@ package struct StepPlan: Sendable {
     package var cachedTokens: Int
     /// Of the tokens, guesses at the end that are to be verified.
     package var draftCount: Int
+    /// The adapter its rows are computed with; 0 for none.
+    package var adapter: Int32
 
     package init(
       id: SequenceID, tokenStart: Int, tokenCount: Int, logitRange: Range<Int>, samples: Bool,
-      cachedTokens: Int = 0, draftCount: Int = 0
+      cachedTokens: Int = 0, draftCount: Int = 0, adapter: Int32 = 0
     ) {
       self.id = id
       self.tokenStart = tokenStart
@@ -47,6 +60,7 @@ package struct StepPlan: Sendable {
       self.samples = samples
       self.cachedTokens = cachedTokens
       self.draftCount = draftCount
+      self.adapter = adapter
     }
   }
 
@@ -59,6 +73,9 @@ package struct StepPlan: Sendable {
   package var blockTables: [Int32] = []
   package var blockTableStride = 0
   package var logitRows: [Int32] = []
+  /// The rows that are computed with adapters, each adapter's beside each other among the decodes, and among the
+  /// pieces of prompts.
+  package var adapterRuns: [AdapterRun] = []
   /// Whose blocks the rows of `blockTables` hold.
   var rowOwners: [RowOwner] = []
 

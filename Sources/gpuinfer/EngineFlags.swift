@@ -33,6 +33,11 @@ enum EngineFlags {
         "auto: the checkpoint's sampling defaults; vllm: none."
       ),
       .value("--chat-template", "FILE", default: "the model's", "A Jinja chat template."),
+      .flag("--enable-lora", "Reserve memory for LoRA adapters (implied by --lora-modules)."),
+      .repeated(
+        "--lora-modules", "NAME=PATH",
+        "Serve a PEFT adapter under this name; repeat for more, or separate by commas."),
+      .value("--max-lora-rank", "N", default: "256", "The largest rank of an adapter."),
       .value(
         "--speculative-config", "JSON",
         "Speculative decoding: {\"method\": \"ngram\"|\"suffix\"|\"draft_model\", \"num_speculative_tokens\": N, …}."
@@ -62,11 +67,29 @@ enum EngineFlags {
     case .bfloat16: options.cacheType = .bfloat16
     }
     options.policy = try policy(arguments)
+    let rank = try arguments.integer("--max-lora-rank", in: 1...4096)
+    if try arguments.has("--enable-lora") || !adapters(arguments).isEmpty {
+      options.maxAdapterRank = rank ?? 256
+    }
     _ = try arguments.integer("--block-size", in: 16...16)
     if let path = arguments.string("--chat-template") {
       options.chatTemplate = String(decoding: try Files.read(path, limit: 4 << 20), as: UTF8.self)
     }
     return options
+  }
+
+  /// Names and directories of `--lora-modules`.
+  static func adapters(_ arguments: ParsedArguments) throws -> [(name: String, path: String)] {
+    try arguments.strings("--lora-modules").flatMap {
+      try $0.split(separator: ",").map { module in
+        let parts = module.split(separator: "=", maxSplits: 1)
+        guard parts.count == 2 else {
+          throw UsageError.invalidValue(
+            option: "--lora-modules", value: String(module), expected: "NAME=PATH")
+        }
+        return (String(parts[0]), String(parts[1]))
+      }
+    }
   }
 
   /// `sinks:4,window:2048`; nil for `full`.

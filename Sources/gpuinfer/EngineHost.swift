@@ -35,9 +35,16 @@ struct EngineHost {
     engine = try model.startEngine(reservation, options, speculation: speculation, draft: draft) {
       [checkpoint = model.checkpoint] in try device.makeBackend(for: checkpoint)
     }
+    let adapters = AdapterNames()
+    for (name, path) in try EngineFlags.adapters(arguments) {
+      let entry = AdapterNames.Entry(id: try engine.loadAdapter(path: path), path: path)
+      guard adapters.add(name, entry) else {
+        throw UsageError.invalidValue(option: "--lora-modules", value: name, expected: "a name of its own")
+      }
+    }
     self.model = model
     self.reservation = reservation
-    served = ServedModel(
+    var served = ServedModel(
       names: names.isEmpty ? [ModelPath.name(of: path)] : names, root: path, tokenizer: model.tokenizer,
       template: try model.chatTemplate.map { try PromptTemplate(source: $0, tokenizer: model.tokenizer) },
       compileTemplate: { [tokenizer = model.tokenizer] source throws(APIError) in
@@ -49,6 +56,8 @@ struct EngineHost {
       },
       generationDefaults: model.defaults,
       maxModelLength: reservation.limits.maxModelLength, created: time(nil), service: engine)
+    served.adapters = adapters
+    self.served = served
   }
 
   /// What was reserved, for the start log.

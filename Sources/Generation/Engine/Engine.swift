@@ -8,7 +8,9 @@ package final class Engine: GenerationService {
   package let information: ServiceInformation
   private let options: EngineOptions
   private let limits: EngineLimits
-  private let mailbox: Mailbox
+  let mailbox: Mailbox
+  /// Adapters ever loaded.
+  let adapterCount = Monitor<Int32>(0)
   private let metrics: MetricsStore
   private let thread: JoinableThread
 

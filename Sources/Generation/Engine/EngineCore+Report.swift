@@ -114,6 +114,7 @@ extension EngineCore {
     touch(request)
     if request.unfinished > 0 { return }
     requests[request.number] = nil
+    releaseAdapter(of: request)
     if let start = request.startTime { startedCount -= 1; observe(request, start, now, &metrics) }
     metrics.endToEndLatency.observe(Self.seconds(request.arrival, now))
     metrics.promptLength.observe(Double(request.prompt.count))

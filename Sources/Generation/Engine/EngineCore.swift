@@ -1,4 +1,5 @@
 internal import Compute
+internal import Models
 internal import Scheduling
 
 /// The engine's values and its loop. All of it belongs to the engine's thread.
@@ -29,6 +30,8 @@ struct EngineCore: ~Copyable {
   var requests: [UInt64: LiveRequest] = [:]
   /// Requests a step has carried.
   var startedCount = 0
+  /// Taken away, but still in use.
+  var leavingAdapters: Set<Int32> = []
   /// Requests with events to publish.
   var touched: [LiveRequest] = []
 
@@ -102,6 +105,9 @@ struct EngineCore: ~Copyable {
     }
     publish()
     for command in left {
+      if case .adapter(.load(let path, _, let reply)) = command {
+        reply.update { $0 = .failure(.adapter(path: path, reason: "the engine has stopped: \(why)")) }
+      }
       guard case .submit(let submission) = command else { continue }
       let choices = submission.request.choices
       metrics.update { $0.finished[keyPath: count] += UInt64(choices) }
@@ -123,6 +129,7 @@ struct EngineCore: ~Copyable {
       case .cancel(let number):
         if let request = requests[number] { cancel(request) }
       case .abortAll: abortAll()
+      case .adapter(let command): apply(command)
       }
     }
     commands.removeAll(keepingCapacity: true)
@@ -137,8 +144,12 @@ struct EngineCore: ~Copyable {
     order.choices = request.choices
     order.priority = request.priority
     order.cacheSalt = request.cacheSalt
+    order.adapter = request.adapter
     order.wantsPromptLogits = request.promptLogprobs != nil
     do {
+      if !model.hasAdapter(request.adapter) || leavingAdapters.contains(request.adapter) {
+        throw ModelError.adapter(path: "\(request.adapter)", reason: "it is not loaded any more")
+      }
       live.ids = try scheduler.add(order)
     } catch {
       for choice in 0..<request.choices {

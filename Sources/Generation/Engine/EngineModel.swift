@@ -1,4 +1,5 @@
 package import Compute
+package import Models
 package import Scheduling
 
 /// What the engine needs of a model: rows of logits for a step. Lives on the engine's thread only.
@@ -9,6 +10,20 @@ package protocol EngineModel: AnyObject {
   /// on the host, in that order. Valid until the next call.
   /// - Throws: the step, and with it the engine, cannot go on.
   func forward(_ plan: borrowing StepPlan) throws(KernelError) -> LogitRows
+
+  /// Places a LoRA adapter beside the weights, under a number that no other has had.
+  func loadAdapter(path: String, id: Int32) throws(ModelError)
+  func unloadAdapter(_ id: Int32)
+  /// 0 is always there.
+  func hasAdapter(_ id: Int32) -> Bool
+}
+
+extension EngineModel {
+  package func loadAdapter(path: String, id: Int32) throws(ModelError) {
+    throw .adapter(path: path, reason: "the model of this engine takes none")
+  }
+  package func unloadAdapter(_ id: Int32) {}
+  package func hasAdapter(_ id: Int32) -> Bool { id == 0 }
 }
 
 /// What a model was built for.

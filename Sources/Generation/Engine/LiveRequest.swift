@@ -8,6 +8,7 @@ final class LiveRequest {
   let stop: StopConditions
   let logprobs: Int?
   let promptLogprobs: Int?
+  let adapter: Int32
   /// Others may learn from what it is answered.
   let sharesCache: Bool
   let arrival: UInt64
@@ -39,7 +40,8 @@ final class LiveRequest {
     stop = request.stop
     logprobs = request.logprobs
     promptLogprobs = request.promptLogprobs
-    sharesCache = request.cacheSalt == nil
+    adapter = request.adapter
+    sharesCache = request.cacheSalt == nil && request.adapter == 0
     arrival = submission.arrival
     unfinished = request.choices
     staged.reserveCapacity(2 * request.choices + 2)

@@ -7,6 +7,7 @@ final class Mailbox: Sendable {
     case finish(number: UInt64, choice: Int)
     case cancel(number: UInt64)
     case abortAll
+    case adapter(AdapterCommand)
   }
 
   struct Submission: Sendable {
@@ -74,10 +75,13 @@ final class Mailbox: Sendable {
   }
 
   /// Ignored once the engine has stopped: everything is over then.
-  func post(_ command: Command) {
+  /// - Returns: whether it was taken.
+  @discardableResult
+  func post(_ command: Command) -> Bool {
     state.update { state in
-      if case .stopped = state.phase { return }
+      if case .stopped = state.phase { return false }
       state.commands.append(command)
+      return true
     }
   }
 

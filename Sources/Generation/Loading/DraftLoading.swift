@@ -30,6 +30,7 @@ extension MemoryReservation.Draft {
   init(_ draft: LoadedModel, target: ModelLimits, device: DeviceProfile) throws(ModelLoadingError) {
     limits = target
     limits.maxLogitRows = target.maxSequences
+    limits.maxAdapterRank = 0
     if let limit = draft.configuration.hardPositionLimit {
       limits.maxModelLength = min(limits.maxModelLength, limit)
     }

@@ -46,4 +46,12 @@ package final class GraphModel: EngineModel {
     }
     return unsafe LogitRows(UnsafePointer(base), count: rows, vocabularySize: vocabularySize)
   }
+
+  package func loadAdapter(path: String, id: Int32) throws(ModelError) {
+    try graph.loadAdapter(path: path, id: id)
+  }
+
+  package func unloadAdapter(_ id: Int32) { graph.unloadAdapter(id) }
+
+  package func hasAdapter(_ id: Int32) -> Bool { graph.hasAdapter(id) }
 }

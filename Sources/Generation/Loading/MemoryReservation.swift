@@ -52,6 +52,8 @@ package struct LoadingOptions: Sendable {
   package var memoryUtilization = 0.92
   /// `--kv-cache-dtype`
   package var cacheType: DataType?
+  /// `--max-lora-rank`, where adapters are to be served; 0 takes none.
+  package var maxAdapterRank = 0
   /// `--kv-policy`: attention sinks and a window.
   package var policy: KVRetention?
   /// `--generation-config vllm` turns the checkpoint's sampling defaults off.
@@ -178,6 +180,9 @@ package struct MemoryReservation: Sendable, Equatable {
         name: "--kv-cache-dtype", found: type.rawValue,
         allowed: "\(known) where activations are \(device.activationType.rawValue)")
     }
+    if options.maxAdapterRank > 0, device.name != "cpu" {
+      throw .option(name: "--enable-lora", found: "given", allowed: "left out on \(device.name)")
+    }
     if options.policy != nil, device.name != "cpu" {
       throw .option(
         name: "--kv-policy", found: "sinks",
@@ -205,6 +210,7 @@ package struct MemoryReservation: Sendable, Equatable {
         ?? (options.policy == nil ? configuration.defaultModelLength : streamLength),
       maxLogitRows: max(sequences, rows), cacheType: options.cacheType)
     limits.policy = options.policy
+    limits.maxAdapterRank = options.maxAdapterRank
     return limits
   }
 }

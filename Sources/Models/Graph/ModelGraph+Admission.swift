@@ -38,6 +38,12 @@ extension ModelGraph {
     try check("slots", plan.slots, -1..<geometry.blockCount * geometry.blockSize)
     try check("blockTables", plan.blockTables, 0..<geometry.blockCount)
     try check("logitRows", plan.logitRows, 0..<tokens)
+    for run in plan.adapterRuns {
+      guard run.rows.lowerBound >= 0, run.rows.upperBound <= tokens, hasAdapter(run.adapter) else {
+        throw .unsupported(
+          operation: "forward", reason: "rows \(run.rows) of \(tokens) ask for adapter \(run.adapter)")
+      }
+    }
     return try batch(plan)
   }
 

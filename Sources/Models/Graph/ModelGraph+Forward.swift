@@ -33,7 +33,7 @@ extension ModelGraph {
     guard tokens > 0 else { return }
     try uploadInputs(plan)
 
-    try layers(StepViews(workspace, tokens: tokens, batch: batch), cache)
+    try layers(StepViews(workspace, tokens: tokens, batch: batch, adapterRuns: plan.adapterRuns), cache)
     stepTokens = tokens
     stepLogitRows = plan.logitRows.count
   }
@@ -105,8 +105,11 @@ struct StepViews {
   let sinkRopeRows: TensorView?
   let slots: TensorView
   let batch: AttentionBatch
+  let adapterRuns: [AdapterRun]
 
-  init(_ workspace: borrowing Workspace, tokens count: Int, batch: AttentionBatch) {
+  init(
+    _ workspace: borrowing Workspace, tokens count: Int, batch: AttentionBatch, adapterRuns: [AdapterRun] = []
+  ) {
     residual = workspace.residual.prefix(rows: count)
     hidden = workspace.hidden.prefix(rows: count)
     projected = workspace.projected.prefix(rows: count)
@@ -122,6 +125,7 @@ struct StepViews {
     tokens = workspace.step.view(inputs.tokens, count)
     positions = workspace.step.view(inputs.positions, count)
     slots = workspace.step.view(inputs.slots, count)
+    self.adapterRuns = adapterRuns
     var batch = batch
     if let streaming = workspace.streaming {
       ropeRows = streaming.rows.rows(0..<count)
@@ -162,6 +166,7 @@ extension ModelGraph {
 
     try attention(pass, step.hidden, step, cache, cacheLayer: index, index: index)
     try backend.linear(step.attention, pass.weights.attentionOutput, accumulate: false, into: step.projected)
+    try adapt(.attentionOutput, index, step.attention, into: step.projected, step.adapterRuns)
     try observer?(.layer(index, .attentionOutput), step.projected)
   }
 
@@ -175,8 +180,12 @@ extension ModelGraph {
       try backend.linear(hidden, query, accumulate: false, into: step.query)
       try backend.linear(hidden, key, accumulate: false, into: step.key)
       try backend.linear(hidden, value, accumulate: false, into: step.value)
+      try adapt(.query, index, hidden, into: step.query, step.adapterRuns)
+      try adapt(.key, index, hidden, into: step.key, step.adapterRuns)
+      try adapt(.value, index, hidden, into: step.value, step.adapterRuns)
     case .fused(let weight):
       try backend.linear(hidden, weight, accumulate: false, into: step.queryKeyValue)
+      try adapt(.queryKeyValue, index, hidden, into: step.queryKeyValue, step.adapterRuns)
     }
     if let rope {
       try observer?(.layer(index, .projectedQuery), step.query)
@@ -207,22 +216,26 @@ extension ModelGraph {
     if !isParallel { try observer?(.layer(index, .middleResidual), step.residual) }
     try observer?(.layer(index, .feedForwardNorm), step.hidden)
 
-    try activate(pass, step.hidden, gate: step.gate, up: step.up, into: step.activated, index: index)
+    try activate(
+      pass, step.hidden, gate: step.gate, up: step.up, into: step.activated, index: index, step.adapterRuns)
     try observer?(.layer(index, .activated), step.activated)
     try backend.linear(step.activated, pass.weights.down, accumulate: isParallel, into: step.projected)
+    try adapt(.down, index, step.activated, into: step.projected, step.adapterRuns)
     try observer?(.layer(index, .feedForwardOutput), step.projected)
   }
 
   /// From what the feed-forward's norm gave to what the down projection reads.
   func activate(
     _ pass: LayerPass, _ hidden: TensorView, gate: TensorView, up: TensorView, into activated: TensorView,
-    index: Int
+    index: Int, _ runs: [AdapterRun] = []
   ) throws(KernelError) {
     let activation = configuration.decoder.activation
     try backend.linear(hidden, pass.weights.up, accumulate: false, into: up)
+    try adapt(.up, index, hidden, into: up, runs)
     try observer?(.layer(index, .up), up)
     if let weight = pass.weights.gate {
       try backend.linear(hidden, weight, accumulate: false, into: gate)
+      try adapt(.gate, index, hidden, into: gate, runs)
       try observer?(.layer(index, .gate), gate)
       try backend.activation(activation, gate: gate, up: up, into: activated)
     } else {

@@ -72,7 +72,8 @@ extension ModelGraph {
   /// The shape in which a step can be recorded: one token and one row of logits for each sequence, in order.
   func recordableShape(_ plan: borrowing StepPlan, _ cache: any KVCache) -> DecodeRecordings.Shape? {
     let count = plan.contextLengths.count
-    guard recorder != nil, observer == nil, workspace.streaming == nil, count > 0, plan.tokens.count == count,
+    guard recorder != nil, observer == nil, workspace.streaming == nil, plan.adapterRuns.isEmpty, count > 0,
+      plan.tokens.count == count,
       plan.logitRows.count == count
     else { return nil }
     for index in 0..<count where plan.logitRows[index] != index || plan.queryStarts[index] != index {

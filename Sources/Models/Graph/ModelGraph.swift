@@ -24,6 +24,10 @@ package final class ModelGraph {
   let finalNorm: NormParameters
   let rope: RopeParameters?
   var workspace: Workspace
+  /// The linear layers of each layer, in the order in which they are computed.
+  package let sites: [[LinearSite]]
+  /// LoRA adapters by number.
+  var adapters: [Int32: AdapterUpdates] = [:]
   /// The backend, if it can record steps.
   let recorder: (any RecordingBackend)?
   var recordings = DecodeRecordings()
@@ -58,6 +62,7 @@ package final class ModelGraph {
       configuration, inventory: inventory, layout: layout, limits: limits,
       activationType: backend.activationType)
     unusedTensors = inventory.unused
+    sites = inventory.sites(configuration)
 
     weights = try DecoderWeights(
       configuration, inventory: inventory, checkpoint: checkpoint, backend: backend)

@@ -15,6 +15,8 @@ package struct ModelLimits: Sendable, Equatable {
   package var cacheType: DataType?
   /// Attention sinks and a window instead of all keys (`--kv-policy`); nil leaves the model as it was trained.
   package var policy: KVRetention?
+  /// The largest rank of a LoRA adapter; 0 takes none.
+  package var maxAdapterRank = 0
 
   package init(
     maxBatchTokens: Int, maxSequences: Int, maxModelLength: Int, maxLogitRows: Int, cacheType: DataType? = nil
@@ -43,6 +45,7 @@ package struct ModelLimits: Sendable, Equatable {
     try Self.check("the limit of logit rows", maxLogitRows, 1...(1 << 24))
     let positions = configuration.hardPositionLimit ?? ConfigurationRange.positions.upperBound
     try Self.check("the maximum model length", maxModelLength, 1...positions)
+    try Self.check("the maximum adapter rank", maxAdapterRank, 0...4096)
     if policy != nil {
       if case .learned = configuration.decoder.positions {
         throw .policy(reason: "it has a table of learned positions, which cannot be counted anew")

@@ -17,6 +17,7 @@ package struct ServedModel: Sendable {
   /// Unix seconds.
   package var created: Int
   package var service: any GenerationService
+  package var adapters = AdapterNames()
 
   package init(
     names: [String], root: String, tokenizer: Tokenizer, template: PromptTemplate?,
@@ -51,9 +52,15 @@ package struct ServedModel: Sendable {
       : "requests default to the checkpoint's \(set.joined(separator: ", ")) (--generation-config vllm turns this off)"
   }
 
+  /// The adapter that a request asks for by its name; nil for the model itself.
+  func adapter(_ name: JSONValue?) -> (name: String, id: Int32)? {
+    guard let asked = name?.string, !names.contains(asked), let entry = adapters[asked] else { return nil }
+    return (asked, entry.id)
+  }
+
   /// Throws for a model this server does not have; absent and null are the served one.
   func check(name: JSONValue?) throws(APIError) {
-    guard let asked = name?.string, !names.contains(asked) else { return }
+    guard let asked = name?.string, !names.contains(asked), adapters[asked] == nil else { return }
     throw APIError(404, .notFound, "The model `\(asked.prefix(200))` does not exist.", parameter: "model")
   }
 }

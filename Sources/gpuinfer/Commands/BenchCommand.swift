@@ -2,12 +2,15 @@
 enum BenchCommand: Command {
   static let kinds: [any Benchmark.Type] = [
     ModelBench.self, TokenizerBench.self, EngineBench.self, KernelBench.self, ServeBench.self,
+    SpeculationBench.self,
   ]
 
   static let specification = CommandSpecification(
-    name: "bench", summary: "Measure speed: model, tokenizer, engine, kernels, serve.",
+    name: "bench", summary: "Measure speed: model, tokenizer, engine, kernels, serve, speculation.",
     positionals: [
-      .init(name: "KIND", isRequired: true, help: "One of: model, tokenizer, engine, kernels, serve."),
+      .init(
+        name: "KIND", isRequired: true, help: "One of: model, tokenizer, engine, kernels, serve, speculation."
+      ),
       .model,
     ],
     options: [
@@ -16,9 +19,9 @@ enum BenchCommand: Command {
         "--repetitions", "N", default: "3", "Runs of each measurement; the best and the median are shown."),
       .value("--prompt-tokens", "N", default: "512", "model: tokens of the prompt."),
       .value("--decode-tokens", "N", default: "32", "model: single-token steps."),
-      .value("--batch", "N", default: "1", "model: sequences decoded together."),
+      .value("--batch", "N", default: "1", "model, speculation: sequences decoded together."),
       DeviceKernelBench.shapesOption,
-      .value("--text", "FILE", "tokenizer: the text to encode."),
+      .value("--text", "FILE", "tokenizer: the text to encode; speculation: where prompts come from."),
       .value("--sequences", "N", default: "256", "engine: running sequences."),
       .value("--steps", "N", default: "2000", "engine: steps to time."),
       .value("--url", "URL", default: "http://127.0.0.1:8000", "serve: the server under load."),
@@ -28,7 +31,7 @@ enum BenchCommand: Command {
       .value("--requests", "N", default: "256", "serve: requests in all."),
       .value("--max-tokens", "N", default: "32", "serve: tokens a request."),
       .value("--prompt", "TEXT", "serve: the prompt."),
-    ] + DeviceChoice.options,
+    ] + DeviceChoice.options + SpeculationBench.options,
     discussion: """
       Figures are measured here and now; nothing is stored. Compare with a peer in one run:
       Scripts/bench/peers runs llama.cpp, transformers and tiktoken on the same shapes.

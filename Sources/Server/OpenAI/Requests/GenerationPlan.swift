@@ -25,6 +25,8 @@ package struct GenerationPlan: Sendable {
   package var logprobs: Int?
   package var echoes = false
   package var badWordTokens: [[Int32]] = []
+  /// The adapter to answer with, and the name it was asked by.
+  package var adapter: (name: String, id: Int32)?
 
   /// Answer choices in all: those of prompt `p` are `p * options.choices ..< (p + 1) * options.choices`.
   package var choiceCount: Int { prompts.count * options.choices }
@@ -57,6 +59,7 @@ package struct GenerationPlan: Sendable {
     request.promptLogprobs = enginePromptLogprobs
     request.priority = options.priority
     request.cacheSalt = options.cacheSalt
+    request.adapter = adapter?.id ?? 0
     return request
   }
 }

@@ -33,15 +33,19 @@ extension OpenAIServer {
   }
 
   func plan(_ body: JSONObject, route: Route, model: ServedModel) throws(APIError) -> GenerationPlan {
-    route == .completions
+    var plan =
+      route == .completions
       ? try CompletionRequest.plan(body, model: model, options: options)
       : try ChatRequest.plan(body, model: model, options: options)
+    plan.adapter = model.adapter(body["model"])
+    return plan
   }
 
   func identity(for plan: GenerationPlan, model: ServedModel, id: String?) -> AnswerIdentity {
     let suffix = id ?? plan.options.requestID ?? Self.randomHex()
     return AnswerIdentity(
-      id: (plan.form == .completion ? "cmpl-" : "chatcmpl-") + suffix, created: Self.now, model: model.name,
+      id: (plan.form == .completion ? "cmpl-" : "chatcmpl-") + suffix, created: Self.now,
+      model: plan.adapter?.name ?? model.name,
       fingerprint: fingerprint(model))
   }
 

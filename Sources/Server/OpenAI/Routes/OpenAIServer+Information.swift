@@ -7,20 +7,22 @@ extension OpenAIServer {
 
   func models() throws(APIError) -> HTTPResponse {
     let model = try informationModel()
-    return .json(["object": "list", "data": .array(model.names.map { card(name: $0, model) })])
+    let adapters = model.adapters.all.map { card(name: $0.name, model, adapter: $0.entry) }
+    return .json(["object": "list", "data": .array(model.names.map { card(name: $0, model) } + adapters)])
   }
 
   func model(named name: String) throws(APIError) -> HTTPResponse {
     let model = try informationModel()
     try model.check(name: .string(name))
-    return .json(card(name: name, model))
+    return .json(card(name: name, model, adapter: model.names.contains(name) ? nil : model.adapters[name]))
   }
 
-  private func card(name: String, _ model: ServedModel) -> JSONValue {
+  private func card(name: String, _ model: ServedModel, adapter: AdapterNames.Entry? = nil) -> JSONValue {
     [
       "id": .string(name), "object": "model", "created": .integer(Int64(model.created)),
       "owned_by": "gpuinfer",
-      "root": .string(model.root), "parent": .null, "max_model_len": .integer(Int64(model.maxModelLength)),
+      "root": .string(adapter?.path ?? model.root), "parent": adapter == nil ? .null : .string(model.name),
+      "max_model_len": .integer(Int64(model.maxModelLength)),
       "permission": [
         [
           "id": .string("modelperm-\(name)"), "object": "model_permission",
