@@ -12,6 +12,8 @@
 #include "rows.h"
 #include "solve.h"
 #include "spqr.h"
+#include "stored.h"
+#include "stored_int8.h"
 
 const gpi_kernels GPI_KERNELS = {
     .tile_outputs = TILE_N,
@@ -23,6 +25,10 @@ const gpi_kernels GPI_KERNELS = {
     .norm = norm,
     .map = map,
     .gather = gather,
+    .stored_pack = stored_pack,
+    .stored_linear = stored_linear,
+    .stored_round = stored_round,
+    .stored_int8 = stored_int8,
     .narrow = narrow,
     .product_rows = PRODUCT_M,
     .product_columns = PRODUCT_COLUMNS,

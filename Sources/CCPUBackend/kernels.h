@@ -5,6 +5,7 @@
 
 #include "include/gpi_cpu.h"
 #include "include/gpi_solve.h"
+#include "include/gpi_stores.h"
 #include "pool.h"
 
 /// Inputs are reduced in runs of this many steps of 64 packed bytes (16 float32 or 32 bfloat16); a run's
@@ -23,6 +24,23 @@ typedef struct {
   size_t chunk_rows;     // input rows of a packing chunk
   size_t chunk_outputs;  // outputs of a product chunk
 } gpi_linear_job;
+
+/// A product with a quantised weight: inputs are packed as float32, or rounded to integers.
+typedef struct {
+  const gpi_linear_args* args;
+  const gpi_store_args* store;
+  size_t per_word;  // codes taken from one word; the order of packed inputs (stored.h)
+  float* packed;    // [rows, packed_stride], zero padded to whole blocks
+  size_t packed_stride;
+  int16_t* rounded;  // [rows, rounded_stride], zero padded to 32
+  size_t rounded_stride;
+  float* row_scales;  // [rows]
+  int32_t* outliers;  // [rows, inputs + 1]: how many, then which stored columns
+  char* scratch;      // per thread: an input row, then a decoded weight tile
+  size_t scratch_stride;
+  size_t chunk_rows;
+  size_t chunk_outputs;
+} gpi_stored_job;
 
 typedef struct {
   const gpi_attention_args* args;
@@ -69,6 +87,10 @@ typedef struct {
   gpi_work norm;
   gpi_work map;
   gpi_work gather;
+  gpi_work stored_pack;
+  gpi_work stored_linear;
+  gpi_work stored_round;
+  gpi_work stored_int8;
   gpi_work narrow;
   size_t product_rows, product_columns;  // of one register tile
   gpi_work pack_product;

@@ -7,6 +7,7 @@
     apply_to = function)
 #define GPI_KERNELS gpi_kernels_avx512bf16
 #define GPI_NATIVE_FLOAT16
+#define GPI_NATIVE_AVX512
 #define GPI_NATIVE_BFLOAT16_DOT
 #define TILE_M 4
 #define TILE_N 6

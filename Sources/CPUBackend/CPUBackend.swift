@@ -21,6 +21,8 @@ package final class CPUBackend: Backend {
   /// What the inputs of `linear` are multiplied as: float32 or bfloat16.
   package let productType: DataType
   let context: OpaquePointer
+  /// For products in two steps; grows as needed.
+  var temporaryStorage: Storage?
 
   /// - Parameters:
   ///   - threads: one per core that this process may use, if left out.
@@ -79,7 +81,7 @@ package final class CPUBackend: Backend {
       } catch {
         throw .unsupported(operation: "place", reason: "\(error)")
       }
-    case .integer, .float8, .codebook, .blocks, .spqr: throw Self.unsupported(weight, "place")
+    case .integer, .float8, .codebook, .blocks, .spqr: return try place(stored: weight)
     }
   }
 

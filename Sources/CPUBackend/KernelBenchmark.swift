@@ -46,14 +46,57 @@ package struct KernelBenchmark {
   package func linear(
     rows: Int, inputs: Int, outputs: Int, type: DataType
   ) throws(KernelError) -> Measurement {
-    let bytes = inputs * outputs * type.byteCount
+    try linear(rows: rows, name: type.rawValue, bytes: inputs * outputs * type.byteCount) { storage, offset in
+      LinearWeight(
+        dense: Tensor(storage: storage, byteOffset: offset, shape: Shape(outputs, inputs), dataType: type))
+    }
+  }
+
+  /// The same with integer codes in groups, a float16 scale each.
+  package func linear(
+    rows: Int, inputs: Int, outputs: Int, bits: Int, groupSize: Int, activations: IntegerActivations? = nil
+  ) throws(KernelError) -> Measurement {
+    let width = PackedCodes.wordCount(inputs, bits: bits)
+    let (codeBytes, scaleBytes) = (outputs * width * 4, outputs * (inputs / groupSize) * 2)
+    let rounding = activations == nil ? "" : " with int8 activations"
+    return try linear(
+      rows: rows, name: "int\(bits) g\(groupSize)\(rounding)", bytes: codeBytes + scaleBytes
+    ) { storage, offset throws(StoreError) in
+      let weight = try IntegerWeight(
+        outputs: outputs, inputs: inputs, bits: bits, groupSize: groupSize,
+        codes: Tensor(storage: storage, byteOffset: offset, shape: Shape(outputs, width), dataType: .int32),
+        scales: Tensor(
+          storage: storage, byteOffset: offset + codeBytes, shape: Shape(outputs, inputs / groupSize),
+          dataType: .float16), activations: activations)
+      return try LinearWeight(.integer(weight))
+    }
+  }
+
+  /// The same with GGUF blocks.
+  package func linear(
+    rows: Int, inputs: Int, outputs: Int, blocks type: GGMLType
+  ) throws(KernelError) -> Measurement {
+    let rowBytes = inputs / type.blockElements * type.blockBytes
+    return try linear(rows: rows, name: type.name, bytes: outputs * rowBytes) {
+      storage, offset throws(StoreError) in
+      let blocks = Tensor(
+        storage: storage, byteOffset: offset, shape: Shape(outputs, rowBytes), dataType: .uint8)
+      return try LinearWeight(
+        .blocks(try BlockWeight(outputs: outputs, inputs: inputs, type: type, blocks: blocks)))
+    }
+  }
+
+  private func linear(
+    rows: Int, name: String, bytes: Int,
+    make: (_ storage: Storage, _ byteOffset: Int) throws(StoreError) -> LinearWeight
+  ) throws(KernelError) -> Measurement {
     let copies = max(1, workingSet / bytes)
     let storage = try filled(bytes * copies)
-    let weights = (0..<copies).map { copy in
-      LinearWeight(
-        dense: Tensor(
-          storage: storage, byteOffset: copy * bytes, shape: Shape(outputs, inputs), dataType: type))
-    }
+    var weights: [LinearWeight] = []
+    do throws(StoreError) {
+      for copy in 0..<copies { weights.append(try make(storage, copy * bytes)) }
+    } catch { throw .unsupported(operation: "benchmark", reason: "\(error)") }
+    let (inputs, outputs) = (weights[0].inputs, weights[0].outputs)
     let (inputStorage, outputStorage) = (try filled(rows * inputs * 4), try filled(rows * outputs * 4))
     let input = Tensor(storage: inputStorage, shape: Shape(rows, inputs), dataType: .float32)
     let output = Tensor(storage: outputStorage, shape: Shape(rows, outputs), dataType: .float32)
@@ -63,7 +106,7 @@ package struct KernelBenchmark {
       next += 1
     }
     return Measurement(
-      operation: "linear", shape: "\(rows) x \(inputs) -> \(outputs) \(type.rawValue)", seconds: seconds,
+      operation: "linear", shape: "\(rows) x \(inputs) -> \(outputs) \(name)", seconds: seconds,
       bytes: bytes, operations: 2 * rows * inputs * outputs)
   }
 

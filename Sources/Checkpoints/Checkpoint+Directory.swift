@@ -13,11 +13,17 @@ extension Checkpoint {
     if names.contains("generation_config.json") {
       generation = try readObject(FileSystem.join(directory, "generation_config.json"))
     }
+    var quantization: QuantizationConfiguration?
+    if let json = configuration["quantization_config"], !json.isNull {
+      do throws(QuantizationError) { quantization = try QuantizationConfiguration(json) } catch {
+        throw .quantization(path: FileSystem.join(directory, "config.json"), error)
+      }
+    }
     let (files, entries) = try openWeights(directory, names)
     return Checkpoint(
       path: directory, kind: .safetensors, configuration: configuration,
       generationConfiguration: generation, files: files, entries: entries,
-      tokenizerSource: .huggingFaceDirectory(directory))
+      tokenizerSource: .huggingFaceDirectory(directory), quantization: quantization)
   }
 
   /// One JSON file whose top level is an object.
@@ -27,7 +33,7 @@ extension Checkpoint {
     return value
   }
 
-  private static func readJSON(_ path: String) throws(CheckpointError) -> JSONValue {
+  static func readJSON(_ path: String) throws(CheckpointError) -> JSONValue {
     let file = try MappedFile(path: path)
     guard file.byteCount <= maximumJSONBytes else {
       throw .tooLarge(file: path, bytes: file.byteCount, limit: maximumJSONBytes)

@@ -27,6 +27,8 @@ package final class Checkpoint: Sendable {
   /// Sorted.
   package let tensorNames: [String]
   package let tokenizerSource: TokenizerSource
+  /// What `quantization_config` says; nil where there is none.
+  let quantization: QuantizationConfiguration?
   /// What turns the tensors of a GGUF file into those of the Hugging Face checkpoint.
   private let reordering: [String: TensorReordering]
 
@@ -38,7 +40,7 @@ package final class Checkpoint: Sendable {
   init(
     path: String, kind: Kind, configuration: JSONValue, generationConfiguration: JSONValue?,
     files: [MappedFile], entries: [TensorEntry], tokenizerSource: TokenizerSource,
-    reordering: [String: TensorReordering] = [:]
+    quantization: QuantizationConfiguration? = nil, reordering: [String: TensorReordering] = [:]
   ) {
     self.path = path
     self.kind = kind
@@ -46,6 +48,7 @@ package final class Checkpoint: Sendable {
     self.generationConfiguration = generationConfiguration
     self.files = files
     self.tokenizerSource = tokenizerSource
+    self.quantization = quantization
     self.reordering = reordering
     tensors = [String: TensorEntry](entries.map { ($0.name, $0) }) { first, _ in first }
     tensorNames = tensors.keys.sorted()
@@ -63,6 +66,26 @@ package final class Checkpoint: Sendable {
     guard let entry = tensors[name] else { throw .tensorMissing(name: name, path: path) }
     guard let reordering = reordering[name] else { return stored(entry, shape: entry.shape) }
     return reordering.apply(to: stored(entry, shape: reordering.storedShape(of: entry.shape)))
+  }
+
+  /// The shape a tensor has in its file.
+  func storedShape(_ name: String) -> [Int] {
+    guard let entry = tensors[name] else { return [] }
+    return reordering[name]?.storedShape(of: entry.shape) ?? entry.shape
+  }
+
+  /// The bytes of a tensor of quantised blocks, outputs first, each row a row of Hugging Face's.
+  func blockTensor(_ name: String) throws(CheckpointError) -> RawTensor {
+    guard let entry = tensors[name] else { throw .tensorMissing(name: name, path: path) }
+    let shape = storedShape(name)
+    let bytes = unsafe UnsafeRawBufferPointer(rebasing: files[entry.file].bytes[entry.byteRange])
+    let rows = shape.first ?? 1
+    let raw = unsafe RawTensor(
+      name: name, dataType: .uint8, shape: [rows, bytes.count / max(rows, 1)], bytes: bytes,
+      owner: files[entry.file])
+    // Rows move whole; the transposition that GPT-2 asks for is what `outputs first` leaves out.
+    guard let reordering = reordering[name], reordering != .transposed else { return raw }
+    return reordering.apply(to: raw)
   }
 
   /// A hint that all tensors will be read soon, from the start of each file to its end.

@@ -35,10 +35,16 @@ extension CheckpointError: CustomStringConvertible {
       "\(file): \(error)"
     case .gguf(let file, let error):
       "\(file): \(error)"
+    case .quantization(let path, let error):
+      "\(path): \(error)"
     case .tensorMissing(let name, let path):
       "\(path): no tensor named \(name)"
     case .cannotConvert(let name, let dataType, let target):
       "tensor \(name): \(dataType) elements cannot be read as \(target)"
+    case .nothingToConvert(let path):
+      "\(path): no linear layer is quantised, so there are no codes to convert; 'gpuinfer compress' quantises"
+    case .alreadyExists(let path):
+      "\(path): exists already; name a directory that does not"
     case .write(let path, let problem):
       "\(path): \(problem)"
     }

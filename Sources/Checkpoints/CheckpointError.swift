@@ -21,10 +21,14 @@ package enum CheckpointError: Error, Equatable, Sendable {
   case safetensors(file: String, SafetensorsError)
   case index(file: String, ShardIndexError)
   case gguf(file: String, GGUFError)
+  case quantization(path: String, QuantizationError)
 
   case tensorMissing(name: String, path: String)
   case cannotConvert(name: String, dataType: String, to: String)
   case write(path: String, WriteProblem)
+  /// A conversion of quantised layers was asked for, and there are none.
+  case nothingToConvert(path: String)
+  case alreadyExists(path: String)
 
   package enum ForeignWeights: String, Sendable {
     case pickle, adapter, gguf, tensorFlow
@@ -46,9 +50,10 @@ extension CheckpointError {
   package var exitCode: Int32 {
     switch self {
     case .notFound, .notReadable, .notAFile, .noConfiguration, .noWeights: 66
-    case .inputOutput: 74
+    case .inputOutput, .alreadyExists: 74
     case .foreignWeights, .ambiguousWeights, .notACheckpoint, .json, .configurationIsNoObject, .tooLarge,
-      .safetensors, .index, .gguf, .tensorMissing, .cannotConvert:
+      .safetensors, .index, .gguf, .quantization, .tensorMissing, .cannotConvert,
+      .nothingToConvert:
       65
     case .write: 70
     }

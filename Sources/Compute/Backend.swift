@@ -15,6 +15,9 @@ package protocol Backend: AnyObject {
   /// The host may read results through their address, without `download`, once `synchronize` has returned.
   var sharesHostMemory: Bool { get }
 
+  /// The GGUF block types that `linear` multiplies as they are; weights of others are decoded to float32 when loaded.
+  var blockTypes: [GGMLType] { get }
+
   // Memory
   func allocate(byteCount: Int) throws(KernelError) -> Storage
   /// Makes a host tensor usable by this backend. The CPU returns it unchanged (mapped weights stay mapped).
@@ -72,6 +75,7 @@ package protocol Backend: AnyObject {
 }
 
 extension Backend {
+  package var blockTypes: [GGMLType] { [] }
   package func reserve(_ demand: AttentionDemand) throws(KernelError) {}
 }
 

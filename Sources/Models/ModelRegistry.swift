@@ -37,10 +37,6 @@ package enum ModelRegistry {
   ) throws(ModelError) -> ModelConfiguration {
     let reader = try ConfigurationReader(json, file: file)
     let family = try family(for: reader)
-    if let quantization = try reader.object("quantization_config") {
-      let method = try quantization.string("quant_method") ?? "unnamed"
-      throw quantization.unsupported("quant_method", "\"\(method)\"", ["unquantised weights"])
-    }
     return try family.configuration(reader)
   }
 }

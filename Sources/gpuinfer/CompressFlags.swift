@@ -26,6 +26,8 @@ enum CompressFlags {
     .value("--rank", "R", default: "the method's", "Rank of a correction of the rounding error; 0: none."),
     .value("--outlier-columns", "F", default: "0.01", "OWQ: part of the inputs kept in 16 bits."),
     .value("--outlier-threshold", "T", default: "the method's", "LLM.int8: activations; SpQR: weights."),
+    .value("--prune-heads", "F", default: "0", "structured: part of the heads to take out of every layer."),
+    .value("--prune-channels", "F", default: "0", "structured: part of the channels to take out."),
     .flag("--no-true-sequential", "Measure a layer's inputs before any of it is compressed."),
     .value("--budget", "SIZE", "Bytes for all compressed layers; bits are chosen layer by layer."),
     .repeated("--skip", "PATTERN", "Modules to leave alone, such as '*.down_proj' or 'layers.0.*'."),

@@ -32,6 +32,7 @@ extension Failure {
     case let error as Recipe.FieldProblem: self = Failure(.badData, "\(error)")
     case let error as MethodError: self = Failure(Self.code(of: error), "\(error)")
     case let error as BitAllocation.Problem: self = Failure(.usage, "\(error)")
+    case let error as StructuredPruner.Problem: self = Failure(.usage, "\(error)")
     case let error as Compressor.Problem: self = Failure(.usage, "\(error)")
     case let error as Journal.Problem:
       self = Failure(Self.isWriting(error) ? .inputOutput : .badData, "\(error)")

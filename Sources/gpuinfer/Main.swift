@@ -12,8 +12,8 @@ enum Main {
 
   static let commands: [any Command.Type] = [
     ServeCommand.self, RunCommand.self, BatchCommand.self, TokenizeCommand.self, ScoreCommand.self,
-    EvalCommand.self, CompressCommand.self, VerifyCommand.self, InspectCommand.self, DoctorCommand.self,
-    BenchCommand.self,
+    EvalCommand.self, CompressCommand.self, VerifyCommand.self, InspectCommand.self, ConvertCommand.self,
+    DoctorCommand.self, BenchCommand.self,
   ]
 
   static func main() {

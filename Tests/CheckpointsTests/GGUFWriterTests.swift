@@ -78,10 +78,11 @@ import Testing
     let awkward: [Float] = [.nan, .infinity, -.infinity, 1e38, -1e38, .leastNonzeroMagnitude, 0, -0.0]
     for type in GGMLType.encodable {
       for value in awkward {
-        var row = [Float](repeating: 1, count: 32)
+        let count = max(32, type.blockElements)
+        var row = [Float](repeating: 1, count: count)
         row[3] = value
-        #expect(type.encode(row)?.count == 32 / type.blockElements * type.blockBytes)
-        #expect(type.encode([Float](repeating: value, count: 32)) != nil)
+        #expect(type.encode(row)?.count == count / type.blockElements * type.blockBytes)
+        #expect(type.encode([Float](repeating: value, count: count)) != nil)
       }
     }
   }
@@ -124,9 +125,9 @@ import Testing
     #expect(
       problem {
         var writer = try GGUFWriter(
-          path: path, metadata: [], tensors: [.init(name: "k", type: .q4K, shape: [256])])
+          path: path, metadata: [], tensors: [.init(name: "k", type: .q5K, shape: [256])])
         try writer.write("k", [Float](repeating: 0, count: 256))
-      } == .unsupportedType(tensor: "k", type: "Q4_K"))
+      } == .unsupportedType(tensor: "k", type: "Q5_K"))
     #expect(try directory.names == [])
   }
 }

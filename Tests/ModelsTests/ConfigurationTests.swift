@@ -204,9 +204,6 @@ import Testing
     Case(
       fields: ["architectures": ["MistralForCausalLM"]], message: "they name two families, mistral and llama"),
     Case(
-      fields: ["quantization_config": ["quant_method": "gptq", "bits": 4]],
-      message: #"field "quantization_config.quant_method" is "gptq", which is not supported"#),
-    Case(
       fields: ["partial_rotary_factor": 0.5],
       message: #"field "partial_rotary_factor" is 0.5, which is not supported; supported: 1"#),
     Case(fields: ["rope_theta": 0], message: #"field "rope_theta" is 0; it must be a number from 1.000001"#),

@@ -166,3 +166,5 @@ void gpi_narrow(gpi_cpu* cpu, const gpi_narrow_args* args);
 
 /// Sums `bytes` of memory with all threads: the read bandwidth that a matrix-vector product can at best have.
 uint64_t gpi_read_memory(gpi_cpu* cpu, const void* data, size_t bytes);
+
+#include "gpi_stores.h"

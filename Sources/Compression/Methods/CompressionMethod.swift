@@ -114,6 +114,7 @@ package struct CompressionMethod: Sendable {
 package enum MethodRegistry {
   package static let methods: [CompressionMethod] = [
     .rtn, .gptq, .awq, .smoothQuant, .zeroQuant, .zeroQuantV2, .owq, .spqr, .llmInt8,
+    .magnitude, .wanda, .sparseGPT,
   ]
 
   package static func method(named name: String) -> CompressionMethod? {

@@ -22,11 +22,7 @@ package struct Journal {
   /// Opens or begins the journal of a run that `identity` tells apart from all others.
   package init(output: String, identity: JSONValue) throws {
     folder = output + "/.compress"
-    for path in [output, folder] {
-      if unsafe mkdir(path, 0o777) != 0, errno != EEXIST {
-        throw Problem.cannotWrite(path: path, code: errno)
-      }
-    }
+    for path in [output, folder] { try Self.makeFolder(path) }
     let path = folder + "/run.json"
     if let text = try Self.read(path) {
       guard let found = try? JSONValue.parse(text), found == identity else {
@@ -35,6 +31,11 @@ package struct Journal {
     } else {
       try Self.write(identity, to: path)
     }
+  }
+
+  /// Creates a folder that may be there already.
+  static func makeFolder(_ path: String) throws(Problem) {
+    if unsafe mkdir(path, 0o777) != 0, errno != EEXIST { throw .cannotWrite(path: path, code: errno) }
   }
 
   /// Layers done, from the first.

@@ -25,7 +25,7 @@ extension Recipe {
   private mutating func set(_ key: String, _ value: JSONValue) throws(FieldProblem) {
     switch key {
     case "method": break
-    case "bits": scheme.bits = try Self.integer(key, value, Self.bits)
+    case "bits": scheme.bits = value.isNull ? nil : try Self.integer(key, value, Self.bits)
     case "group_size": scheme.groupSize = try Self.groupSize(key, value)
     case "grid": scheme.convention = try Self.choice(key, value)
     case "activations": scheme.activations = try Self.choice(key, value)
@@ -41,6 +41,8 @@ extension Recipe {
     case "outlier_columns": options.outlierColumns = try Self.number(key, value, 0...1)
     case "outlier_threshold": options.outlierThreshold = try Self.number(key, value, 0...1e9)
     case "true_sequential": options.trueSequential = try Self.flag(key, value)
+    case "prune_heads": options.prunedHeads = try Self.number(key, value, 0...1)
+    case "prune_channels": options.prunedChannels = try Self.number(key, value, 0...1)
     case "budget_bytes": budgetBytes = try Self.integer(key, value, 1...Int.max)
     case "candidate_bits":
       var bits: [Int] = []
@@ -55,7 +57,8 @@ extension Recipe {
         field: key,
         expected: "a known field: method, bits, group_size, grid, activations, sparsity, "
           + "act_order, static_groups, block_size, damping, smoothing, search_steps, clip, rank, "
-          + "outlier_columns, outlier_threshold, true_sequential, budget_bytes, candidate_bits, overrides")
+          + "outlier_columns, outlier_threshold, true_sequential, prune_heads, prune_channels, budget_bytes, candidate_bits, overrides"
+      )
     }
   }
 
@@ -147,6 +150,8 @@ extension Recipe {
     object["outlier_columns"] = .double(options.outlierColumns)
     if let threshold = options.outlierThreshold { object["outlier_threshold"] = .double(threshold) }
     object["true_sequential"] = .bool(options.trueSequential)
+    if options.prunedHeads > 0 { object["prune_heads"] = .double(options.prunedHeads) }
+    if options.prunedChannels > 0 { object["prune_channels"] = .double(options.prunedChannels) }
     if let budget = budgetBytes {
       object["budget_bytes"] = .integer(Int64(budget))
       object["candidate_bits"] = .array(candidateBits.map { .integer(Int64($0)) })

@@ -95,6 +95,9 @@ package struct Recipe: Sendable, Equatable {
     package var outlierThreshold: Double?
     /// Layers of one set see the sets before them already compressed.
     package var trueSequential = true
+    /// Structured pruning: parts of the heads and of the feed-forward channels to take out.
+    package var prunedHeads = 0.0
+    package var prunedChannels = 0.0
 
     package init() {}
   }

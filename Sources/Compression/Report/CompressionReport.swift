@@ -52,7 +52,9 @@ package struct CompressionReport {
         }
       }
     }
-    if summary.format == .dense {
+    if summary.recipe.method == "structured" {
+      warnings.append("structured pruning without fine-tuning costs much beyond 20 %; look at the perplexity")
+    } else if summary.format == .dense {
       warnings.append("written dense: as large and as fast as the original")
     }
     let low = sites.filter { ($0.outputError ?? 0) > 0.01 }

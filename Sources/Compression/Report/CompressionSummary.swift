@@ -1,4 +1,4 @@
-internal import Checkpoints
+package import Checkpoints
 internal import JSON
 package import Models
 
@@ -29,6 +29,20 @@ package struct CompressionSummary: Sendable {
     calibrationDigest = calibration?.digest
     self.sites = sites
     self.foldsRefused = foldsRefused
+  }
+
+  /// Of a model whose matrices were made smaller instead of being stored otherwise.
+  package init(
+    structured parts: StructuredPruner.Parts, source: Checkpoint, output: String, calibration: CalibrationSet
+  ) {
+    var recipe = Recipe(method: "structured")
+    recipe.scheme.bits = nil
+    recipe.scheme.sparsity = nil
+    recipe.options.prunedHeads = parts.heads
+    recipe.options.prunedChannels = parts.channels
+    self.init(
+      recipe: recipe, format: .dense, source: source, output: output, calibration: calibration, sites: [],
+      foldsRefused: [:])
   }
 
   package var compressed: [SiteReport] { sites.filter(\.isCompressed) }

@@ -17,6 +17,12 @@ package enum StoreError: Error, Equatable, Sendable {
   /// NaN or infinity where a number belongs.
   case notFinite(operand: String, index: Int)
   case notQuantised(GGMLType)
+
+  // What a backend has no kernel for.
+  case blockType(GGMLType, supported: [GGMLType])
+  case groupMultiple(Int, of: Int)
+  /// Integer activations need zeros that are integers.
+  case realZerosWithIntegers
 }
 
 extension StoreError: CustomStringConvertible {
@@ -43,6 +49,12 @@ extension StoreError: CustomStringConvertible {
       "\(operand)[\(index)] is \(value), which came before"
     case .notFinite(let operand, let index): "\(operand)[\(index)] is no finite number"
     case .notQuantised(let type): "\(type.name) is not a quantised type"
+    case .blockType(let type, let supported):
+      "no kernel for \(type.name) blocks; there are some for "
+        + supported.map(\.name).joined(separator: ", ")
+    case .groupMultiple(let size, let unit):
+      "a group size of \(size) is no multiple of \(unit), and the kernels need that"
+    case .realZerosWithIntegers: "zeros that are no integers cannot be used with integer activations"
     }
   }
 }

@@ -70,7 +70,7 @@ struct DecoderWeights {
     finalNorm = try loader.norm(prefix + decoder.finalNorm, decoder.norm)
     output =
       decoder.tiesEmbeddings
-      ? LinearWeight(dense: tokenEmbedding)
+      ? try loader.tied(to: tokenEmbedding, prefix + decoder.tokenEmbedding)
       : try loader.linear(inventory.output, .init(inventory.output, bias: false), order: .outputsFirst)
   }
 }

@@ -29,6 +29,8 @@ package struct TensorInventory: Sendable {
   /// The output projection's module; a tied one is not read, though it may be there.
   package let output: String
   package private(set) var requirements: [Requirement] = []
+  /// The tensors that quantised weights are made of.
+  package private(set) var quantised: [String] = []
   package private(set) var weightBytes = 0
   /// Tensors of the checkpoint that the model does not read, but for buffers that older exporters wrote.
   package private(set) var unused: [String] = []
@@ -45,8 +47,12 @@ package struct TensorInventory: Sendable {
       throw .missingTensor(name: candidates[0], checkpoint: checkpoint.path)
     }
     prefix = decoder.prefixes[match]
-    output = decoder.output.first { checkpoint.tensors[$0 + ".weight"] != nil } ?? decoder.output[0]
-    collect(configuration)
+    output =
+      decoder.output.first { name in
+        // A quantised weight has any of these instead.
+        ["weight", "qweight", "weight_packed"].contains { checkpoint.tensors["\(name).\($0)"] != nil }
+      } ?? decoder.output[0]
+    try collect(configuration, checkpoint)
 
     for requirement in requirements {
       let entry = try check(requirement, in: checkpoint)
@@ -62,7 +68,7 @@ package struct TensorInventory: Sendable {
     where checkpoint.tensors[name] != nil {
       throw .unexpectedTensor(name: name, reason: "\(configuration.family) as configured has no such bias")
     }
-    let known = Set(requirements.map(\.name))
+    let known = Set(requirements.map(\.name) + quantised)
     unused = checkpoint.tensorNames.filter { name in
       !known.contains(name) && !Self.buffers.contains { name.hasSuffix($0) } && name != output + ".weight"
     }
@@ -80,7 +86,9 @@ package struct TensorInventory: Sendable {
 
   // MARK: What is asked for
 
-  private mutating func collect(_ configuration: ModelConfiguration) {
+  private mutating func collect(
+    _ configuration: ModelConfiguration, _ checkpoint: Checkpoint
+  ) throws(ModelError) {
     let decoder = configuration.decoder
     let hidden = configuration.hiddenSize
     require(prefix + decoder.tokenEmbedding + ".weight", [configuration.vocabularySize, hidden], .table)
@@ -94,14 +102,39 @@ package struct TensorInventory: Sendable {
       for (projection, outputs, inputs) in configuration.projections {
         let module = name(projection.name, layer: layer, decoder)
         let shape = decoder.weightOrder == .outputsFirst ? [outputs, inputs] : [inputs, outputs]
-        require(module + ".weight", shape, .matrix)
+        if let linear = try quantised(module, checkpoint) {
+          try require(linear, [outputs, inputs])
+        } else {
+          require(module + ".weight", shape, .matrix)
+        }
         if projection.bias { require(module + ".bias", [outputs], .vector) }
       }
     }
     requireNorm(prefix + decoder.finalNorm, hidden, decoder)
     if !decoder.tiesEmbeddings {
-      require(output + ".weight", [configuration.vocabularySize, hidden], .matrix)
+      let shape = [configuration.vocabularySize, hidden]
+      if let linear = try quantised(output, checkpoint) {
+        try require(linear, shape)
+      } else {
+        require(output + ".weight", shape, .matrix)
+      }
     }
+  }
+
+  private func quantised(
+    _ module: String, _ checkpoint: Checkpoint
+  ) throws(ModelError) -> QuantizedLinear? {
+    do throws(CheckpointError) { return try checkpoint.linear(module) } catch { throw .checkpoint(error) }
+  }
+
+  private mutating func require(_ linear: QuantizedLinear, _ shape: [Int]) throws(ModelError) {
+    guard [linear.outputs, linear.inputs] == shape else {
+      throw .tensorShape(
+        name: "\(linear.module) (\(linear.scheme.name))", expected: shape,
+        found: [linear.outputs, linear.inputs])
+    }
+    quantised += linear.tensorNames
+    weightBytes += linear.byteCount
   }
 
   private mutating func require(_ name: String, _ shape: [Int], _ role: Role) {

@@ -22,10 +22,8 @@ struct WeightLoader {
   func linear(
     _ module: String, _ projection: DecoderDescription.Projection, order: DecoderDescription.WeightOrder
   ) throws(ModelError) -> LinearWeight {
-    var weight = try borrow(module + ".weight")
-    if order == .inputsFirst { weight = weight.transposed() }
-    return try place(
-      LinearWeight(dense: weight, bias: projection.bias ? try hostVector(module + ".bias") : nil))
+    let bias = projection.bias ? try hostVector(module + ".bias") : nil
+    return try place(try store(module, order), bias: bias, module, try correction(module))
   }
 
   /// A fused projection whose outputs are brought into the order `q | k | v`.
@@ -34,12 +32,28 @@ struct WeightLoader {
     outputs: DecoderDescription.FusedOrder, headDimension: Int
   ) throws(ModelError) -> LinearWeight {
     guard outputs == .perHead else { return try linear(module, projection, order: order) }
-    var weight = try borrow(module + ".weight")
-    if order == .inputsFirst { weight = weight.transposed() }
-    var bias = projection.bias ? try hostVector(module + ".bias") : nil
-    weight = weight.stackingHeads(headDimension)
-    bias = bias?.stackingHeads(headDimension)
-    return try place(LinearWeight(dense: weight, bias: bias))
+    let store = try store(module, order)
+    let rows = Tensor.stackingHeads(store.outputs, headDimension)
+    guard let stacked = store.reordered(outputs: rows) else {
+      throw .kernel(
+        .unsupported(
+          operation: "load",
+          reason: "\(module): outputs of \(store.summary) cannot be sorted into queries, keys and values"))
+    }
+    let bias = projection.bias ? try hostVector(module + ".bias").gatheringRows(rows) : nil
+    let correction = try correction(module).map {
+      LowRankCorrection(a: $0.a, b: $0.b.gatheringRows(rows))
+    }
+    return try place(stacked, bias: bias, module, correction)
+  }
+
+  /// The output projection of a model that ties it to the embedding: quantised where the file has it so.
+  func tied(to embedding: Tensor, _ module: String) throws(ModelError) -> LinearWeight {
+    // A table of embeddings is no linear layer to any other format.
+    guard case .blocks? = checkpoint.tensors[module + ".weight"]?.storage,
+      let quantised = try quantised(module)
+    else { return LinearWeight(dense: embedding) }
+    return try place(quantised, bias: nil, module)
   }
 
   // MARK: Reading
@@ -49,6 +63,31 @@ struct WeightLoader {
   }
 
   private func borrow(_ name: String) throws(ModelError) -> Tensor { Self.tensor(try read(name)) }
+
+  /// A weight with outputs first, in host memory.
+  private func store(
+    _ module: String, _ order: DecoderDescription.WeightOrder
+  ) throws(ModelError) -> LinearWeight.Store {
+    if let quantised = try quantised(module) { return quantised }
+    let weight = try borrow(module + ".weight")
+    return .dense(order == .inputsFirst ? weight.transposed() : weight)
+  }
+
+  /// nil where the weight is plain, or is GGUF blocks that the backend does not multiply and which are decoded instead.
+  private func quantised(_ module: String) throws(ModelError) -> LinearWeight.Store? {
+    do throws(CheckpointError) {
+      guard let linear = try checkpoint.linear(module) else { return nil }
+      if case .gguf(let type) = linear.scheme, !backend.blockTypes.contains(type) { return nil }
+      return try checkpoint.store(of: linear)
+    } catch { throw .checkpoint(error) }
+  }
+
+  private func correction(_ module: String) throws(ModelError) -> LowRankCorrection? {
+    do throws(CheckpointError) {
+      guard let linear = try checkpoint.linear(module) else { return nil }
+      return try checkpoint.correction(of: linear)
+    } catch { throw .checkpoint(error) }
+  }
 
   private func hostVector(_ name: String) throws(ModelError) -> Tensor {
     let raw = try read(name)
@@ -68,12 +107,33 @@ struct WeightLoader {
     do throws(KernelError) { return try backend.place(tensor) } catch { throw .kernel(error) }
   }
 
-  private func place(_ weight: LinearWeight) throws(ModelError) -> LinearWeight {
+  private func place(
+    _ store: LinearWeight.Store, bias: Tensor?, _ module: String, _ correction: LowRankCorrection? = nil
+  ) throws(ModelError) -> LinearWeight {
+    let weight: LinearWeight
+    do throws(StoreError) { weight = try LinearWeight(store, bias: bias, correction: correction) } catch {
+      throw .checkpoint(.quantization(path: checkpoint.path, .store(module: module, error)))
+    }
     do throws(KernelError) { return try backend.place(weight) } catch { throw .kernel(error) }
   }
 }
 
 extension Tensor {
+  /// The order in which rows `q₀ k₀ v₀ q₁ k₁ v₁ …` are taken to be stacked as `q₀ q₁ … k₀ k₁ … v₀ v₁ …`.
+  static func stackingHeads(_ rows: Int, _ headDimension: Int) -> [Int] {
+    let heads = rows / (3 * headDimension)
+    return (0..<3).flatMap { part in
+      (0..<heads).flatMap { head in
+        (0..<headDimension).map { (head * 3 + part) * headDimension + $0 }
+      }
+    }
+  }
+
+  /// A copy with its rows in that order.
+  func stackingHeads(_ headDimension: Int) -> Tensor {
+    gatheringRows(Self.stackingHeads(shape[0], headDimension))
+  }
+
   /// A copy with rows and columns swapped, made in square tiles so that both sides stay in cache.
   func transposed() -> Tensor {
     let (rows, columns, size) = (shape[0], shape[1], dataType.byteCount)
@@ -100,22 +160,6 @@ extension Tensor {
           for column in columnStart..<Swift.min(columnStart + tile, columns) {
             unsafe target[column * rows + row] = source[row * columns + column]
           }
-        }
-      }
-    }
-  }
-
-  /// A copy whose rows, in the order `q₀ k₀ v₀ q₁ k₁ v₁ …`, are stacked `q₀ q₁ … k₀ k₁ … v₀ v₁ …`.
-  func stackingHeads(_ headDimension: Int) -> Tensor {
-    let heads = shape[0] / (3 * headDimension)
-    let headBytes = byteCount / shape[0] * headDimension
-    let source = view
-    return unsafe HostTensor.make(dataType, shape) { bytes in
-      guard let target = bytes.baseAddress else { return }
-      for head in 0..<heads {
-        for part in 0..<3 {
-          unsafe (target + (part * heads + head) * headBytes)
-            .copyMemory(from: source.address + (head * 3 + part) * headBytes, byteCount: headBytes)
         }
       }
     }

@@ -1,7 +1,7 @@
 /// Encoding of float32 rows, bit for bit as ggml's reference quantisers (`quantize_row_*_ref`) and gguf-py do it.
 extension GGMLType {
   /// The types `encode` can write.
-  package static let encodable: [GGMLType] = [.f32, .f16, .bf16, .q80, .q40]
+  package static let encodable: [GGMLType] = [.f32, .f16, .bf16, .q80, .q40, .q4K, .q6K]
 
   /// The stored bytes of `values`; nil for a type that can only be read.
   ///
@@ -18,6 +18,8 @@ extension GGMLType {
     case .bf16: for value in values { bytes.append(littleEndian: BFloat16(value).bitPattern) }
     case .q80: encodeBlocks(values) { block in Self.encodeQ80(block, &bytes) }
     case .q40: encodeBlocks(values) { block in Self.encodeQ40(block, &bytes) }
+    case .q4K: encodeBlocks(values) { block in Self.encodeQ4K(block, &bytes) }
+    case .q6K: encodeBlocks(values) { block in Self.encodeQ6K(block, &bytes) }
     default: return nil
     }
     return bytes

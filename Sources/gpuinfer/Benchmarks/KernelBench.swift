@@ -1,4 +1,5 @@
 internal import CPUBackend
+internal import Compute
 internal import KernelBackend
 internal import Numerics
 
@@ -25,6 +26,7 @@ enum KernelBench: Benchmark {
     }
     let pairs = KernelBenchmark(backend: CPUBackend(threads: backend.threads, productType: .bfloat16))
     try add(.bfloat16, to: &report, pairs, label: "bfloat16 products")
+    try addStores(to: &report, benchmark)
     return report
   }
 
@@ -35,6 +37,36 @@ enum KernelBench: Benchmark {
       let measurement = try benchmark.linear(rows: rows, inputs: 2048, outputs: 5632, type: type)
       if rows == 1 { report.add(label + ", weights read", measurement.gigabytesPerSecond, "GB/s") }
       report.add(label + ", \(rows) rows", measurement.gigaflops, "GFLOP/s")
+    }
+  }
+
+  /// Quantised weights; beside the bytes read the weights they stand for, which is what a token costs.
+  private static func addStores(to report: inout BenchReport, _ benchmark: KernelBenchmark) throws {
+    let (inputs, outputs) = (2048, 5632)
+    func add(_ name: String, _ measure: (_ rows: Int) throws -> KernelBenchmark.Measurement) throws {
+      for rows in [1, 4, 16, 512] {
+        let measurement = try measure(rows)
+        if rows == 1 {
+          report.add("linear \(name), weights read", measurement.gigabytesPerSecond, "GB/s")
+          report.add("linear \(name), weights", Double(inputs * outputs) / measurement.seconds / 1e9, "G/s")
+        }
+        report.add("linear \(name), \(rows) rows", measurement.gigaflops, "GFLOP/s")
+      }
+    }
+    for (bits, group) in [(4, 128), (4, 32), (3, 128), (8, inputs)] {
+      try add("int\(bits) g\(group)") { rows in
+        try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: bits, groupSize: group)
+      }
+    }
+    try add("int8, int8 activations") { rows in
+      try benchmark.linear(
+        rows: rows, inputs: inputs, outputs: outputs, bits: 8, groupSize: inputs,
+        activations: .token(outlierThreshold: nil))
+    }
+    for type in benchmark.backend.blockTypes {
+      try add(type.name) { rows in
+        try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, blocks: type)
+      }
     }
   }
 }

@@ -30,7 +30,7 @@ enum CompressCommand: Command {
     ],
     discussion: """
       Methods:
-      \(table(MethodRegistry.methods.map { ($0.name, $0.summary) }, leftWidth: 14))
+      \(table(methods, leftWidth: 14))
       The run can be interrupted; the same command goes on with the layer it was at. compression_report.json and .md
       are written beside the weights. Without --eval-text quality is measured on the calibration samples, which
       flatters calibrated methods.
@@ -38,6 +38,7 @@ enum CompressCommand: Command {
 
   static func run(_ arguments: ParsedArguments) throws {
     let output = try arguments.require("--output", command: specification.name)
+    if arguments.string("--method") == "structured" { return try prune(arguments, output: output) }
     let recipe = try CompressFlags.recipe(arguments)
     let format = try arguments.choice("--format", as: OutputFormat.self) ?? .compressedTensors
     let threads = try arguments.integer("--threads", in: 1...1024)
@@ -60,11 +61,48 @@ enum CompressCommand: Command {
     } catch is Calibrator.Stopped {
       throw Failure(.interrupted, "interrupted; run the same command again to go on")
     }
+    try finish(arguments, summary, source, threads, calibration)
+  }
+
+  private static var methods: [(String, String)] {
+    MethodRegistry.methods.map { ($0.name, $0.summary) }
+      + [("structured", "take out whole heads and feed-forward channels: a smaller ordinary model")]
+  }
+
+  /// Structured pruning changes shapes, not stores, so it has a way of its own.
+  private static func prune(_ arguments: ParsedArguments, output: String) throws {
+    let parts = StructuredPruner.Parts(
+      heads: try arguments.number("--prune-heads", in: 0...1) ?? 0,
+      channels: try arguments.number("--prune-channels", in: 0...1) ?? 0)
+    guard parts.heads > 0 || parts.channels > 0 else {
+      throw UsageError.missingOption("--prune-heads or --prune-channels", command: specification.name)
+    }
+    let source = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
+    let configuration = try ModelRegistry.configuration(from: source.configuration)
+    guard let calibration = try CompressFlags.calibration(arguments, source, configuration) else {
+      throw MethodError.needsCalibration(method: "structured")
+    }
+    let threads = try arguments.integer("--threads", in: 1...1024)
+    var pruner = try StructuredPruner(
+      source, parts, calibration: calibration, backend: CPUBackend(threads: threads))
+    var progress = ProgressLine("pruning layer", total: configuration.layers.count)
+    try pruner.run(output: output) { done, _ in progress.update(done) }
+    try finish(
+      arguments,
+      CompressionSummary(structured: parts, source: source, output: output, calibration: calibration),
+      source, threads, calibration)
+  }
+
+  /// Measures the output, and writes and prints the report.
+  private static func finish(
+    _ arguments: ParsedArguments, _ summary: CompressionSummary, _ source: Checkpoint, _ threads: Int?,
+    _ calibration: CalibrationSet?
+  ) throws {
     var report = CompressionReport(summary)
     try CompressEvaluation(arguments, source: source, threads: threads, calibration: calibration)
       .complete(&report)
-    try Journal.write(report.json, to: output + "/compression_report.json")
-    try Journal.write(Array(report.markdown.utf8), to: output + "/compression_report.md")
+    try Journal.write(report.json, to: summary.output + "/compression_report.json")
+    try Journal.write(Array(report.markdown.utf8), to: summary.output + "/compression_report.md")
     Console.write(arguments.has("--json") ? report.json.serialized(.pretty) + "\n" : report.markdown)
   }
 

@@ -35,6 +35,7 @@ struct SafetensorsText {
   struct Missing: Error { let tensor: String }
 
   private let header: JSONValue
+  var names: [String] { header.object?.keys.filter { $0 != "__metadata__" } ?? [] }
   private let data: [UInt8]
 
   init(_ fixture: String) throws {

@@ -1,0 +1,10 @@
+/// The formats that quantised linear layers are written in.
+package enum CheckpointFormat: String, Sendable, CaseIterable {
+  case compressedTensors = "compressed-tensors"
+  /// Zeros stored less one: what every loader of GPTQ reads.
+  case gptq
+  case gptqV2 = "gptq_v2"
+  case awq
+
+  package static let names = allCases.map(\.rawValue)
+}

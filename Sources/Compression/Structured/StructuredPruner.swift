@@ -1,0 +1,216 @@
+package import CPUBackend
+package import Checkpoints
+internal import Compute
+internal import JSON
+internal import Models
+internal import Numerics
+
+/// Takes whole heads and feed-forward channels out of every layer, the same number of each, by what the activations
+/// say they contribute: no gradients. The output is an ordinary, smaller model of the same family.
+///
+/// What a matrix lost is made up for by those of its inputs that stay, by least squares over the calibration tokens:
+/// `W' = W · H[:, kept] · H[kept, kept]⁻¹`.
+package struct StructuredPruner {
+  package struct Parts: Sendable, Equatable {
+    /// Part of the heads and of the feed-forward channels to take out.
+    package var heads = 0.0
+    package var channels = 0.0
+    package var compensates = true
+
+    package init(heads: Double, channels: Double, compensates: Bool = true) {
+      self.heads = heads
+      self.channels = channels
+      self.compensates = compensates
+    }
+  }
+
+  package enum Problem: Error, Equatable, Sendable {
+    case fixed(family: String, what: String)
+    case nothingLeft(what: String)
+  }
+
+  private let source: Checkpoint
+  private let configuration: ModelConfiguration
+  private let parts: Parts
+  private let backend: CPUBackend
+  private let calibrator: Calibrator
+  private let groups: DependencyGroups
+  private let fields: ShapeFields
+
+  /// What stayed in each layer, by the groups' places.
+  package private(set) var kept: [(heads: [Int], channels: [Int])] = []
+
+  package init(
+    _ source: Checkpoint, _ parts: Parts, calibration: CalibrationSet, backend: CPUBackend
+  ) throws {
+    self.source = source
+    self.parts = parts
+    self.backend = backend
+    configuration = try ModelRegistry.configuration(from: source.configuration)
+    guard let fields = ShapeFields.of(configuration.family) else {
+      throw Problem.fixed(family: configuration.family, what: "sizes")
+    }
+    if parts.heads > 0, fields.heads == nil {
+      throw Problem.fixed(family: configuration.family, what: "the number of heads")
+    }
+    if parts.channels > 0, fields.intermediate == nil {
+      throw Problem.fixed(family: configuration.family, what: "the feed-forward's width")
+    }
+    self.fields = fields
+    groups = DependencyGroups(configuration)
+    calibrator = try Calibrator(checkpoint: source, samples: calibration.samples, backend: backend)
+  }
+
+  private func keptCount(_ count: Int, _ part: Double, _ what: String) throws(Problem) -> Int {
+    let kept = count - Int(Double(count) * part)
+    guard kept > 0 else { throw .nothingLeft(what: what) }
+    return kept
+  }
+
+  /// Writes the smaller model.
+  package mutating func run(output: String, progress: (Int, Int) -> Void = { _, _ in }) throws {
+    let heads = try keptCount(groups.heads.count, parts.heads, "heads")
+    let channels = try keptCount(groups.channels.count, parts.channels, "feed-forward channels")
+    let inventory = try TensorInventory(configuration, in: source)
+    let transposed = configuration.decoder.weightOrder == .inputsFirst
+    var tensors: [String: OutputTensor] = [:]
+    for (layer, sites) in inventory.sites(configuration).enumerated() {
+      let type = source.tensors[sites[0].module + ".weight"]?.dataType ?? .float32
+      let weights = try LayerWeights(
+        sites, norms: inventory.norms(layer: layer, configuration.decoder), checkpoint: source,
+        decoder: configuration.decoder)
+      let keptHeads = try prune(weights, groups.heads, keep: heads, point: .attention, layer, type)
+      try calibrator.advanceAttention(layer)
+      let keptChannels = try prune(weights, groups.channels, keep: channels, point: .activated, layer, type)
+      try calibrator.advanceFeedForward(layer)
+      kept.append((keptHeads, keptChannels))
+      for site in sites {
+        let made = keptRows(site, keptHeads, keptChannels)
+        let read = keptColumns(site, keptHeads, keptChannels)
+        guard let matrix = weights.linears[site.role] else { continue }
+        var small = read.map { matrix.selectingColumns($0) } ?? matrix
+        if let made { small = small.transposed().selectingColumns(made).transposed() }
+        if transposed { small = small.transposed() }
+        tensors[site.module + ".weight"] = OutputTensor(site.module + ".weight", small.tensor(type))
+        if let made, let bias = weights.biases[site.role] {
+          let name = site.module + ".bias"
+          tensors[name] = OutputTensor(
+            name, HostTensor.narrowed(made.map { bias[$0] }, type, Shape(made.count)))
+        }
+      }
+      progress(layer + 1, configuration.layers.count)
+    }
+    try write(tensors, heads: heads, channels: channels, to: output)
+  }
+
+  // MARK: One kind of group in one layer
+
+  /// Chooses what stays, changes the reading matrix so that the rest may go, and installs it.
+  private func prune(
+    _ weights: LayerWeights, _ groups: [DependencyGroup], keep: Int, point: TracePoint.LayerPoint,
+    _ layer: Int, _ type: DataType
+  ) throws -> [Int] {
+    guard keep < groups.count, let reader = groups.first?.columns.role, let matrix = weights.linears[reader]
+    else { return Array(groups.indices) }
+    let statistics = try calibrator.statistics(of: point, layer: layer, gram: true)
+    let scores = groups.map { group in
+      group.columns.indices.reduce(0.0) { sum, column in
+        var norm = 0.0
+        for row in 0..<matrix.rows { norm += Double(matrix[row, column]) * Double(matrix[row, column]) }
+        return sum + (norm * statistics.sumSquares[column]).squareRoot()
+      }
+    }
+    let order = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }
+    let kept = order.prefix(keep).sorted()
+    let columns = kept.flatMap { groups[$0].columns.indices }
+    let small =
+      parts.compensates
+      ? try compensated(matrix, columns, statistics) : matrix.selectingColumns(columns)
+    small.round(to: type)
+    for row in 0..<matrix.rows {
+      for column in 0..<matrix.columns { matrix[row, column] = 0 }
+      for (place, column) in columns.enumerated() { matrix[row, column] = small[row, place] }
+    }
+    try weights.install([reader], in: calibrator.graph)
+    return kept
+  }
+
+  /// `W · H[:, kept] · H[kept, kept]⁻¹`; plain selection where the Gram matrix cannot be inverted.
+  private func compensated(
+    _ matrix: Matrix, _ columns: [Int], _ statistics: ActivationStatistics
+  ) throws -> Matrix {
+    guard let gram = statistics.gram?.copy() else { return matrix.selectingColumns(columns) }
+    gram.mirrorUpper()
+    var mean = 0.0
+    for column in 0..<gram.columns { mean += Double(gram[column, column]) / Double(gram.columns) }
+    for column in 0..<gram.columns { gram[column, column] += Float(0.01 * mean) }
+    let factor = gram.selecting(columns)
+    guard mean > 0, try backend.inverseFactor(factor) == nil else { return matrix.selectingColumns(columns) }
+    // H⁻¹ = UᵀU.
+    let seen = try backend.product(matrix, gram.selectingColumns(columns))
+    return try backend.product(backend.product(seen, factor.transposed()), factor)
+  }
+
+  private func keptRows(_ site: LinearSite, _ heads: [Int], _ channels: [Int]) -> [Int]? {
+    let kept = heads.map { groups.heads[$0] } + channels.map { groups.channels[$0] }
+    let rows = kept.flatMap { $0.rows }.filter { $0.role == site.role }.flatMap(\.indices)
+    return rows.isEmpty ? nil : rows.sorted()
+  }
+
+  private func keptColumns(_ site: LinearSite, _ heads: [Int], _ channels: [Int]) -> [Int]? {
+    let kept = heads.map { groups.heads[$0] } + channels.map { groups.channels[$0] }
+    let columns = kept.map(\.columns).filter { $0.role == site.role }.flatMap(\.indices)
+    return columns.isEmpty ? nil : columns
+  }
+
+  // MARK: Output
+
+  private func write(
+    _ tensors: [String: OutputTensor], heads: Int, channels: Int, to output: String
+  ) throws {
+    guard var object = source.configuration.object else { return }
+    if let field = fields.intermediate, parts.channels > 0 { object[field] = .integer(Int64(channels)) }
+    if let names = fields.heads, parts.heads > 0 {
+      let shared = configuration.queryHeads / configuration.keyValueHeads
+      object[names.query] = .integer(Int64(heads * shared))
+      object[names.keyValue] = .integer(Int64(heads))
+      object[names.dimension] = .integer(Int64(configuration.headDimension))
+    }
+    let json = JSONValue.object(object)
+    // What loads it must see the layer that was computed here.
+    let read = try ModelRegistry.configuration(from: json)
+    guard read.headDimension == configuration.headDimension, read.intermediateSize == channels,
+      read.keyValueHeads == heads, read.layers == configuration.layers
+    else { throw Problem.fixed(family: configuration.family, what: "a shape of this kind") }
+    try Journal.makeFolder(output)
+    var writer = try SafetensorsWriter(
+      path: output + "/model.safetensors",
+      tensors: source.tensorNames.map { name in
+        let entry = source.tensors[name]
+        return tensors[name].map { .init(name: name, dataType: $0.tensor.dataType, shape: $0.shape) }
+          ?? .init(name: name, dataType: entry?.dataType ?? .float32, shape: entry?.shape ?? [])
+      }, metadata: [.init(key: "format", value: "pt")])
+    for name in source.tensorNames {
+      if let tensor = tensors[name]?.tensor {
+        try unsafe writer.write(
+          name, UnsafeRawBufferPointer(start: tensor.view.address, count: tensor.byteCount))
+      } else {
+        let raw = try source.rawTensor(name)
+        try unsafe writer.write(name, raw.bytes)
+      }
+    }
+    try writer.finish()
+    try Journal.write(json, to: output + "/config.json")
+    try FileNames.copyCompanions(from: source.path, to: output)
+  }
+}
+
+extension StructuredPruner.Problem: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .fixed(let family, let what):
+      "\(family) models have no field for \(what): such a model could not be loaded"
+    case .nothingLeft(let what): "no \(what) would be left"
+    }
+  }
+}

@@ -1,0 +1,247 @@
+import CPUBackend
+import Compute
+import Numerics
+import TestSupport
+import Testing
+
+@Suite("Quantised linear")
+struct StoredLinearTests {
+  /// Each store's own rows, which ComputeTests hold to the formats, multiplied in double precision.
+  @Test("equals a double-precision product of the dequantised weight", arguments: StoredCase.all)
+  func product(_ shape: StoredCase) throws {
+    for set in InstructionSet.available {
+      var random = SeededGenerator(seed: 3)
+      let store = try shape.make(&random)
+      let weights = store.dequantized()
+      for rows in [1, 3, 19] {
+        let bench = Workbench(seed: UInt64(rows), instructionSet: set)
+        let x = bench.random(rows * shape.inputs)
+        let bias = bench.random(shape.outputs)
+        let weight = try bench.backend.place(LinearWeight(store, bias: HostTensor.floats(bias)))
+        let output = try bench.matrix(
+          bench.random(rows * shape.outputs), rows, shape.outputs, stride: shape.outputs + 3)
+        let before = try bench.read(output)
+        let input = try bench.matrix(x, rows, shape.inputs, stride: shape.inputs + 5)
+        try bench.backend.linear(input, weight, accumulate: true, into: output)
+        let (expected, size) = Self.product(x.map(Double.init), weights, rows, shape.inputs, shape.outputs) {
+          row, output in
+          Double(bias[output]) + Double(before[row * shape.outputs + output])
+        }
+        let additions = Double(shape.inputs / 16 + 8).squareRoot()
+        let ratio = worst(try bench.read(output), expected) { size[$0] * additions * 0x1p-23 }
+        #expect(ratio <= 1, "\(set), \(rows) rows")
+      }
+    }
+  }
+
+  @Test("a row's bits depend on no other row, thread or instruction set", arguments: StoredCase.all)
+  func invariance(_ shape: StoredCase) throws {
+    let most = 37
+    var reference: [UInt32] = []
+    for (set, threads) in InstructionSet.available.flatMap({ set in [1, 2].map { (set, $0) } }) {
+      var random = SeededGenerator(seed: 4)
+      let bench = Workbench(seed: 5, threads: threads, instructionSet: set)
+      let weight = try bench.backend.place(LinearWeight(try shape.make(&random)))
+      let input = try bench.matrix(bench.random(most * shape.inputs), most, shape.inputs)
+      let output = try bench.matrix(
+        [Float](repeating: 0, count: most * shape.outputs), most, shape.outputs)
+      for rows in set == .best ? [1, 2, 3, 4, 5, 7, most] : [1, 4, most] {
+        for start in stride(from: 0, to: most, by: rows) {
+          let range = start..<min(start + rows, most)
+          try bench.backend.linear(input.rows(range), weight, accumulate: false, into: output.rows(range))
+        }
+        let found = bits(try bench.read(output))
+        if reference.isEmpty { reference = found }
+        #expect(found == reference, "\(set), \(threads) threads, \(rows) rows")
+      }
+    }
+  }
+
+  @Test("low-rank correction adds its product")
+  func correction() throws {
+    var random = SeededGenerator(seed: 6)
+    let (rows, inputs, outputs, rank) = (5, 96, 29, 8)
+    let store = LinearWeight.Store.integer(
+      try StoredCase.integer(
+        &random, bits: 4, outputs: outputs, inputs: inputs, groupSize: 32, zero: 1))
+    let (a, b) = (random.floats(rank * inputs), random.floats(outputs * rank))
+    var weights = store.dequantized()
+    for n in 0..<outputs {
+      for k in 0..<inputs {
+        for r in 0..<rank { weights[n * inputs + k] += b[n * rank + r] * a[r * inputs + k] }
+      }
+    }
+    let bench = Workbench(seed: 7)
+    let x = bench.random(rows * inputs)
+    let weight = try bench.backend.place(
+      LinearWeight(
+        store,
+        correction: LowRankCorrection(
+          a: HostTensor.copy(a, .float32, Shape(rank, inputs)),
+          b: HostTensor.copy(b, .float32, Shape(outputs, rank)))))
+    let output = try bench.matrix([Float](repeating: 0, count: rows * outputs), rows, outputs)
+    try bench.backend.linear(
+      try bench.matrix(x, rows, inputs), weight, accumulate: false, into: output)
+    let (expected, size) = Self.product(x.map(Double.init), weights, rows, inputs, outputs) { _, _ in 0 }
+    #expect(worst(try bench.read(output), expected) { size[$0] * 1e-5 } <= 1)
+  }
+
+  // MARK: Rounded activations
+
+  @Test(
+    "int8 activations are rounded by the format's rule and summed exactly",
+    arguments: [
+      IntegerActivations.token(outlierThreshold: nil), .token(outlierThreshold: 0.8),
+      .token(outlierThreshold: 0.0001), .tensor(scale: 0.01, zero: 0), .tensor(scale: 0.005, zero: 17),
+    ], [1, 0])
+  func integerActivations(_ activations: IntegerActivations, _ zero: Int) throws {
+    for (bits, inputs, group) in [(8, 1100, 1100), (8, 1152, 128), (4, 96, 32), (8, 7, 7)] {
+      var random = SeededGenerator(seed: 8)
+      let (rows, outputs) = (6, 21)
+      let integer = try StoredCase.integer(
+        &random, bits: bits, outputs: outputs, inputs: inputs, groupSize: group, zero: zero,
+        activations: activations)
+      let weights = LinearWeight.Store.integer(integer).dequantized()
+      var reference: [UInt32] = []
+      for set in InstructionSet.available {
+        let bench = Workbench(seed: 9, instructionSet: set)
+        let x = bench.random(rows * inputs)
+        let weight = try bench.backend.place(LinearWeight(.integer(integer)))
+        let output = try bench.matrix([Float](repeating: 0, count: rows * outputs), rows, outputs)
+        let input = try bench.matrix(x, rows, inputs)
+        try bench.backend.linear(input, weight, accumulate: false, into: output)
+        let found = try bench.read(output)
+        if reference.isEmpty { reference = CPUBackendTests.bits(found) }
+        #expect(CPUBackendTests.bits(found) == reference, "\(set)")
+        for row in 0..<rows {
+          let one = output.rows(row..<row + 1)
+          try bench.backend.linear(input.rows(row..<row + 1), weight, accumulate: false, into: one)
+        }
+        #expect(CPUBackendTests.bits(try bench.read(output)) == reference, "\(set) row by row")
+
+        let rounded = (0..<rows).flatMap { row in
+          Self.round([Float](x[row * inputs..<(row + 1) * inputs]), activations)
+        }
+        let (expected, size) = Self.product(rounded, weights, rows, inputs, outputs) { _, _ in 0 }
+        // Integer sums are exact; what is left is a float for each group, and for each unrounded channel, one by one.
+        let unrounded = if case .token(.some) = activations { inputs } else { 0 }
+        let additions = Double(inputs / group + unrounded + 8).squareRoot()
+        let ratio = worst(found, expected) { size[$0] * additions * 0x1p-23 }
+        #expect(ratio <= 1, "\(set) \(bits) bits")
+      }
+    }
+  }
+
+  /// The rounding rules, written out with library functions. In double precision from the code on: clipped values
+  /// are all equal, and rounding them to float would add up.
+  private static func round(_ x: [Float], _ rule: IntegerActivations) -> [Double] {
+    switch rule {
+    case .token(let threshold):
+      let inside = x.filter { $0.magnitude < threshold ?? .infinity }
+      let scale = (inside.map(\.magnitude).max() ?? 0) / 127
+      return x.map { value in
+        if value.magnitude >= threshold ?? .infinity { return Double(value) }
+        return scale == 0 ? 0 : Double((value / scale).rounded(.toNearestOrEven)) * Double(scale)
+      }
+    case .tensor(let scale, let zero):
+      return x.map { value in
+        let code = (value / scale).rounded(.toNearestOrEven) + Float(zero)
+        return Double(min(max(code, -128), 127) - Float(zero)) * Double(scale)
+      }
+    }
+  }
+
+  @Test(
+    "float8 activations are rounded to E4M3",
+    arguments: [Float8Weight.Activations.token, .group(size: 70), .tensor(scale: 0.001), .tensor(scale: 1)])
+  func floatActivations(_ activations: Float8Weight.Activations) throws {
+    var random = SeededGenerator(seed: 10)
+    let (rows, inputs, outputs) = (5, 1050, 19)
+    let float8 = try StoredCase.float8(
+      &random, outputs, inputs, blockRows: 1, blockColumns: inputs, activations: activations)
+    for set in InstructionSet.available {
+      let bench = Workbench(seed: 11, instructionSet: set)
+      let x = bench.random(rows * inputs)
+      let weight = try bench.backend.place(LinearWeight(.float8(float8)))
+      let output = try bench.matrix([Float](repeating: 0, count: rows * outputs), rows, outputs)
+      try bench.backend.linear(
+        try bench.matrix(x, rows, inputs), weight, accumulate: false, into: output)
+      let rounded = x.indices.map { index -> Double in
+        var scale: Float
+        switch activations {
+        case .tensor(let fixed): scale = fixed
+        case .token, .group:
+          let size = if case .group(let size) = activations { size } else { inputs }
+          let start = index / inputs * inputs + index % inputs / size * size
+          scale = (x[start..<start + size].map(\.magnitude).max() ?? 0) / 448
+        }
+        return Double(Float8E4M3(saturating: x[index] / scale).float * scale)
+      }
+      let (expected, size) = Self.product(
+        rounded, LinearWeight.Store.float8(float8).dequantized(), rows, inputs, outputs
+      ) { _, _ in 0 }
+      #expect(worst(try bench.read(output), expected) { size[$0] * 2e-6 } <= 1, "\(set)")
+    }
+  }
+
+  // MARK: Errors
+
+  @Test("what cannot run is refused when it is placed")
+  func refusals() throws {
+    var random = SeededGenerator(seed: 12)
+    let backend = CPUBackend(threads: 1)
+    func place(_ store: LinearWeight.Store) throws { _ = try backend.place(LinearWeight(store)) }
+    func message(_ body: () throws -> Void) -> String {
+      do { try body() } catch { return "\(error)" }
+      return "nothing was thrown"
+    }
+    let narrow = try StoredCase.integer(&random, bits: 4, outputs: 3, inputs: 24, groupSize: 8, zero: 0)
+    #expect(message { try place(.integer(narrow)) }.contains("a group size of 8 is no multiple of 16"))
+    let real = try StoredCase.integer(
+      &random, bits: 8, outputs: 3, inputs: 32, groupSize: 32, zero: 2,
+      activations: .token(outlierThreshold: nil))
+    #expect(message { try place(.integer(real)) }.contains("zeros that are no integers"))
+    let q5 = try BlockWeight(
+      outputs: 1, inputs: 256, type: .q5K,
+      blocks: HostTensor.copy([UInt8](repeating: 0, count: 176), .uint8, Shape(1, 176)))
+    #expect(message { try place(.blocks(q5)) }.contains("no kernel for Q5_K blocks"))
+    let nan = try IntegerWeight(
+      outputs: 1, inputs: 32, bits: 4, groupSize: 32, codes: StoredCase.words(&random, 1, 32, 4),
+      scales: HostTensor.copy([Float.nan], .float32, Shape(1, 1)))
+    #expect(message { try place(.integer(nan)) }.contains("scales[0] is no finite number"))
+    let grouped = try StoredCase.integer(
+      &random, bits: 4, outputs: 3, inputs: 32, groupSize: 16, zero: 0,
+      order: .grouped(HostTensor.copy((0..<32).map { Int32($0 % 2) }, .int32, Shape(32))))
+    let bench = Workbench()
+    #expect(
+      message {
+        try backend.linear(
+          try bench.matrix(bench.random(32), 1, 32), LinearWeight(.integer(grouped)), accumulate: false,
+          into: try bench.matrix([0, 0, 0], 1, 3))
+      }.contains("act-order that was not placed"))
+  }
+
+  /// Sums, and what their rounding is relative to: the root of the squares, or a partial sum that exceeds it.
+  private static func product(
+    _ x: [Double], _ w: [Float], _ rows: Int, _ inputs: Int, _ outputs: Int, start: (Int, Int) -> Double
+  ) -> (sums: [Double], sizes: [Double]) {
+    var sums: [Double] = []
+    var sizes: [Double] = []
+    for row in 0..<rows {
+      for output in 0..<outputs {
+        var sum = start(row, output)
+        var squares = 1.0
+        var largest = abs(sum)
+        for k in 0..<inputs {
+          let term = x[row * inputs + k] * Double(w[output * inputs + k])
+          sum += term
+          squares += term * term
+          largest = max(largest, abs(sum))
+        }
+        sums.append(sum)
+        sizes.append(max(squares.squareRoot(), largest))
+      }
+    }
+    return (sums, sizes)
+  }
+}

@@ -1,0 +1,225 @@
+import CPUBackend
+import Compression
+import Checkpoints
+import Compute
+import Generation
+import Models
+import Numerics
+import TestSupport
+import Testing
+
+@Suite("Pruning")
+struct PruningTests {
+  private static func zeros(_ result: CompressedLinear, row: Int) -> Set<Int> {
+    Set((0..<result.values.columns).filter { result.values[row, $0] == 0 })
+  }
+
+  @Test(arguments: ["magnitude", "wanda", "sparsegpt"], ["0.5", "2:4", "4:8", "0.25"])
+  func `as many weights become zero as were asked for, and the store knows`(
+    _ method: String, _ text: String
+  ) throws {
+    let sparsity = try #require(Sparsity(text))
+    for bits in [nil, 4] {
+      let problem = try Problem(
+        rows: 24, columns: 64, seed: 1, bits: bits, groupSize: bits == nil ? nil : 32,
+        convention: .asymmetric,
+        sparsity: sparsity, scaleType: .bfloat16)
+      let result = try problem.solve(method)
+      #expect(try Problem.decode(result) == result.values.array)
+      var count = 0
+      for row in 0..<24 {
+        let zeros = Self.zeros(result, row: row)
+        count += zeros.count
+        if case .pattern(let keep, let of) = sparsity {
+          for start in stride(from: 0, to: 64, by: of) {
+            let inRun = (start..<start + of).filter { zeros.contains($0) }.count
+            // A kept weight may be rounded to zero.
+            #expect(bits == nil ? inRun == of - keep : inRun >= of - keep)
+          }
+        } else if method == "wanda", bits == nil {
+          #expect(zeros.count == Int(64 * sparsity.fraction))
+        }
+      }
+      let wanted = Int(24 * 64 * sparsity.fraction)
+      #expect(bits == nil ? count == wanted : count >= wanted)
+    }
+  }
+
+  @Test(arguments: ["0.5", "2:4"])
+  func `on correlated inputs SparseGPT beats Wanda and magnitude by far`(_ text: String) throws {
+    let problem = try Problem(rows: 48, columns: 128, seed: 2, bits: nil, sparsity: Sparsity(text))
+    let errors = try ["sparsegpt", "wanda", "magnitude"].map { try problem.outputError(problem.solve($0)) }
+    #expect(errors[0] * 1.5 < errors[1])
+    #expect(errors[0] * 1.5 < errors[2])
+  }
+
+  @Test func `with loud channels Wanda beats magnitude`() throws {
+    let problem = try Problem(
+      rows: 32, columns: 96, seed: 3, bits: nil, sparsity: .unstructured(0.5), loud: [7, 50, 61])
+    let wanda = try problem.outputError(problem.solve("wanda"))
+    #expect(wanda * 2 < (try problem.outputError(problem.solve("magnitude"))))
+  }
+
+  @Test func `with equal activation norms Wanda is magnitude in each row`() throws {
+    let base = try Problem(rows: 20, columns: 16, seed: 4, bits: nil, sparsity: .unstructured(0.5))
+    var statistics = ActivationStatistics(inputs: 16, gram: true)
+    try statistics.add([Float](repeating: 0.5, count: 16), rows: 1, on: base.backend)
+    let problem = LinearProblem(
+      site: base.problem.site, scheme: base.problem.scheme, weight: base.problem.weight,
+      statistics: statistics, scaleType: .float32)
+    let result = try #require(
+      try MethodRegistry.method(named: "wanda")?.solve(problem, Recipe.Options(), base.backend))
+    for row in 0..<20 {
+      let order = (0..<16).sorted { abs(problem.weight[row, $0]) < abs(problem.weight[row, $1]) }
+      #expect(Self.zeros(result, row: row) == Set(order.prefix(8)))
+    }
+  }
+
+  @Test func `Wanda's mask does not see how a channel is scaled between weight and activation`() throws {
+    let problem = try Problem(rows: 16, columns: 32, seed: 5, bits: nil, sparsity: .unstructured(0.5))
+    let factors = (0..<32).map { [0.25, 1, 4, 2][$0 % 4] as Float }
+    let scaled = problem.problem.weight.copy()
+    scaled.scaleColumns(by: factors)
+    let other = LinearProblem(
+      site: problem.problem.site, scheme: problem.problem.scheme, weight: scaled,
+      statistics: problem.problem.statistics?.dividing(by: factors), scaleType: .float32)
+    let method = try #require(MethodRegistry.method(named: "wanda"))
+    let left = try method.solve(problem.problem, Recipe.Options(), problem.backend)
+    let right = try method.solve(other, Recipe.Options(), problem.backend)
+    for row in 0..<16 { #expect(Self.zeros(left, row: row) == Self.zeros(right, row: row)) }
+  }
+
+  @Test(arguments: ["magnitude", "sparsegpt"])
+  func `what is zero stays zero when more is pruned`(_ method: String) throws {
+    let first = try Problem(rows: 16, columns: 64, seed: 6, bits: nil, sparsity: .unstructured(0.25))
+    let pruned = try first.solve(method)
+    let second = LinearProblem(
+      site: first.problem.site,
+      scheme: {
+        var s = first.problem.scheme; s.sparsity = .unstructured(0.75); return s
+      }(),
+      weight: pruned.values, statistics: first.problem.statistics, scaleType: .float32)
+    let result = try #require(
+      try MethodRegistry.method(named: method)?.solve(second, Recipe.Options(), first.backend))
+    for row in 0..<16 {
+      #expect(Self.zeros(pruned, row: row).isSubset(of: Self.zeros(result, row: row)))
+    }
+  }
+
+  @Test func `nothing is pruned at a sparsity of zero`() throws {
+    for method in ["magnitude", "wanda", "sparsegpt"] {
+      let problem = try Problem(rows: 8, columns: 32, seed: 7, bits: nil, sparsity: .unstructured(0))
+      #expect(try problem.solve(method).values.array == problem.problem.weight.array)
+    }
+  }
+
+  @Test func `half of the weights in 4 bits lose less than all of them in 2`() throws {
+    let sparse = try Problem(rows: 48, columns: 128, seed: 8, bits: 4, sparsity: .unstructured(0.5))
+    let small = try Problem(rows: 48, columns: 128, seed: 8, bits: 2)
+    #expect(
+      try sparse.outputError(sparse.solve("sparsegpt")) < small.outputError(small.solve("gptq")))
+  }
+
+  @Test func `what a method lacks is said`() throws {
+    let none = try Problem(rows: 4, columns: 8, seed: 9, bits: nil)
+    #expect(throws: MethodError.needsSparsity(method: "wanda")) { _ = try none.solve("wanda") }
+    let odd = try Problem(rows: 4, columns: 10, seed: 9, bits: nil, sparsity: .pattern(keep: 2, of: 4))
+    #expect(throws: MethodError.self) { _ = try odd.solve("magnitude") }
+  }
+}
+
+@Suite("Structured pruning")
+struct StructuredPruningTests {
+  private static func logits(_ graph: ModelGraph, _ window: [Int32]) throws -> [Float] {
+    var all: [Float] = []
+    try WindowScorer(graph: graph, longestWindow: 32).logits(of: [window]) { _, _, row in
+      for index in row.indices { all.append(row[index]) }
+    }
+    return all
+  }
+
+  private static func graph(_ path: String) throws -> ModelGraph {
+    try ModelGraph(
+      checkpoint: Checkpoint.open(path), backend: CPUBackend(threads: 1),
+      limits: ModelLimits(maxBatchTokens: 32, maxSequences: 1, maxModelLength: 32, maxLogitRows: 32))
+  }
+
+  @Test(arguments: [
+    ("tiny/llama", 0.5, 0.25), ("tiny/qwen2", 0.5, 0.5), ("tiny/gpt2", 0, 0.5),
+    ("families/gpt-neox-parallel", 0, 0.3),
+  ])
+  func `the smaller model is the original with those groups' inputs zeroed`(
+    _ fixture: String, _ heads: Double, _ channels: Double
+  ) throws {
+    let folder = try TemporaryFolder()
+    let source = try Checkpoint.open(Fixtures.path(fixture))
+    let configuration = try ModelRegistry.configuration(from: source.configuration)
+    let samples = (0..<2).map { randomTokens(24, below: configuration.vocabularySize, seed: UInt64($0)) }
+    var pruner = try StructuredPruner(
+      source, .init(heads: heads, channels: channels, compensates: false),
+      calibration: CalibrationSet(samples: samples), backend: CPUBackend(threads: 1))
+    try pruner.run(output: folder.path)
+    let small = try Self.graph(folder.path)
+    #expect(small.configuration.intermediateSize < configuration.intermediateSize)
+    #expect((small.configuration.queryHeads < configuration.queryHeads) == (heads > 0))
+    let groups = DependencyGroups(configuration)
+    let zeroed = try Self.graph(Fixtures.path(fixture))
+    let inventory = try TensorInventory(configuration, in: source)
+    for (layer, sites) in inventory.sites(configuration).enumerated() {
+      let weights = try LayerWeights(
+        sites, norms: inventory.norms(layer: layer, configuration.decoder), checkpoint: source,
+        decoder: configuration.decoder)
+      let gone =
+        groups.heads.indices.filter { !pruner.kept[layer].heads.contains($0) }.map { groups.heads[$0] }
+        + groups.channels.indices.filter { !pruner.kept[layer].channels.contains($0) }.map {
+          groups.channels[$0]
+        }
+      for group in gone {
+        let matrix = try #require(weights.linears[group.columns.role])
+        for row in 0..<matrix.rows { for column in group.columns.indices { matrix[row, column] = 0 } }
+      }
+      try weights.install([.attentionOutput, .down], in: zeroed)
+    }
+    let window = randomTokens(32, below: configuration.vocabularySize, seed: 9)
+    let (left, right) = (try Self.logits(small, window), try Self.logits(zeroed, window))
+    let scale = right.map(abs).max() ?? 0
+    for (a, b) in zip(left, right) { #expect(abs(a - b) <= 1e-5 * scale) }
+  }
+
+  @Test func `making up for what is gone comes nearer to the original`() throws {
+    let folder = try TemporaryFolder()
+    let source = try Checkpoint.open(Fixtures.path("demo"))
+    let text = try SafetensorsFile(path: Fixtures.path("demo/calibration.safetensors"))
+    let ids = try text.tensor("input_ids").integers().map { Int32($0) }
+    // Several times as many tokens as channels, or least squares would fit the samples only.
+    let samples = (0..<12).map { Array(ids[$0 * 256..<($0 + 1) * 256]) }
+    let window = Array(ids[15000..<15032])
+    let original = try Self.logits(try Self.graph(Fixtures.path("demo")), window)
+    var distances: [Double] = []
+    for compensates in [false, true] {
+      var pruner = try StructuredPruner(
+        source, .init(heads: 0, channels: 0.25, compensates: compensates),
+        calibration: CalibrationSet(samples: samples), backend: CPUBackend(threads: 2))
+      let path = folder.path + "/\(compensates)"
+      try pruner.run(output: path)
+      let found = try Self.logits(try Self.graph(path), window)
+      distances.append(zip(found, original).reduce(0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) })
+    }
+    #expect(distances[1] < 0.8 * distances[0])
+  }
+
+  @Test func `a family that cannot say its size is refused`() throws {
+    let source = try Checkpoint.open(Fixtures.path("tiny/bloom"))
+    let calibration = CalibrationSet(samples: [[1, 2, 3]])
+    #expect(throws: StructuredPruner.Problem.fixed(family: "bloom", what: "the feed-forward's width")) {
+      _ = try StructuredPruner(
+        source, .init(heads: 0, channels: 0.5), calibration: calibration, backend: CPUBackend(threads: 1))
+    }
+    let llama = try Checkpoint.open(Fixtures.path("tiny/llama"))
+    #expect(throws: StructuredPruner.Problem.nothingLeft(what: "heads")) {
+      var pruner = try StructuredPruner(
+        llama, .init(heads: 1, channels: 0), calibration: calibration, backend: CPUBackend(threads: 1))
+      try pruner.run(output: "/nowhere")
+    }
+  }
+}
