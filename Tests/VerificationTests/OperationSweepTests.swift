@@ -43,7 +43,7 @@ struct OperationSweepTests {
   func `one wrong element in one operation is a breach of that operation only`(_ name: String) throws {
     let candidate = RoundingCandidate(.bfloat16)
     candidate.fault = { operation, values in
-      // Four times the unit roundoff, on the last element: what a kernel with a wrong tail does is worse.
+      // Eight units of roundoff and a little more, on the last element: a kernel with a wrong tail does worse.
       if operation == name, let last = values.last { values[values.count - 1] = last * (1 + 0x1p-5) + 0x1p-5 }
     }
     // A few shapes of each operation.
