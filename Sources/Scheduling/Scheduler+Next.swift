@@ -43,11 +43,13 @@ extension Scheduler {
       let slot = running[index]
       // There are at most `maxNumSeqs` decodes, and tokens and rows for as many.
       if sequences[slot].remaining == 1 {
-        let drafts = draftCount(of: slot, spare: spare)
-        schedule(slot, 1 + drafts, drafts: drafts, &budget)
-        spare -= drafts
-        // They are of use once; those that did not fit are out of date after this step.
-        if !sequences[slot].drafts.isEmpty {
+        if sequences[slot].drafts.isEmpty {
+          schedule(slot, 1, &budget)
+        } else {
+          let drafts = draftCount(of: slot, spare: spare)
+          schedule(slot, 1 + drafts, drafts: drafts, &budget)
+          spare -= drafts
+          // They are of use once; those that did not fit are out of date after this step.
           let surplus = sequences[slot].drafts.count - drafts
           sequences[slot].drafts.removeLast(surplus)
         }

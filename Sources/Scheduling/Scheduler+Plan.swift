@@ -3,8 +3,11 @@ extension Scheduler {
   mutating func build(_ plan: inout StepPlan) {
     plan.removeEntries()
     var longestTable = 0
-    for index in 0..<running.count where sequences[running[index]].scheduled > 0 {
-      longestTable = max(longestTable, sequences[running[index]].table.count)
+    var usesAdapters = false
+    for index in 0..<running.count {
+      let slot = running[index]
+      if sequences[slot].adapter != 0 { usesAdapters = true }
+      if sequences[slot].scheduled > 0 { longestTable = max(longestTable, sequences[slot].table.count) }
     }
     plan.fitBlockTables(to: longestTable)
     if longestTable > 0 { plan.queryStarts.append(0) }
@@ -19,8 +22,6 @@ extension Scheduler {
     }
     plan.trimBlockTables()
   }
-
-  private var usesAdapters: Bool { running.contains { sequences[$0].adapter != 0 } }
 
   /// The same with the sequences of an adapter beside each other: each adapter is then one or two runs of rows.
   private func writeByAdapter(to plan: inout StepPlan) {
@@ -42,6 +43,7 @@ extension Scheduler {
     }
   }
 
+  @inline(__always)
   private func isDecode(_ slot: Int) -> Bool {
     sequences[slot].scheduled - sequences[slot].scheduledDrafts == 1 && sequences[slot].remaining == 1
   }

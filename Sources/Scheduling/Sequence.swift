@@ -104,6 +104,14 @@ extension Scheduler {
     /// Lacks only its last token: the next step gives it a new one.
     var decodes: Bool { state == .running && remaining == 1 && samples }
 
+    /// Ends the step under way, which computed `count` tokens that are the sequence's own.
+    mutating func advance(by count: Int) {
+      computed += count
+      scheduled = 0
+      scheduledDrafts = 0
+      if wantsPromptLogits { promptLogitsDone = max(promptLogitsDone, min(computed, promptCount - 1)) }
+    }
+
     mutating func move(to next: SequenceState) {
       precondition(state.canMove(to: next), "sequence \(id.serial) cannot go from \(state) to \(next)")
       state = next

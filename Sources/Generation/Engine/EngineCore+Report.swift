@@ -6,6 +6,7 @@ extension EngineCore {
   /// All is counted before the events are published: who reads a request's end finds it in the statistics.
   mutating func report(now: UInt64, modelTime: Double) {
     let metrics = self.metrics
+    let drafts = speculation?.source
     metrics.update { metrics in
       metrics.counters.steps += 1
       metrics.iterationTokens.observe(Double(plan.tokens.count))
@@ -14,9 +15,8 @@ extension EngineCore {
       var interval: UInt64 = 0
       var intervalCount = 0
       for index in 0..<plan.entries.count {
-        let entry = plan.entries[index]
         let outcome = outcomes[index]
-        guard let sequence = sequences[entry.id.slot] else { continue }
+        guard let sequence = sequences[plan.entries[index].id.slot] else { continue }
         let request = sequence.request
         if let failure = sequence.failure {
           metrics.finished.error += 1
@@ -25,7 +25,7 @@ extension EngineCore {
         }
         if outcome == .computed { continue }
         if !request.reportedPrompt { reportPrompt(request, now, &metrics) }
-        if entry.samples {
+        if plan.entries[index].samples {
           let elapsed = now &- sequence.lastTokenTime
           if sequence.generated == 0 {
             metrics.timeToFirstToken.observe(Double(elapsed) / 1e9)
@@ -39,10 +39,10 @@ extension EngineCore {
           sequence.lastTokenTime = now
           request.lastTokenTime = now
           if request.firstTokenTime == nil { request.firstTokenTime = now }
-          stageTokens(entry, sampled[index], sequence)
+          stageTokens(at: index, of: sequence, observedBy: drafts)
           metrics.counters.generationTokens += UInt64(1 + sampled[index].accepted)
-          if entry.draftCount > 0 {
-            metrics.speculation?.record(accepted: sampled[index].accepted, of: entry.draftCount)
+          if plan.entries[index].draftCount > 0 {
+            metrics.speculation?.record(accepted: sampled[index].accepted, of: plan.entries[index].draftCount)
           }
           touch(request)
         }
@@ -65,16 +65,24 @@ extension EngineCore {
   }
 
   /// The accepted drafts, and the token behind them.
-  private func stageTokens(_ entry: StepPlan.Entry, _ sampled: SampledToken, _ sequence: LiveSequence) {
-    let drafts = entry.tokenStart + entry.tokenCount - entry.draftCount
-    for place in 0...sampled.accepted {
-      let token = place < sampled.accepted ? plan.tokens[drafts + place] : sampled.token
+  private func stageTokens(at index: Int, of sequence: LiveSequence, observedBy source: (any DraftSource)?) {
+    let accepted = sampled[index].accepted
+    let request = sequence.request
+    for place in 0...accepted {
+      let token = place < accepted ? draft(place, of: index) : sampled[index].token
       let logprobs = place < sequence.logprobs.count ? sequence.logprobs[place] : nil
-      sequence.request.staged.append(.token(choice: sequence.choice, token: token, logprobs: logprobs))
-      speculation?.source.observe(sequence.id, token: token, isShared: sequence.request.sharesCache)
+      request.staged.append(.token(choice: sequence.choice, token: token, logprobs: logprobs))
+      source?.observe(sequence.id, token: token, isShared: request.sharesCache)
     }
-    sequence.generated += 1 + sampled.accepted
-    sequence.logprobs.removeAll(keepingCapacity: true)
+    sequence.generated += 1 + accepted
+    if !sequence.logprobs.isEmpty { sequence.logprobs.removeAll(keepingCapacity: true) }
+  }
+
+  /// A draft of the step's entry.
+  private func draft(_ place: Int, of index: Int) -> Int32 {
+    plan.tokens[
+      plan.entries[index].tokenStart + plan.entries[index].tokenCount - plan.entries[index].draftCount + place
+    ]
   }
 
   private func stopReason(_ request: LiveRequest, _ token: Int32) -> FinishReason {

@@ -45,11 +45,12 @@ extension EngineCore {
   }
 
   private mutating func markStarted(_ now: UInt64) {
+    if startedCount == requests.count { return }
     for index in 0..<plan.entries.count {
-      let entry = plan.entries[index]
-      guard let request = sequences[entry.id.slot]?.request, request.startTime == nil else { continue }
+      let slot = plan.entries[index].id.slot
+      guard let request = sequences[slot]?.request, request.startTime == nil else { continue }
       request.startTime = now
-      request.cachedTokens = entry.cachedTokens
+      request.cachedTokens = plan.entries[index].cachedTokens
       startedCount += 1
     }
     mailbox.setWaiting(requests.count - startedCount)
