@@ -9,14 +9,15 @@ extension EngineCore {
     let drafts = speculation?.source
     metrics.update { metrics in
       metrics.counters.steps += 1
-      metrics.iterationTokens.observe(Double(plan.tokens.count))
+      metrics.iterationTokens.observe(Double(work.plan.tokens.count))
       metrics.stepModelTime.observe(modelTime)
       // Almost all sequences got their last token in the same step: one observation for each run of those.
       var interval: UInt64 = 0
       var intervalCount = 0
-      for index in 0..<plan.entries.count {
+      let entries = work.plan.entries
+      for index in 0..<entries.count {
         let outcome = outcomes[index]
-        guard let sequence = sequences[plan.entries[index].id.slot] else { continue }
+        guard let sequence = live(entries[index].id) else { continue }
         let request = sequence.request
         if let failure = sequence.failure {
           metrics.finished.error += 1
@@ -25,7 +26,7 @@ extension EngineCore {
         }
         if outcome == .computed { continue }
         if !request.reportedPrompt { reportPrompt(request, now, &metrics) }
-        if plan.entries[index].samples {
+        if entries[index].samples {
           let elapsed = now &- sequence.lastTokenTime
           if sequence.generated == 0 {
             metrics.timeToFirstToken.observe(Double(elapsed) / 1e9)
@@ -39,10 +40,10 @@ extension EngineCore {
           sequence.lastTokenTime = now
           request.lastTokenTime = now
           if request.firstTokenTime == nil { request.firstTokenTime = now }
-          stageTokens(at: index, of: sequence, observedBy: drafts)
+          stageTokens(entries[index], sampled[index], of: sequence, observedBy: drafts)
           metrics.counters.generationTokens += UInt64(1 + sampled[index].accepted)
-          if plan.entries[index].draftCount > 0 {
-            metrics.speculation?.record(accepted: sampled[index].accepted, of: plan.entries[index].draftCount)
+          if entries[index].draftCount > 0 {
+            metrics.speculation?.record(accepted: sampled[index].accepted, of: entries[index].draftCount)
           }
           touch(request)
         }
@@ -65,24 +66,20 @@ extension EngineCore {
   }
 
   /// The accepted drafts, and the token behind them.
-  private func stageTokens(at index: Int, of sequence: LiveSequence, observedBy source: (any DraftSource)?) {
-    let accepted = sampled[index].accepted
+  private func stageTokens(
+    _ entry: StepPlan.Entry, _ sampled: SampledToken, of sequence: LiveSequence,
+    observedBy source: (any DraftSource)?
+  ) {
+    let drafts = entry.tokenStart + entry.tokenCount - entry.draftCount
     let request = sequence.request
-    for place in 0...accepted {
-      let token = place < accepted ? draft(place, of: index) : sampled[index].token
+    for place in 0...sampled.accepted {
+      let token = place < sampled.accepted ? work.plan.tokens[drafts + place] : sampled.token
       let logprobs = place < sequence.logprobs.count ? sequence.logprobs[place] : nil
       request.staged.append(.token(choice: sequence.choice, token: token, logprobs: logprobs))
       source?.observe(sequence.id, token: token, isShared: request.sharesCache)
     }
-    sequence.generated += 1 + accepted
+    sequence.generated += 1 + sampled.accepted
     if !sequence.logprobs.isEmpty { sequence.logprobs.removeAll(keepingCapacity: true) }
-  }
-
-  /// A draft of the step's entry.
-  private func draft(_ place: Int, of index: Int) -> Int32 {
-    plan.tokens[
-      plan.entries[index].tokenStart + plan.entries[index].tokenCount - plan.entries[index].draftCount + place
-    ]
   }
 
   private func stopReason(_ request: LiveRequest, _ token: Int32) -> FinishReason {

@@ -65,7 +65,9 @@ package final class Monitor<State: Sendable>: @unchecked Sendable {
         continue
       }
       var time = timespec(tv_sec: Int(deadline / 1_000_000_000), tv_nsec: Int(deadline % 1_000_000_000))
-      if unsafe pthread_cond_timedwait(condition, mutex, &time) == ETIMEDOUT { return unsafe body(&state.pointee) }
+      if unsafe pthread_cond_timedwait(condition, mutex, &time) == ETIMEDOUT {
+        return unsafe body(&state.pointee)
+      }
     }
   }
 }
