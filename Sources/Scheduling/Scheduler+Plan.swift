@@ -3,11 +3,15 @@ extension Scheduler {
   mutating func build(_ plan: inout StepPlan) {
     plan.removeEntries()
     var longestTable = 0
+    var scheduled = 0
     var usesAdapters = false
     for index in 0..<running.count {
       let slot = running[index]
       if sequences[slot].adapter != 0 { usesAdapters = true }
-      if sequences[slot].scheduled > 0 { longestTable = max(longestTable, sequences[slot].table.count) }
+      if sequences[slot].scheduled > 0 {
+        scheduled += 1
+        longestTable = max(longestTable, sequences[slot].table.count)
+      }
     }
     plan.fitBlockTables(to: longestTable)
     if longestTable > 0 { plan.queryStarts.append(0) }
@@ -15,7 +19,7 @@ extension Scheduler {
       writeByAdapter(to: &plan)
     } else {
       for index in 0..<running.count where isDecode(running[index]) { write(running[index], to: &plan) }
-      for index in 0..<running.count {
+      for index in 0..<running.count where plan.entries.count < scheduled {
         let slot = running[index]
         if sequences[slot].scheduled > 0 && !isDecode(slot) { write(slot, to: &plan) }
       }

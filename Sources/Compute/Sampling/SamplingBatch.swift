@@ -67,7 +67,7 @@ package struct SamplingBatch: Sendable {
   package private(set) var alternatives = 0
   package private(set) var changedRows = 0
   /// By row of the logits: its place in `rows`, or −1.
-  private var places: [Int32]
+  package private(set) var places: [Int32]
 
   package init(_ capacity: SamplingCapacity) {
     self.capacity = capacity

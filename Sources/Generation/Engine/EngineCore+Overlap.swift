@@ -88,9 +88,9 @@ extension EngineCore {
   /// The token of one row of logits, with log-probabilities where they were asked for: as the device found them, or the
   /// host now does.
   mutating func choose(
-    row: Int, position: Int, _ sequence: LiveSequence, _ rows: LogitRows?
+    row: Int, position: Int, _ sequence: LiveSequence, _ rows: LogitRows?, _ step: StepRows
   ) throws(SamplingFailure) -> (token: Int32, logprobs: TokenLogprobs?) {
-    if let place = work.batch.place(ofRow: row) { return try results.token(at: place) }
+    if let place = step.place(ofRow: row) { return try results.token(at: place) }
     guard let rows else { preconditionFailure("row \(row) was given to nobody") }
     let logits = unsafe rows.row(row)
     let token = try unsafe sampler.sample(logits, sequence.sampling, position: position)

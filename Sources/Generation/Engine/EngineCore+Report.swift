@@ -19,7 +19,7 @@ extension EngineCore {
         let outcome = outcomes[index]
         guard let sequence = live(entries[index].id) else { continue }
         let request = sequence.request
-        if let failure = sequence.failure {
+        if sampled[index].isFailure, let failure = sequence.failure {
           metrics.finished.error += 1
           close(sequence, .failed(failure), now: now, &metrics)
           continue
@@ -72,14 +72,15 @@ extension EngineCore {
   ) {
     let drafts = entry.tokenStart + entry.tokenCount - entry.draftCount
     let request = sequence.request
+    let reportsLogprobs = request.logprobs != nil
     for place in 0...sampled.accepted {
       let token = place < sampled.accepted ? work.plan.tokens[drafts + place] : sampled.token
-      let logprobs = place < sequence.logprobs.count ? sequence.logprobs[place] : nil
+      let logprobs = reportsLogprobs && place < sequence.logprobs.count ? sequence.logprobs[place] : nil
       request.staged.append(.token(choice: sequence.choice, token: token, logprobs: logprobs))
       source?.observe(sequence.id, token: token, isShared: request.sharesCache)
     }
     sequence.generated += 1 + sampled.accepted
-    if !sequence.logprobs.isEmpty { sequence.logprobs.removeAll(keepingCapacity: true) }
+    if reportsLogprobs { sequence.logprobs.removeAll(keepingCapacity: true) }
   }
 
   private func stopReason(_ request: LiveRequest, _ token: Int32) -> FinishReason {

@@ -67,15 +67,15 @@ extension EngineCore {
   ///
   /// A failure behind the first row ends the drafts only: the next step meets it again in its own place.
   mutating func verify(
-    _ entry: StepPlan.Entry, _ sequence: LiveSequence, _ rows: LogitRows?
+    _ entry: StepPlan.Entry, _ sequence: LiveSequence, _ rows: LogitRows?, _ step: StepRows
   ) throws(SamplingFailure) -> SampledToken {
     let first = entry.logitRange.upperBound - 1 - entry.draftCount
     let firstDraft = entry.tokenStart + entry.tokenCount - entry.draftCount
     var result = SampledToken(token: -1)
     for place in 0...entry.draftCount {
-      let position = Int(work.plan.positions[firstDraft - 1]) + place + 1
+      let position = Int(step.positions[firstDraft - 1]) + place + 1
       do throws(SamplingFailure) {
-        let chosen = try choose(row: first + place, position: position, sequence, rows)
+        let chosen = try choose(row: first + place, position: position, sequence, rows, step)
         if let logprobs = chosen.logprobs { sequence.logprobs.append(logprobs) }
         result.token = chosen.token
       } catch {
@@ -87,7 +87,7 @@ extension EngineCore {
       result.accepted = place
       sequence.sampling.append(result.token)
       result.ends = sequence.sampling.endTokens.contains(result.token)
-      let isAccepted = place < entry.draftCount && work.plan.tokens[firstDraft + place] == result.token
+      let isAccepted = place < entry.draftCount && step.tokens[firstDraft + place] == result.token
       if result.ends || !isAccepted { return result }
     }
     return result

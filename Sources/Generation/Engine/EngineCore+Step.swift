@@ -78,6 +78,7 @@ extension EngineCore {
   private mutating func sample(_ rows: LogitRows?) {
     sampled.removeAll(keepingCapacity: true)
     let entries = work.plan.entries
+    let step = StepRows(work)
     for index in 0..<entries.count {
       let entry = entries[index]
       var result = SampledToken(token: -1)
@@ -90,7 +91,7 @@ extension EngineCore {
         if let rows, entry.logitRange.count > (entry.samples ? 1 + entry.draftCount : 0) {
           try readPromptLogprobs(entry, sequence, rows)
         }
-        if entry.samples { result = try verify(entry, sequence, rows) }
+        if entry.samples { result = try verify(entry, sequence, rows, step) }
       } catch {
         sequence.failure = "\(error)"
         result.isFailure = true

@@ -215,7 +215,9 @@ struct EngineCore: ~Copyable {
     close(sequence, reason, now: options.clock.now())
   }
 
-  /// The sequence with this id, unless it is over.
+  /// The sequence with this id, unless it is over. Inlined: a call that borrows the engine in the middle of a mutation
+  /// copies all of it.
+  @inline(__always)
   func live(_ id: SequenceID) -> LiveSequence? {
     guard id.slot < sequences.count, let sequence = sequences[id.slot], sequence.id == id else { return nil }
     return sequence

@@ -90,7 +90,9 @@ package final class SamplingState {
   var masksEnd: Bool { masksEnd(pending: 0) }
 
   /// The same for a token that `pending` tokens come in front of which are not recorded yet.
-  func masksEnd(pending: Int) -> Bool { outputCount + pending < minTokens && !endTokens.isEmpty }
+  func masksEnd(pending: Int) -> Bool {
+    minTokens > 0 && outputCount + pending < minTokens && !endTokens.isEmpty
+  }
 }
 
 extension SamplingParameters {
