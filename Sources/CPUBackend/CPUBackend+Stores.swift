@@ -67,6 +67,7 @@ extension CPUBackend {
     var arguments = unsafe gpi_linear_args()
     unsafe arguments.input = UnsafePointer(input.floats)
     unsafe arguments.input_stride = input.rowStride
+    unsafe arguments.input_type = productType == .bfloat16 ? GPI_BFLOAT16 : GPI_FLOAT32
     unsafe arguments.bias = weight.bias.map { unsafe UnsafeRawPointer($0.view.address) }
     unsafe arguments.bias_type = (weight.bias?.dataType ?? .float32).code
     unsafe arguments.output = output.floats

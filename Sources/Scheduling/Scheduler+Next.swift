@@ -50,8 +50,9 @@ extension Scheduler {
           schedule(slot, 1 + drafts, drafts: drafts, &budget)
           spare -= drafts
           // They are of use once; those that did not fit are out of date after this step.
+          // There are none left where it had to preempt itself.
           let surplus = sequences[slot].drafts.count - drafts
-          sequences[slot].drafts.removeLast(surplus)
+          if surplus > 0 { sequences[slot].drafts.removeLast(surplus) }
         }
       }
       index += 1
