@@ -63,6 +63,7 @@ let kernelSources = [
   "gemm/w4a16.cu",
   "gemm/w4a16_bf16.cu",
   "gemm/w4a16_f16.cu",
+  "sampling/feed.cu",
   "sampling/logprobs.cu",
   "sampling/process.cu",
   "sampling/sample.cu",
@@ -93,6 +94,7 @@ let kernelSources = [
   "table/conformance.cpp",
   "table/elementwise.cpp",
   "table/linear.cpp",
+  "table/sampling.cpp",
   "table/table.cpp",
 ]
 
@@ -161,8 +163,8 @@ let package = Package(
     tests(
       "Generation",
       [
-        "Generation", "Models", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Compute",
-        "Numerics", "JSON",
+        "Generation", "Models", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers", "Scheduling",
+        "Compute", "Numerics", "JSON",
       ]),
     tests(
       "Compression",
