@@ -42,6 +42,7 @@ let kernelSources = [
   "elementwise/add.cu",
   "elementwise/append_kv.cu",
   "elementwise/embedding.cu",
+  "elementwise/gather_columns.cu",
   "elementwise/layer_norm.cu",
   "elementwise/rms_norm.cu",
   "elementwise/rope.cu",
@@ -85,6 +86,7 @@ let kernelSources = [
   "table/attention.cpp",
   "table/elementwise.cpp",
   "table/linear.cpp",
+  "table/quantized.cpp",
   "table/table.cpp",
 ]
 

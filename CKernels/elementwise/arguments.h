@@ -125,6 +125,21 @@ struct EmbeddingArguments {
 /// Also gathers rows of any matrix: `table` is the matrix, `ids` the rows.
 Status embedding(Stream stream, const EmbeddingArguments& arguments);
 
+/// `output[row][j] = input[row][order[j]]`.
+struct GatherColumnsArguments {
+  int rows;
+  int width;
+  /// [width]; the caller has checked that each is a column of the input.
+  const int32_t* order;
+  /// 16-bit elements, rows `input_stride` of them apart
+  const void* input;
+  int64_t input_stride;
+  /// [rows, width]
+  void* output;
+};
+
+Status gather_columns(Stream stream, const GatherColumnsArguments& arguments);
+
 /// Copies the key and value of each token into its slot of the paged cache, laid out
 /// [block][key, value][head][16 tokens][head_dimension].
 struct AppendArguments {

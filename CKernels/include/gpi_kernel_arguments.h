@@ -38,6 +38,12 @@ typedef enum {
   GPI_KERNEL_PREFILL,
   /// gpi_kernel_attention: the sequences of one query row
   GPI_KERNEL_DECODE,
+  /// gpi_kernel_quantized_linear
+  GPI_KERNEL_QUANTIZED_LINEAR,
+  /// gpi_kernel_repack
+  GPI_KERNEL_REPACK,
+  /// gpi_kernel_gather_columns
+  GPI_KERNEL_GATHER_COLUMNS,
 } gpi_kernel_op;
 
 /// `residual += input` where there is an input, rounded; then `output = norm(residual)`. All [rows, width].
@@ -166,6 +172,76 @@ typedef struct {
   void* workspace;
   int64_t workspace_bytes;
 } gpi_kernel_linear;
+
+/// What the codes of a quantised weight are.
+typedef enum {
+  /// 4 bits: weight = scale * (code - zero)
+  GPI_KERNEL_INT4 = 0,
+} gpi_kernel_code;
+
+/// The form of a quantised weight.
+typedef struct {
+  gpi_kernel_code code;
+  int32_t outputs;
+  int32_t inputs;
+  /// Inputs that share a scale: a multiple of 16, or `inputs`.
+  int32_t group;
+  gpi_kernel_element scale_element;
+  /// Each group has a zero of its own; else every zero is the middle of the codes.
+  bool has_zeros;
+} gpi_kernel_weight_format;
+
+/// Brings a quantised weight into the layout that its products read, once when a model is loaded.
+typedef struct {
+  /// That of the scales, as `format` says.
+  gpi_kernel_element element;
+  gpi_kernel_weight_format format;
+  /// [outputs, ceil(inputs * bits / 32)]: the codes of a row, the first in the lowest bits
+  const uint32_t* codes;
+  /// [outputs, ceil(inputs / group)]
+  const void* scales;
+  /// The same of zeros in units of codes, or null.
+  const uint8_t* zeros;
+  /// `gpi_kernel_table.packed_bytes` of them, aligned to 256
+  void* packed;
+} gpi_kernel_repack;
+
+/// As gpi_kernel_linear, with a weight that was packed.
+typedef struct {
+  gpi_kernel_element element;
+  /// `element`, or float32
+  gpi_kernel_element output_element;
+  bool accumulate;
+  int32_t rows;
+  gpi_kernel_weight_format format;
+  /// What gpi_kernel_repack has written.
+  const void* packed;
+  /// [rows, inputs], in the order of the codes
+  const void* input;
+  int64_t input_stride;
+  /// [outputs], or null
+  const float* bias;
+  /// [rows, outputs]
+  void* output;
+  int64_t output_stride;
+  /// Scratch memory of `workspace_bytes`, as `gpi_kernel_table.workspace` asks for.
+  void* workspace;
+  int64_t workspace_bytes;
+} gpi_kernel_quantized_linear;
+
+/// `output[row][j] = input[row][order[j]]`: activations in the order in which a weight's inputs were sorted.
+typedef struct {
+  gpi_kernel_element element;
+  int32_t rows;
+  int32_t width;
+  /// [width]
+  const int32_t* order;
+  /// [rows, any]
+  const void* input;
+  int64_t input_stride;
+  /// [rows, width]
+  void* output;
+} gpi_kernel_gather_columns;
 
 /// Softmax attention of each sequence's query rows over its keys in one layer's cache. Row r of a sequence of
 /// n rows stands at position `context - n + r`.

@@ -82,6 +82,7 @@ package final class CPUBackend: Backend {
         throw .unsupported(operation: "place", reason: "\(error)")
       }
     case .integer, .float8, .codebook, .blocks, .spqr: return try place(stored: weight)
+    case .placed: throw Self.unsupported(weight, "place")
     }
   }
 

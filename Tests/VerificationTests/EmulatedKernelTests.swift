@@ -11,7 +11,10 @@ import Verification
 /// The CUDA kernels, emulated, against the CPU: what `gpuinfer verify` does on a machine without a GPU.
 @Suite("Emulated kernels", .serialized)
 struct EmulatedKernelTests {
-  private static let decoders = ["tiny/llama", "tiny/mistral", "tiny/qwen2", "tiny/gpt2", "tiny/bloom"]
+  private static let decoders = [
+    "tiny/llama", "tiny/mistral", "tiny/qwen2", "tiny/gpt2", "tiny/bloom", "quantized/gptq-4bit-asym",
+    "quantized/ct-w4a16-asym-act-order",
+  ]
 
   @Test(arguments: [DataType.bfloat16, .float16])
   func `every kernel is within rounding of the CPU on every shape`(_ type: DataType) throws {

@@ -15,7 +15,9 @@ package struct OperationSweep {
     values = CaseValues(seed: seed)
   }
 
-  package static var cases: [OperationCase] { RowCases.all + LinearCases.all + AttentionCases.all }
+  package static var cases: [OperationCase] {
+    RowCases.all + LinearCases.all + QuantizedLinearCases.all + AttentionCases.all
+  }
 
   /// What one case gave on one kernel.
   package struct Row: Sendable, Equatable {
@@ -105,7 +107,7 @@ extension OperationName {
     switch self {
     case .embed, .gatherRows: [.embedding]
     case .norm: [.rmsNorm, .layerNorm]
-    case .linear: [.linear]
+    case .linear: [.linear, .quantizedLinear, .repack, .gatherColumns]
     case .rope: [.rope]
     case .appendKV: [.append]
     case .attention: [.prefill, .decode]

@@ -86,7 +86,8 @@ struct DoctorReport {
       return (variant.name, reason.map { "not here: " + $0 } ?? "runs: " + variant.takes)
     }
     return "\nDevice \(device.rawValue)\n" + table(facts, leftWidth: 12)
-      + "\nKernels of \(device.rawValue), preferred ones first\n" + table(variants, leftWidth: 20)
+      + "\nKernels of \(device.rawValue), preferred ones first\n" + table(variants, leftWidth: 22)
+      + "  Quantised weights of other forms are widened to 16 bits; 'gpuinfer inspect MODEL' names them.\n"
   }
 
   // MARK: JSON

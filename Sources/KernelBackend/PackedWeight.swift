@@ -1,0 +1,23 @@
+internal import CKernels
+internal import Compute
+
+/// Codes, scales and zeros of a quantised weight as the kernels read them.
+@safe
+final class PackedWeight: PlacedWeight {
+  let format: gpi_kernel_weight_format
+  let storage: Storage
+  /// int32 `[inputs]`: code `j` of a row belongs to input `order[j]`; nil where they lie in order.
+  let order: Tensor?
+  let summary: String
+
+  init(_ format: gpi_kernel_weight_format, _ storage: Storage, order: Tensor?, summary: String) {
+    unsafe self.format = format
+    self.storage = storage
+    self.order = order
+    self.summary = summary
+  }
+
+  var outputs: Int { unsafe Int(format.outputs) }
+  var inputs: Int { unsafe Int(format.inputs) }
+  var byteCount: Int { storage.byteCount + (order?.byteCount ?? 0) }
+}
