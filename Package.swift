@@ -40,6 +40,7 @@ let kernelSources = [
   "attention/sm90/prefill_f16.cu",
   "elementwise/activation.cu",
   "elementwise/add.cu",
+  "elementwise/append_codes.cu",
   "elementwise/append_kv.cu",
   "elementwise/embedding.cu",
   "elementwise/gather_columns.cu",

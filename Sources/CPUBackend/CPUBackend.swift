@@ -87,7 +87,7 @@ package final class CPUBackend: Backend {
   }
 
   package func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {
-    let bytes = try geometry.checkedByteCount(DataType.floats)
+    let bytes = try geometry.checkedByteCount(DataType.floats + DataType.cacheCodes)
     try checkMemory(bytes)
     return CPUKVCache(
       geometry: geometry, keys: try allocate(byteCount: bytes / 2 + CPUKVCache.slackBytes),
