@@ -135,7 +135,7 @@ package enum CompressedTensorsLayout {
           "block_rows": .integer(Int64(weight.blockRows)),
         ],
       ]
-    case .dense, .float8, .codebook, .blocks: nil
+    case .dense, .float8, .codebook, .blocks, .placed: nil
     }
   }
 
