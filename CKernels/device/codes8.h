@@ -31,9 +31,9 @@ GPU_DEVICE uint32_t float8_code(float value) {
   return sign | (((size + 0x7ffffu + (size >> 20 & 1u)) >> 20) - (120u << 3));
 }
 
-/// The nearest integer of a number up to 127 in size.
-GPU_DEVICE uint32_t int8_code(float value) {
-  const float bounded = value < -127.0f ? -127.0f : value > 127.0f ? 127.0f : value;
+/// The nearest integer in `lowest ..< 128`.
+GPU_DEVICE uint32_t int8_code(float value, float lowest = -127.0f) {
+  const float bounded = value < lowest ? lowest : value > 127.0f ? 127.0f : value;
   // Adding 1.5 · 2^23 leaves the integer, rounded, in the low bits.
   return bits_of(add_rn(bounded, 0x1.8p23f)) & 255u;
 }

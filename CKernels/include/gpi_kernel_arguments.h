@@ -175,9 +175,21 @@ typedef struct {
 
 /// What the codes of a quantised weight are.
 typedef enum {
-  /// 4 bits: weight = scale * (code - zero)
+  /// Of 2, 3, 4 and 8 bits: weight = scale * (code - zero)
   GPI_KERNEL_INT4 = 0,
+  GPI_KERNEL_INT2 = 1,
+  GPI_KERNEL_INT3 = 2,
+  GPI_KERNEL_INT8 = 3,
+  /// E4M3: weight = scale * code
+  GPI_KERNEL_FLOAT8 = 4,
 } gpi_kernel_code;
+
+/// What happens to activations before they are multiplied.
+typedef enum {
+  GPI_KERNEL_KEEP_ACTIVATIONS = 0,
+  /// Each row is rounded to int8. INT8 codes without zeros only.
+  GPI_KERNEL_ROUND_TO_INT8 = 1,
+} gpi_kernel_rounding;
 
 /// The form of a quantised weight.
 typedef struct {
@@ -187,8 +199,13 @@ typedef struct {
   /// Inputs that share a scale: a multiple of 16, or `inputs`.
   int32_t group;
   gpi_kernel_element scale_element;
-  /// Each group has a zero of its own; else every zero is the middle of the codes.
+  /// Each group has a zero of its own; else every zero is the middle of the codes. Not of FLOAT8.
   bool has_zeros;
+  gpi_kernel_rounding rounding;
+  /// When rounding: components from this size on are multiplied unrounded; infinity for none.
+  float outlier_threshold;
+  /// When rounding: the scale of every row; 0 for each row's largest size / 127.
+  float activation_scale;
 } gpi_kernel_weight_format;
 
 /// Brings a quantised weight into the layout that its products read, once when a model is loaded.
@@ -196,8 +213,10 @@ typedef struct {
   /// That of the scales, as `format` says.
   gpi_kernel_element element;
   gpi_kernel_weight_format format;
-  /// [outputs, ceil(inputs * bits / 32)]: the codes of a row, the first in the lowest bits
-  const uint32_t* codes;
+  /// [outputs] rows, each a stream of codes with the first in the lowest bits of words of 4 bytes
+  const void* codes;
+  /// Bytes from one row to the next; a multiple of 4 but for codes of 8 bits.
+  int64_t code_stride;
   /// [outputs, ceil(inputs / group)]
   const void* scales;
   /// The same of zeros in units of codes, or null.

@@ -25,16 +25,15 @@ extension KernelBackend {
       bias = try place(given, as: .float32)
     }
     let dense: Tensor
-    switch weight.store {
-    case .dense(let tensor):
+    if case .dense(let tensor) = weight.store {
       try checks.type(tensor.view, "weight", DataType.placeable)
       dense = try place(tensor, as: activationType)
-    case .integer(let integer) where Self.widening(of: weight.store) == nil:
-      try checking(weight) { () throws(StoreError) in try integer.validateValues() }
-      let packed = try pack(try checking(weight) { () throws(StoreError) in try integer.sortedByGroup() })
-      return try checking(weight) { () throws(StoreError) in try LinearWeight(.placed(packed), bias: bias) }
-    default:
+    } else {
       try checking(weight) { () throws(StoreError) in try weight.store.validateValues() }
+      if let coded = try checking(weight, { () throws(StoreError) in try CodedWeight(weight.store) }) {
+        let packed = try pack(coded)
+        return try checking(weight) { () throws(StoreError) in try LinearWeight(.placed(packed), bias: bias) }
+      }
       dense = try placeRows(of: weight)
     }
     try reserveScratch(outputs: weight.outputs, inputs: weight.inputs)

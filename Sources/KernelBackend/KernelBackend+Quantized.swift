@@ -8,97 +8,122 @@ extension KernelBackend {
   package static func widening(of store: LinearWeight.Store) -> String? {
     switch store {
     case .dense, .placed: return nil
-    case .float8, .codebook, .blocks, .spqr: return "no kernel takes \(store.summary)"
+    case .codebook, .blocks, .spqr: return "no kernel takes \(store.summary)"
+    case .float8(let weight):
+      if weight.activations != nil { return "activations rounded to E4M3, which stay in 16 bits then" }
+      return groupObstacle(min(weight.blockColumns, weight.inputs), weight.inputs)
     case .integer(let weight):
-      if weight.bits != 4 { return "no kernel takes int\(weight.bits) codes" }
-      if weight.groupSize % 16 != 0, weight.groupSize != weight.inputs {
-        return "groups of \(weight.groupSize), which are no multiple of 16"
-      }
+      if let obstacle = groupObstacle(weight.groupSize, weight.inputs) { return obstacle }
       if case .reals = weight.zero { return "zeros that are no codes" }
       if weight.outliers != nil { return "columns in 16 bits beside the codes" }
-      if weight.activations != nil { return "activations rounded to int8, which stay in 16 bits then" }
-      return nil
+      return weight.activations.flatMap { roundingObstacle(weight, $0) }
     }
   }
 
+  private static func roundingObstacle(
+    _ weight: IntegerWeight, _ activations: IntegerActivations
+  ) -> String? {
+    let rest = "; its activations stay in 16 bits"
+    guard weight.bits == 8 else { return "int\(weight.bits) codes with activations rounded to int8" + rest }
+    guard case .midpoint = weight.zero else { return "zeros with activations rounded to int8" + rest }
+    if weight.groupSize % 32 != 0, weight.groupSize != weight.inputs {
+      return "groups of \(weight.groupSize) with activations rounded to int8, no multiple of 32" + rest
+    }
+    if weight.inputs > 131_071 { return "\(weight.inputs) products of int8, whose sum may pass int32" + rest }
+    if case .tensor(let scale, let zero) = activations, zero != 0 || !(scale > 0 && scale.isFinite) {
+      return "activations rounded to int8 with a zero of their own" + rest
+    }
+    return nil
+  }
+
+  private static func groupObstacle(_ size: Int, _ inputs: Int) -> String? {
+    size % 16 == 0 || size == inputs ? nil : "groups of \(size), which are no multiple of 16"
+  }
+
   /// Sends the parts to the device as they are stored, and has a kernel bring them into its layout.
-  ///
-  /// - Precondition: `widening(of:)` is nil, and act-order has been sorted.
-  func pack(_ weight: IntegerWeight) throws(KernelError) -> PackedWeight {
+  func pack(_ weight: CodedWeight) throws(KernelError) -> PackedWeight {
     var zeros: Tensor?
-    if case .integers(let given) = weight.zero { zeros = try place(given, as: given.dataType) }
-    let codes = try place(weight.codes, as: .int32)
+    if let given = weight.zeros { zeros = try place(given, as: given.dataType) }
+    let codes = try place(weight.codes, as: weight.codes.dataType)
     let scales = try place(weight.scales, as: weight.scales.dataType)
     var format = unsafe gpi_kernel_weight_format()
-    unsafe format.code = GPI_KERNEL_INT4
+    unsafe format.code = weight.code
     unsafe format.outputs = try count(weight.outputs, "place")
     unsafe format.inputs = try count(weight.inputs, "place")
     unsafe format.group = try count(weight.groupSize, "place")
     unsafe format.scale_element = scales.dataType.element
     unsafe format.has_zeros = zeros != nil
+    unsafe format.rounding = weight.rounding
+    unsafe format.outlier_threshold = weight.outlierThreshold
+    unsafe format.activation_scale = weight.activationScale
     let bytes = unsafe Int(stream.table.packed_bytes(&format))
     guard bytes >= 0 else {
-      throw .unsupported(
-        operation: "place", reason: "no kernel takes int\(weight.bits) in groups of \(weight.groupSize)")
+      throw .unsupported(operation: "place", reason: "no kernel takes \(weight.summary)")
     }
     let storage = try allocate(byteCount: bytes)
     var arguments = unsafe gpi_kernel_repack()
     unsafe arguments.element = scales.dataType.element
     unsafe arguments.format = format
-    unsafe arguments.codes = UnsafePointer(codes.view.address.assumingMemoryBound(to: UInt32.self))
+    unsafe arguments.codes = UnsafeRawPointer(codes.view.address)
+    unsafe arguments.code_stride = Int64(codes.shape[1] * codes.dataType.byteCount)
     unsafe arguments.scales = UnsafeRawPointer(scales.view.address)
     unsafe arguments.zeros = zeros.map {
       unsafe UnsafePointer($0.view.address.assumingMemoryBound(to: UInt8.self))
     }
     unsafe arguments.packed = storage.address
-    try unsafe launch(.repack, &arguments, "place", describe: "int\(weight.bits)")
+    try unsafe launch(.repack, &arguments, "place", describe: weight.summary)
     // The parts as they were stored go away.
     try withExtendedLifetime((codes, scales, zeros)) { () throws(KernelError) in
       try stream.synchronize("place")
     }
     var order: Tensor?
-    if case .permuted(let given) = weight.order { order = try place(given, as: .int32) }
-    let placed = unsafe PackedWeight(
-      format, storage, order: order, summary: LinearWeight.Store.integer(weight).summary)
-    _ = try quantizedScratch(placed, rows: Self.gatheredRows)
+    if let given = weight.order { order = try place(given, as: .int32) }
+    let placed = unsafe PackedWeight(format, storage, order: order, summary: weight.summary)
+    _ = try quantizedScratch(placed, rows: Self.piece)
     return placed
   }
 
-  /// Rows whose columns are gathered at once, for a weight with an order: bounds the memory that takes.
-  private static let gatheredRows = 512
+  /// Rows at once for a weight that needs a copy of its input, gathered or rounded: bounds the memory of that.
+  private static let piece = 512
 
   func multiply(
     _ input: TensorView, _ weight: PackedWeight, bias: Tensor?, accumulate: Bool, into output: TensorView
   ) throws(KernelError) {
-    guard let order = weight.order else {
+    guard weight.copiesInput else {
       return try multiply(input, weight, bias, accumulate, output)
     }
     var start = 0
     while start < input.rows {
-      let rows = start..<min(start + Self.gatheredRows, input.rows)
-      let scratch = try quantizedScratch(weight, rows: rows.count)
-      let target = unsafe scratch.storage.address + scratch.workspaceBytes
-      let gathered = unsafe TensorView(
-        address: target, shape: Shape(rows.count, weight.inputs), dataType: activationType)
-      var arguments = unsafe gpi_kernel_gather_columns()
-      unsafe arguments.element = element
-      unsafe arguments.rows = try count(rows.count, "linear")
-      unsafe arguments.width = weight.format.inputs
-      unsafe arguments.order = UnsafePointer(order.view.int32s)
-      unsafe arguments.input = UnsafeRawPointer(input.rows(rows).address)
-      unsafe arguments.input_stride = Int64(input.rowStride)
-      unsafe arguments.output = target
-      try unsafe launch(.gatherColumns, &arguments, "linear", describe: "\(gathered.shape)")
-      try multiply(gathered, weight, bias, accumulate, output.rows(rows))
+      let rows = start..<min(start + Self.piece, input.rows)
+      let piece = try gathered(input.rows(rows), weight)
+      try multiply(piece, weight, bias, accumulate, output.rows(rows))
       start = rows.upperBound
     }
+  }
+
+  /// The columns of the input in the weight's order, in scratch memory; the input itself where there is none.
+  private func gathered(_ input: TensorView, _ weight: PackedWeight) throws(KernelError) -> TensorView {
+    guard let order = weight.order else { return input }
+    let scratch = try quantizedScratch(weight, rows: input.rows)
+    let target = unsafe scratch.storage.address + scratch.workspaceBytes
+    var arguments = unsafe gpi_kernel_gather_columns()
+    unsafe arguments.element = element
+    unsafe arguments.rows = try count(input.rows, "linear")
+    unsafe arguments.width = weight.format.inputs
+    unsafe arguments.order = UnsafePointer(order.view.int32s)
+    unsafe arguments.input = UnsafeRawPointer(input.address)
+    unsafe arguments.input_stride = Int64(input.rowStride)
+    unsafe arguments.output = target
+    try unsafe launch(.gatherColumns, &arguments, "linear", describe: "\(input.shape)")
+    return unsafe TensorView(
+      address: target, shape: Shape(input.rows, weight.inputs), dataType: activationType)
   }
 
   /// The product itself; the columns of the input lie as the codes do.
   private func multiply(
     _ input: TensorView, _ weight: PackedWeight, _ bias: Tensor?, _ accumulate: Bool, _ output: TensorView
   ) throws(KernelError) {
-    let scratch = try quantizedScratch(weight, rows: weight.order == nil ? 0 : input.rows)
+    let scratch = try quantizedScratch(weight, rows: weight.copiesInput ? input.rows : 0)
     var arguments = unsafe gpi_kernel_quantized_linear()
     unsafe arguments.element = element
     unsafe arguments.output_element = output.dataType.element
@@ -124,6 +149,7 @@ extension KernelBackend {
   ) throws(KernelError) -> (storage: Storage, workspaceBytes: Int) {
     var arguments = unsafe gpi_kernel_quantized_linear()
     unsafe arguments.format = weight.format
+    unsafe arguments.rows = try count(rows, "linear")
     let needed = unsafe Int(stream.table.workspace(GPI_KERNEL_QUANTIZED_LINEAR, &arguments))
     let workspaceBytes = (needed + 255) / 256 * 256
     let gathered = weight.order == nil ? 0 : rows * weight.inputs * activationType.byteCount

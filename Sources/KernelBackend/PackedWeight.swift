@@ -19,5 +19,7 @@ final class PackedWeight: PlacedWeight {
 
   var outputs: Int { unsafe Int(format.outputs) }
   var inputs: Int { unsafe Int(format.inputs) }
+  /// Whether a product needs a copy of its rows: in another order, or rounded.
+  var copiesInput: Bool { unsafe order != nil || format.rounding != GPI_KERNEL_KEEP_ACTIVATIONS }
   var byteCount: Int { storage.byteCount + (order?.byteCount ?? 0) }
 }

@@ -24,6 +24,10 @@ import Testing
   @Test func `what no kernel takes is widened for a reason`() throws {
     #expect(KernelBackend.widening(of: try weight()) == nil)
     #expect(KernelBackend.widening(of: try weight(group: 24, inputs: 24)) == nil)
+    for activations in [IntegerActivations.token(outlierThreshold: 6), .tensor(scale: 0.1, zero: 0)] {
+      #expect(KernelBackend.widening(of: try weight(bits: 8, activations: activations)) == nil)
+    }
+    for bits in [2, 3, 8] { #expect(KernelBackend.widening(of: try weight(bits: bits)) == nil) }
     let zeros = HostTensor.copy([UInt8](repeating: 3, count: 4), .uint8, Shape(2, 2))
     #expect(KernelBackend.widening(of: try weight(zero: .integers(zeros))) == nil)
     let reals = HostTensor.copy([Float](repeating: 3.5, count: 4), .float32, Shape(2, 2))
@@ -31,9 +35,11 @@ import Testing
       indices: HostTensor.copy([Int32(5)], .int32, Shape(1)),
       columns: HostTensor.copy([Float](repeating: 1, count: 2), .float32, Shape(2, 1)))
     let refused: [(LinearWeight.Store, String)] = [
-      (try weight(bits: 3), "int3"), (try weight(group: 8), "groups of 8"),
+      (try weight(group: 8), "groups of 8"),
       (try weight(zero: .reals(reals)), "zeros"), (try weight(outliers: outliers), "columns"),
       (try weight(activations: .token(outlierThreshold: nil)), "activations"),
+      (try weight(bits: 8, group: 16, activations: .token(outlierThreshold: 6)), "multiple of 32"),
+      (try weight(bits: 8, activations: .tensor(scale: 0.1, zero: 3)), "zero"),
     ]
     for (store, word) in refused {
       let reason = try #require(KernelBackend.widening(of: store))
@@ -67,7 +73,7 @@ import Testing
     let zeros = HostTensor.copy([UInt8](repeating: 16, count: 4), .uint8, Shape(2, 2))
     let bad: [(LinearWeight.Store, String)] = [
       (try weight(scale: .nan), "scales"), (try weight(order: .grouped(groups)), "group 0"),
-      (try weight(zero: .integers(zeros)), "zeros"), (try weight(bits: 8, scale: .infinity), "scales"),
+      (try weight(zero: .integers(zeros)), "zeros"), (try weight(group: 8, scale: .infinity), "scales"),
     ]
     for (store, word) in bad {
       let error = #expect(throws: KernelError.self) { try backend.place(LinearWeight(store)) }

@@ -34,8 +34,8 @@ import Testing
   static let quantised: [(fixture: String, isPacked: Bool)] = [
     ("gptq-4bit", true), ("gptq-4bit-asym", true), ("gptq-gpt2", true), ("gptq-bloom", true),
     ("awq-gemm", true), ("awq-gemv", true), ("ct-w4a16", true), ("ct-w4a16-asym-act-order", true),
-    ("gptq-2bit-v2", false), ("gptq-3bit-v2-act-order", false), ("gptq-8bit-channel", false),
-    ("bnb-nf4", false),
+    ("gptq-2bit-v2", true), ("gptq-3bit-v2-act-order", true), ("gptq-8bit-channel", true), ("bnb-nf4", false),
+    ("bnb-int8", true), ("ct-w8a8", true),
   ]
 
   @Test(arguments: quantised)

@@ -31,6 +31,27 @@ enum QuantizedLinearCases {
       cases.append(base.with { ($0.exact, $0.floatOutput) = (true, true) }.operation)
       cases.append(base.with { ($0.exact, $0.isReordered, $0.accumulate) = (true, true, true) }.operation)
     }
+    // Every other code, in a form for few rows and in one for many.
+    for rows in [5, 300] {
+      let base = Case(rows: rows, inputs: 256, outputs: 40, group: 64, zeros: true)
+      for bits in [2, 3, 8] {
+        cases.append(base.with { $0.bits = bits }.operation)
+        cases.append(base.with { ($0.bits, $0.zeros, $0.group) = (bits, false, 256) }.operation)
+        cases.append(base.with { ($0.bits, $0.exact, $0.floatOutput) = (bits, true, true) }.operation)
+      }
+      cases.append(base.with { ($0.bits, $0.isReordered) = (3, true) }.operation)
+      cases.append(base.with { $0.isFloat8 = true }.operation)
+      cases.append(base.with { ($0.isFloat8, $0.group, $0.scaleType) = (true, 256, .float32) }.operation)
+    }
+    // Activations rounded to int8, with outliers and without.
+    for (rows, group) in [(1, 256), (17, 64), (130, 256)] {
+      let base = Case(rows: rows, inputs: 256, outputs: 72, group: group, bits: 8, activations: .token(outlierThreshold: nil))
+      cases.append(base.operation)
+      cases.append(base.with { $0.activations = .token(outlierThreshold: 2) }.operation)
+      cases.append(base.with { $0.activations = .tensor(scale: 0.01, zero: 0) }.operation)
+      cases.append(base.with { ($0.isReordered, $0.bias, $0.accumulate) = (true, true, true) }.operation)
+      cases.append(base.with { ($0.floatOutput, $0.padding, $0.scaleType) = (true, 8, .bfloat16) }.operation)
+    }
     // More rows than are gathered at once.
     cases.append(Case(rows: 600, inputs: 64, outputs: 16, group: 32).with { $0.isReordered = true }.operation)
     return cases
@@ -42,10 +63,13 @@ enum QuantizedLinearCases {
     var outputs: Int
     var group: Int
     var bits = 4
+    /// E4M3 with a scale for blocks of 16 outputs and `group` inputs.
+    var isFloat8 = false
     var zeros = false
     var scaleType = DataType.float16
     /// Act-order: the groups' inputs are scattered.
     var isReordered = false
+    var activations: IntegerActivations?
     var bias = false
     var accumulate = false
     var floatOutput = false
@@ -59,11 +83,16 @@ enum QuantizedLinearCases {
     }
 
     private var shape: String {
-      var text = "\(rows) x \(inputs) -> \(outputs), int\(bits) "
+      var text = "\(rows) x \(inputs) -> \(outputs), \(isFloat8 ? "float8" : "int\(bits)") "
       text += group == inputs ? "by output" : "in groups of \(group)"
-      if zeros { text += ", zeros" }
+      if zeros && !isFloat8 { text += ", zeros" }
       if scaleType != .float16 { text += ", \(scaleType.rawValue) scales" }
       if isReordered { text += ", act-order" }
+      switch activations {
+      case nil: break
+      case .token(let threshold): text += ", int8 activations" + (threshold == nil ? "" : " but outliers")
+      case .tensor: text += ", int8 activations of one scale"
+      }
       if bias { text += ", bias" }
       if accumulate { text += ", accumulate" }
       if floatOutput { text += ", float32 output" }
@@ -99,6 +128,7 @@ enum QuantizedLinearCases {
     }
 
     private func store(_ bench: Bench) throws(KernelError) -> LinearWeight.Store {
+      if isFloat8 { return try float8Store(bench) }
       let groups = inputs / group
       let codes = bench.values.integers(outputs * inputs, 4, below: 1 << bits).map { UInt8($0) }
       let width = PackedCodes.wordCount(inputs, bits: bits)
@@ -124,7 +154,25 @@ enum QuantizedLinearCases {
           try IntegerWeight(
             outputs: outputs, inputs: inputs, bits: bits, groupSize: group,
             codes: HostTensor.copy(words, .int32, Shape(outputs, width)), scales: scaleTensor, zero: zero,
-            order: order))
+            order: order, activations: activations))
+      } catch { throw .unsupported(operation: "linear", reason: "\(error)") }
+    }
+
+    private func float8Store(_ bench: Bench) throws(KernelError) -> LinearWeight.Store {
+      let blockRows = 16
+      let shape = Shape((outputs + blockRows - 1) / blockRows, inputs / group)
+      let scales = bench.values.integers(shape.elementCount, 5, below: 64).map { Float($0 + 32) * 0x1.1p-10 }
+      // Every code but NaN.
+      let codes = bench.values.integers(outputs * inputs, 4, below: 254).map { code in
+        UInt8(code < 127 ? code : code + 1)
+      }
+      let scaleTensor = try bench.hostTensor(scales, shape, scaleType)
+      do throws(StoreError) {
+        return .float8(
+          try Float8Weight(
+            outputs: outputs, inputs: inputs,
+            codes: HostTensor.copy(codes, .float8E4M3, Shape(outputs, inputs)), scales: scaleTensor,
+            blockRows: blockRows, blockColumns: group))
       } catch { throw .unsupported(operation: "linear", reason: "\(error)") }
     }
   }
