@@ -3,9 +3,9 @@
 // ```
 // cache   [block][0 key, 1 value][key_heads] | codes [16 tokens][head_dimension] | float scales [16 tokens] |
 // ```
-// A component is code · scale. Tiles come as they are, by cp.async, and are widened there: keys to their codes
-// alone, which bf16 and f16 hold exactly, so that a score is scaled once, in float; values to code · scale,
-// rounded once.
+// A component is code · scale. Tiles come as they are, by cp.async, and are widened there: keys to their
+// codes alone, which bf16 and f16 hold exactly, so that a score is scaled once, in float; values to code ·
+// scale, rounded once.
 #pragma once
 
 #include "attention/arguments.h"
@@ -61,8 +61,8 @@ struct CodeTile {
   static constexpr int code_bytes = rows * columns;
   static constexpr int bytes = code_bytes + rows * 4;
 
-  /// Starts the copy of the positions from `first`, a multiple of 16, on; those outside of `begin ..< end` are
-  /// zeros. `fallback` is any readable, aligned address.
+  /// Starts the copy of the positions from `first`, a multiple of 16, on; those outside of `begin ..< end`
+  /// are zeros. `fallback` is any readable, aligned address.
   GPU_DEVICE static void copy(SharedAddress target, const CodeCacheHead& cache, int head_dimension, int first,
                               int begin, int end, CachePart part, const void* fallback) {
     GPU_UNROLL
@@ -84,8 +84,8 @@ struct CodeTile {
   }
 
   /// Keys, without their scales, which go to `scales` `[rows]` for positions in `begin ..< end`.
-  GPU_DEVICE static void widen_keys(const unsigned char* source, unsigned char* tile, float* scales, int first,
-                                    int begin, int end, bool is_float8) {
+  GPU_DEVICE static void widen_keys(const unsigned char* source, unsigned char* tile, float* scales,
+                                    int first, int begin, int end, bool is_float8) {
     each_chunk([&](int row, int chunk) {
       const Packed codes = *reinterpret_cast<const Packed*>(source + (row * chunks + chunk) * 16);
       put(tile, row, chunk, codes, 1.0f, is_float8);

@@ -1,5 +1,5 @@
-// Writes the step's keys and values into a paged cache of 8-bit codes: one block a token, one warp a head's key
-// or value.
+// Writes the step's keys and values into a paged cache of 8-bit codes: one block a token, one warp a head's
+// key or value.
 
 #include "device/codes8.h"
 #include "elementwise/arguments.h"
@@ -70,9 +70,8 @@ Status append_codes(Stream stream, const AppendArguments& given) {
   LaunchShape shape;
   shape.grid.x = a.tokens;
   shape.threads = block_threads;
-  return a.type == ElementType::bfloat16
-             ? launch(stream, "append_codes", shape, append_codes_kernel<bf16>, a)
-             : launch(stream, "append_codes", shape, append_codes_kernel<f16>, a);
+  return a.type == ElementType::bfloat16 ? launch(stream, "append_codes", shape, append_codes_kernel<bf16>, a)
+                                         : launch(stream, "append_codes", shape, append_codes_kernel<f16>, a);
 }
 
 }  // namespace gpu

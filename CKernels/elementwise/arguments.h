@@ -144,7 +144,8 @@ Status gather_columns(Stream stream, const GatherColumnsArguments& arguments);
 enum class CacheCodes : int32_t {
   /// Elements of the activations' type.
   elements,
-  /// Codes of 8 bits with a scale for each head's key, or value, at a position: its largest size / 127 or / 448,
+  /// Codes of 8 bits with a scale for each head's key, or value, at a position: its largest size / 127 or /
+  /// 448,
   /// NaN where that is not finite.
   int8,
   float8,
@@ -172,8 +173,8 @@ struct AppendArguments {
 /// Into a cache of elements.
 Status append_kv(Stream stream, const AppendArguments& arguments);
 
-/// Into a cache of codes, [block][key, value][head] of codes [16 tokens][head_dimension] and then float scales
-/// [16 tokens]. `invalid_arguments` for elements, and for heads that are no multiple of 4.
+/// Into a cache of codes, [block][key, value][head] of codes [16 tokens][head_dimension] and then float
+/// scales [16 tokens]. `invalid_arguments` for elements, and for heads that are no multiple of 4.
 Status append_codes(Stream stream, const AppendArguments& arguments);
 
 }  // namespace gpu

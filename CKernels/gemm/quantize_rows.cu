@@ -21,7 +21,8 @@ quantize_rows_kernel(QuantizeRowsArguments p) {
   const T* input = static_cast<const T*>(p.input) + row * p.input_stride;
   const uint32_t threshold = bits_of(p.threshold);
 
-  // Sizes as bits: greater ones are greater numbers, and a NaN, which no threshold leaves out, is the greatest.
+  // Sizes as bits: greater ones are greater numbers, and a NaN, which no threshold leaves out, is the
+  // greatest.
   uint32_t largest = 0;
   for (int i = thread_index(); i < p.k; i += block_threads) {
     const uint32_t size = bits_of(to_float(input[i])) & 0x7fffffffu;

@@ -29,8 +29,9 @@ Status gemm_w8a8_as(Stream stream, W8A8Form form, const W8A8Arguments& a) {
     return invalid_arguments;
   }
   if (a.m == 0 || a.n == 0) return 0;
-  const GemmArguments as_dense = {a.type, a.m,     a.n,    a.k,      a.input,         a.input_stride, nullptr,
-                                  a.k,    a.bias,  a.output, a.output_stride, a.accumulate, a.float_output};
+  const GemmArguments as_dense = {a.type,          a.m,          a.n,           a.k,    a.input,
+                                  a.input_stride,  nullptr,      a.k,           a.bias, a.output,
+                                  a.output_stride, a.accumulate, a.float_output};
   W8A8Call c = {a, OutputShape::of(as_dense), rounded_up(a.k, W8A8Tile128::codes), rounded_up(a.k, a.group)};
   // One group a row: any that holds all of k will do.
   if (a.group == a.k) c.gemm.group = c.tiles * W8A8Tile128::codes;

@@ -1,12 +1,12 @@
 // Products of activations that are rounded to int8 with int8 weights, on the integer tensor cores.
 //
-//   q[t][k] = round(x[t][k] / s[t]),  s[t] = the token's largest size / 127      (ZeroQuant, arXiv 2206.01861)
-//   y[t][n] = s[t] · Σ_groups scale[n][g] · Σ q[t][k] · code[n][k]  +  outliers
+//   q[t][k] = round(x[t][k] / s[t]),  s[t] = the token's largest size / 127      (ZeroQuant, arXiv
+//   2206.01861) y[t][n] = s[t] · Σ_groups scale[n][g] · Σ q[t][k] · code[n][k]  +  outliers
 //
 // Components whose size reaches a threshold are left out of both and multiplied unrounded, by the dequantised
 // weight (LLM.int8, arXiv 2208.07339). Which they are is decided on the device: `quantize_rows` leaves a bit
-// for each run of 16 columns of a token, and the product visits the runs that some token of its block needs. So
-// nothing waits for the host, and a captured launch fits every input.
+// for each run of 16 columns of a token, and the product visits the runs that some token of its block needs.
+// So nothing waits for the host, and a captured launch fits every input.
 #pragma once
 
 #include "gemm/wna16.h"
@@ -17,7 +17,9 @@ namespace gpu {
 constexpr int outlier_run = 16;
 
 GPU_DEVICE_OR_HOST constexpr int64_t int8_row_bytes(int k) { return (int64_t(k) + 15) / 16 * 16; }
-GPU_DEVICE_OR_HOST constexpr int outlier_words(int k) { return (k + outlier_run * 32 - 1) / (outlier_run * 32); }
+GPU_DEVICE_OR_HOST constexpr int outlier_words(int k) {
+  return (k + outlier_run * 32 - 1) / (outlier_run * 32);
+}
 
 struct QuantizeRowsArguments {
   ElementType type;

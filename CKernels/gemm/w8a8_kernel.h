@@ -2,7 +2,8 @@
 //
 // Rows of 128 codes are rows of 64 elements of 16 bits to cp.async, to the tile's swizzle and to ldmatrix, so
 // the loop is that of the dense product (gemm/sm80.h) with another mma. Integer sums are exact, groups are
-// scaled in their order, and outliers come last in the order of their columns: every form gives the same bits.
+// scaled in their order, and outliers come last in the order of their columns: every form gives the same
+// bits.
 #pragma once
 
 #include "device/device.h"
@@ -99,11 +100,11 @@ w8a8_kernel(W8A8Call c) {
     if (tile < c.tiles) {
       const int stage = tile % Shape::stages * Shape::stage_bytes;
       const int k = tile * Shape::depth;
-      copy_operand<bf16, Shape, Shape::rows, true>(shared + stage, first_stage + SharedAddress(stage), p.codes,
-                                                   row_pairs, first_row, p.m, k, row_pairs);
-      copy_operand<bf16, Shape, Shape::columns, true>(
-          shared + stage + Shape::input_bytes, first_stage + SharedAddress(stage + Shape::input_bytes), p.weight,
-          row_pairs, first_column, p.n, k, row_pairs);
+      copy_operand<bf16, Shape, Shape::rows, true>(shared + stage, first_stage + SharedAddress(stage),
+                                                   p.codes, row_pairs, first_row, p.m, k, row_pairs);
+      copy_operand<bf16, Shape, Shape::columns, true>(shared + stage + Shape::input_bytes,
+                                                      first_stage + SharedAddress(stage + Shape::input_bytes),
+                                                      p.weight, row_pairs, first_column, p.n, k, row_pairs);
     }
     commit_copies();
   };

@@ -1,5 +1,5 @@
-// From packed codes to the A fragments of mma: one reader for each kind of code, see gemm/wna16.h for where the
-// codes lie. What they give is exact: code − zero has at most 8 significant bits, as bf16 has.
+// From packed codes to the A fragments of mma: one reader for each kind of code, see gemm/wna16.h for where
+// the codes lie. What they give is exact: code − zero has at most 8 significant bits, as bf16 has.
 #pragma once
 
 #include "device/device.h"
@@ -10,8 +10,8 @@ namespace gpu {
 
 GPU_DEVICE_OR_HOST constexpr int span_bytes(WeightCode code) { return code_bits(code) * 128; }
 
-/// Two codes below 2^7 (below 2^8 for f16) as the last bits of a constant's mantissa, the constant and the zero
-/// taken off at once: device/packed16.h has the constants.
+/// Two codes below 2^7 (below 2^8 for f16) as the last bits of a constant's mantissa, the constant and the
+/// zero taken off at once: device/packed16.h has the constants.
 template <class T>
 struct SmallCodes {
   static constexpr bool is_bf16 = std::is_same_v<T, bf16>;
@@ -26,7 +26,8 @@ struct SmallCodes {
   }
 };
 
-/// Two codes of 8 bits. bf16 has one bit of mantissa too few for the constant: the highest bit is added as 128.
+/// Two codes of 8 bits. bf16 has one bit of mantissa too few for the constant: the highest bit is added as
+/// 128.
 template <class T>
 struct ByteCodes;
 

@@ -12,8 +12,8 @@
 //   int3    as int2, of the codes' low bits | [32 lanes][1 word] of their high bits
 // ```
 // A lane (g = lane / 4, q = lane % 4) has the eight codes of its A fragment of a step, see device/mma.h:
-// register r is feature g + 8 (r % 2), k = 2q + 8 (r / 2) in its low half and the k after it in its high half.
-// Codes of a pair lie 16 bits apart, so that one mask takes both out:
+// register r is feature g + 8 (r % 2), k = 2q + 8 (r / 2) in its low half and the k after it in its high
+// half. Codes of a pair lie 16 bits apart, so that one mask takes both out:
 //
 // ```
 //   int4    nibble i: register {0, 2, 1, 3}[i % 4], half i / 4      (Marlin's word, arXiv 2408.11743)
@@ -46,8 +46,8 @@ struct PackedWeight {
   /// `packed_code_bytes` of the layout above, aligned to 16.
   const void* codes;
   ScaleType scale_type;
-  /// [ceil(k / group)][ceil(n / 16)][8][2]: of features g and g + 8, `packed_scale_count` of them, aligned to a
-  /// pair
+  /// [ceil(k / group)][ceil(n / 16)][8][2]: of features g and g + 8, `packed_scale_count` of them, aligned to
+  /// a pair
   const void* scales;
   /// The same of zeros below 2^bits, a byte each; null when all are 2^(bits − 1), and for float8.
   const uint8_t* zeros;
@@ -78,8 +78,8 @@ struct RepackArguments {
   uint8_t* packed_zeros;
 };
 
-/// `invalid_arguments` for negative sizes, a group that is no positive multiple of 16 and not k, rows of words
-/// that are none, or zeros of float8.
+/// `invalid_arguments` for negative sizes, a group that is no positive multiple of 16 and not k, rows of
+/// words that are none, or zeros of float8.
 Status repack(Stream stream, const RepackArguments& arguments);
 
 /// As GemmArguments, with `weight.n` columns of output.

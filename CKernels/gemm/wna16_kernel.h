@@ -1,8 +1,9 @@
 // The product with weights of few bits on mma.sync and cp.async (sm_80 and later).
 //
 // Weights are the left operand, so a block's tile is features x tokens. Codes go through shared memory as
-// they are and become fragments in registers (gemm/weight_codes.h). As in the dense product (gemm/sm80.h), k is
-// cut into parts by n and k alone, and every form sums groups in order, then parts in order: the same bits.
+// they are and become fragments in registers (gemm/weight_codes.h). As in the dense product (gemm/sm80.h), k
+// is cut into parts by n and k alone, and every form sums groups in order, then parts in order: the same
+// bits.
 //
 //   tokens8 ... tokens64   a block computes one part of 64 features and up to 64 tokens
 //   tile                   a block computes all parts of 128 features and 64 tokens
@@ -129,8 +130,8 @@ wna16_kernel(WNA16Call c) {
         copy_async(first_stage + SharedAddress(stage + chunk * 16), codes + offset, present ? 16 : 0);
       }
       copy_operand<T, Shape, Shape::tokens, vectors>(
-          shared + stage + code_bytes, first_stage + SharedAddress(stage + code_bytes), p.input, p.input_stride,
-          first_token, p.m, tile * Shape::depth, w.k);
+          shared + stage + code_bytes, first_stage + SharedAddress(stage + code_bytes), p.input,
+          p.input_stride, first_token, p.m, tile * Shape::depth, w.k);
     }
     commit_copies();
   };

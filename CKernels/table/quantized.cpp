@@ -52,8 +52,8 @@ ScaleType scale_type(gpi_kernel_element element) {
   return element == GPI_KERNEL_FLOAT16 ? ScaleType::float16 : ScaleType::bfloat16;
 }
 
-/// Where the parts of a packed weight lie: codes, then scales, then zeros, each aligned to 256 bytes. Codes for
-/// rounded activations are rows, and their scales lie as they came.
+/// Where the parts of a packed weight lie: codes, then scales, then zeros, each aligned to 256 bytes. Codes
+/// for rounded activations are rows, and their scales lie as they came.
 struct PackedParts {
   int64_t scales, zeros, end;
 
@@ -80,9 +80,8 @@ Status launch_repack(Stream stream, const Device&, const void* arguments) {
   const PackedParts parts(f);
   auto* packed = static_cast<unsigned char*>(a.packed);
   if (rounds(f)) {
-    const Status status =
-        repack_int8_rows(stream, {f.outputs, f.inputs, static_cast<const uint8_t*>(a.codes), a.code_stride,
-                                  reinterpret_cast<int8_t*>(packed)});
+    const Status status = repack_int8_rows(stream, {f.outputs, f.inputs, static_cast<const uint8_t*>(a.codes),
+                                                    a.code_stride, reinterpret_cast<int8_t*>(packed)});
     if (status != 0) return status;
     const int64_t count = int64_t(f.outputs) * ((f.inputs + f.group - 1) / f.group);
     return copy_halves(stream, a.scales, packed + parts.scales,
@@ -134,29 +133,15 @@ Status launch_w8a8(Stream stream, const Device&, const void* arguments) {
   auto* scales = reinterpret_cast<float*>(scratch + rows.scales);
   auto* outliers = reinterpret_cast<uint32_t*>(scratch + rows.outliers);
   const ElementType type = element_type(a.element);
-  const Status status = quantize_rows(stream, {type, a.rows, f.inputs, a.input, a.input_stride,
-                                               f.outlier_threshold, f.activation_scale, codes, scales, outliers});
+  const Status status =
+      quantize_rows(stream, {type, a.rows, f.inputs, a.input, a.input_stride, f.outlier_threshold,
+                             f.activation_scale, codes, scales, outliers});
   if (status != 0) return status;
   const auto* packed = static_cast<const unsigned char*>(a.packed);
-  return gemm_w8a8(stream, {type,
-                            a.rows,
-                            f.outputs,
-                            f.inputs,
-                            f.group,
-                            codes,
-                            scales,
-                            outliers,
-                            a.input,
-                            a.input_stride,
-                            f.outlier_threshold,
-                            reinterpret_cast<const int8_t*>(packed),
-                            scale_type(f.scale_element),
-                            packed + parts.scales,
-                            a.bias,
-                            a.output,
-                            a.output_stride,
-                            a.accumulate,
-                            a.output_element == GPI_KERNEL_FLOAT32});
+  return gemm_w8a8(stream, {type, a.rows, f.outputs, f.inputs, f.group, codes, scales, outliers, a.input,
+                            a.input_stride, f.outlier_threshold, reinterpret_cast<const int8_t*>(packed),
+                            scale_type(f.scale_element), packed + parts.scales, a.bias, a.output,
+                            a.output_stride, a.accumulate, a.output_element == GPI_KERNEL_FLOAT32});
 }
 
 /// One variant for each code: what there are kernels for is said by name.
@@ -227,12 +212,14 @@ std::vector<Variant> quantized_variants() {
       product("wna16.int3", takes<GPI_KERNEL_INT3>, integers),
       product("wna16.int2", takes<GPI_KERNEL_INT2>, integers),
       {{"w8a8", GPI_KERNEL_QUANTIZED_LINEAR, first_capability, last_capability, sixteen_bit,
-        "int8 codes and activations rounded to int8, outliers in 16 bits, groups a multiple of 32 or one scale an "
+        "int8 codes and activations rounded to int8, outliers in 16 bits, groups a multiple of 32 or one "
+        "scale an "
         "output"},
        takes_w8a8,
        launch_w8a8,
        w8a8_workspace},
-      product("wna16.float8", takes<GPI_KERNEL_FLOAT8>, "E4M3, groups a multiple of 16 or one scale an output"),
+      product("wna16.float8", takes<GPI_KERNEL_FLOAT8>,
+              "E4M3, groups a multiple of 16 or one scale an output"),
       {{"repack", GPI_KERNEL_REPACK, first_capability, last_capability, any_element,
         "codes of 2, 3, 4 and 8 bits and E4M3"},
        takes_repack,

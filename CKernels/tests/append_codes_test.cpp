@@ -11,8 +11,7 @@ namespace {
 /// The number of an E4M3 code, by the definition.
 double float8_number(int code) {
   const int exponent = code >> 3 & 15, mantissa = code & 7;
-  const double size =
-      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(1 + mantissa / 8.0, exponent - 7);
+  const double size = exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(1 + mantissa / 8.0, exponent - 7);
   return code & 128 ? -size : size;
 }
 
@@ -61,8 +60,9 @@ void test_append(const AppendCase& c, CacheCodes kind) {
   DeviceArray<int32_t> device_slots("slots", slots);
   DeviceArray<unsigned char> cache("cache", size_t(pages * 2 * c.heads) * record);
   std::memset(cache.data(), 0xee, cache.size());
-  AppendArguments arguments = {element_type<T>, c.tokens, c.heads, c.dimension, key.data(), value.data(),
-                               device_slots.data(), cache.data(), stride, stride, kind};
+  AppendArguments arguments = {
+      element_type<T>,     c.tokens,     c.heads, c.dimension, key.data(), value.data(),
+      device_slots.data(), cache.data(), stride,  stride,      kind};
   const std::string what = "append codes " + std::to_string(c.tokens) + "x" + std::to_string(c.heads) + "x" +
                            std::to_string(c.dimension) + (kind == CacheCodes::int8 ? " int8" : " float8");
   expect_same_bits(
@@ -86,8 +86,8 @@ void test_append(const AppendCase& c, CacheCodes kind) {
       unsigned char* target = expected.data() + size_t(page * 2 * c.heads + row) * record;
       for (int i = 0; i < c.dimension; ++i) {
         const float units = scale > 0 ? to_float(from[start + size_t(i)]) / scale : 0;
-        target[place * c.dimension + i] = uint8_t(
-            kind == CacheCodes::int8 ? int(std::nearbyint(units)) : nearest_float8(double(units)));
+        target[place * c.dimension + i] =
+            uint8_t(kind == CacheCodes::int8 ? int(std::nearbyint(units)) : nearest_float8(double(units)));
       }
       std::memcpy(target + 16 * c.dimension + 4 * place, &scale, 4);
     }
@@ -103,9 +103,9 @@ void test_append(const AppendCase& c, CacheCodes kind) {
       std::memcpy(&scale, found.data() + i / 4 * 4, 4);
       if (std::isnan(wanted) && std::isnan(scale)) continue;
     }
-    return fail(__FILE__, __LINE__, what + ": byte " + std::to_string(i) + " is " +
-                                        std::to_string(found[i]) + ", expected " +
-                                        std::to_string(expected[i]));
+    return fail(__FILE__, __LINE__,
+                what + ": byte " + std::to_string(i) + " is " + std::to_string(found[i]) + ", expected " +
+                    std::to_string(expected[i]));
   }
 }
 

@@ -14,13 +14,12 @@ void test_gather(int rows, int width, int columns, int padding = 0, int offset =
   DeviceArray<bf16> input("input", random_values<bf16>(size_t(offset + rows * stride), 31));
   DeviceArray<int32_t> device_order("order", order);
   DeviceArray<bf16> output("output", size_t(rows * width));
-  const GatherColumnsArguments arguments = {rows,   width, device_order.data(), input.data() + offset,
+  const GatherColumnsArguments arguments = {rows,   width,        device_order.data(), input.data() + offset,
                                             stride, output.data()};
   const std::string what =
       "gather " + std::to_string(rows) + "x" + std::to_string(width) + " of " + std::to_string(columns);
   expect_same_bits(
-      what, [&](Stream stream) { return gather_columns(stream, arguments); },
-      [&] { return output.bytes(); });
+      what, [&](Stream stream) { return gather_columns(stream, arguments); }, [&] { return output.bytes(); });
   for (int row = 0; row < rows; ++row) {
     for (int j = 0; j < width; ++j) {
       const bf16 wanted = input[size_t(offset + row * stride + order[size_t(j)])];

@@ -1,9 +1,10 @@
 // Activations and weights in int8 against the definition: codes exactly, sums in double precision.
 
+#include "gemm/w8a8.h"
+
 #include <cmath>
 #include <memory>
 
-#include "gemm/w8a8.h"
 #include "tests/support.h"
 
 namespace gpu::test {
@@ -44,7 +45,8 @@ struct W8A8Inputs {
         row_scales("row scales", size_t(c.m)),
         outliers("outliers", size_t(c.m) * size_t(outlier_words(c.k))) {
     simt::Random random(64);
-    // A few columns of large components, as language models have, here and there a single one; a row of zeros.
+    // A few columns of large components, as language models have, here and there a single one; a row of
+    // zeros.
     for (int row = 0; row < c.m; ++row) {
       for (int k = 0; k < c.k; ++k) {
         T& x = input[size_t(row * stride + k)];
@@ -56,7 +58,8 @@ struct W8A8Inputs {
     std::vector<uint8_t> unsigned_codes(size_t(c.n * code_stride));
     for (uint8_t& code : unsigned_codes) code = uint8_t(random.below(256));
     for (int n = 0; n < c.n; ++n) {
-      for (int k = 0; k < c.k; ++k) weight_codes.push_back(int(unsigned_codes[size_t(n * code_stride + k)]) - 128);
+      for (int k = 0; k < c.k; ++k)
+        weight_codes.push_back(int(unsigned_codes[size_t(n * code_stride + k)]) - 128);
     }
     DeviceArray<uint8_t> source("unsigned codes", unsigned_codes);
     const Int8RowsArguments rows = {c.n, c.k, source.data(), code_stride, weight.data()};
@@ -78,8 +81,8 @@ struct W8A8Inputs {
   }
 
   QuantizeRowsArguments quantize() {
-    return {element_type<T>, shape.m,           shape.k,      input.data(),      stride, shape.threshold,
-            shape.fixed_scale, codes.data(), row_scales.data(), outliers.data()};
+    return {element_type<T>, shape.m,           shape.k,      input.data(),      stride,
+            shape.threshold, shape.fixed_scale, codes.data(), row_scales.data(), outliers.data()};
   }
   W8A8Arguments arguments() {
     return {element_type<T>,
@@ -179,13 +182,14 @@ void test_w8a8(const W8A8Case& c) {
       if (c.accumulate) add(to_float(inputs.initial[at]));
       const double value = to_float(inputs.output[at]);
       // One rounding each for a group's sum and its scale, for outliers and what follows.
-      const double bound = output_error * std::abs(sum) +
-                           (2 * inputs.groups + 40 + (c.threshold < INFINITY ? c.k : 0)) * 0x1p-24 * magnitude +
-                           smallest_step<T>;
+      const double bound =
+          output_error * std::abs(sum) +
+          (2 * inputs.groups + 40 + (c.threshold < INFINITY ? c.k : 0)) * 0x1p-24 * magnitude +
+          smallest_step<T>;
       if (std::abs(value - sum) <= bound) continue;
       char text[200];
-      std::snprintf(text, sizeof text, "%s: (%d, %d) is %.9g, expected %.9g within %.3g", named(c).c_str(), row, n,
-                    value, sum, bound);
+      std::snprintf(text, sizeof text, "%s: (%d, %d) is %.9g, expected %.9g within %.3g", named(c).c_str(),
+                    row, n, value, sum, bound);
       return fail(__FILE__, __LINE__, text);
     }
   }
@@ -203,9 +207,7 @@ TEST("w8a8: groups, and what an output may want") {
   test_w8a8<f16, f16>({20, 40, 256, 32, INFINITY, 0, ScaleType::float16, true, false, false, 8});
 }
 
-TEST("w8a8: a fixed scale, which clips") {
-  test_w8a8<bf16, bf16>({6, 24, 160, 160, INFINITY, 0.01f});
-}
+TEST("w8a8: a fixed scale, which clips") { test_w8a8<bf16, bf16>({6, 24, 160, 160, INFINITY, 0.01f}); }
 
 TEST("w8a8: outliers are multiplied unrounded, also with groups and past the first word of the map") {
   test_w8a8<f16, float>({7, 40, 600, 600, 6.0f, 0, ScaleType::float32, false, false, true});

@@ -1,4 +1,5 @@
-// The product with weights of few bits against double precision on exactly dequantised weights, in every form.
+// The product with weights of few bits against double precision on exactly dequantised weights, in every
+// form.
 
 #include <cmath>
 
@@ -130,8 +131,8 @@ struct WNA16Inputs {
   WNA16Arguments arguments() {
     return {element_type<T>,
             shape.m,
-            {shape.code, shape.n, shape.k, shape.group, packed_codes.data(), shape.scale_type, packed_scales.data(),
-             shape.zeros ? packed_zeros.data() : nullptr},
+            {shape.code, shape.n, shape.k, shape.group, packed_codes.data(), shape.scale_type,
+             packed_scales.data(), shape.zeros ? packed_zeros.data() : nullptr},
             input.data(),
             stride,
             shape.bias ? bias.data() : nullptr,
@@ -261,10 +262,11 @@ TEST("wna16: other codes with zeros, in parts, and all that an output may want")
 
 TEST("wna16: small integers and powers of two are exact") {
   for (bool zeros : {false, true}) {
-    for_other_codes({7, 40, 128 * 3, 64, zeros, ScaleType::float16, false, false, true}, [](const WNA16Case& c) {
-      test_wna16<f16, float>(c, true);
-      test_wna16<bf16, float>(c, true);
-    });
+    for_other_codes({7, 40, 128 * 3, 64, zeros, ScaleType::float16, false, false, true},
+                    [](const WNA16Case& c) {
+                      test_wna16<f16, float>(c, true);
+                      test_wna16<bf16, float>(c, true);
+                    });
   }
   test_wna16<f16, float>({7, 40, 128 * 4, 64, true, ScaleType::float16, false, false, true}, true);
   test_wna16<bf16, float>({7, 40, 128 * 4, 64, true, ScaleType::float16, false, false, true}, true);
@@ -324,7 +326,8 @@ TEST("wna16: what cannot be computed is refused") {
   sizes.code_stride = 7;
   EXPECT(repack(nullptr, sizes) == invalid_arguments);
   uint8_t zero = 0;
-  sizes = {WeightCode::float8, 16, 16, 16, nullptr, 16, ScaleType::float32, nullptr, &zero, nullptr, nullptr, &zero};
+  sizes = {WeightCode::float8, 16,      16,    16,      nullptr, 16,
+           ScaleType::float32, nullptr, &zero, nullptr, nullptr, &zero};
   EXPECT(repack(nullptr, sizes) == invalid_arguments);
   sizes.n = -1;
   EXPECT(repack(nullptr, sizes) == invalid_arguments);

@@ -117,7 +117,7 @@ INLINE const float* widen_run(const void* data, size_t index, size_t count, gpi_
 }
 
 INLINE f32x16 cache_codes(const char* codes, gpi_cache_codes kind) {
-  if (kind == GPI_CACHE_INT8) return signed_to_float((i8x16)*(const u8x16_any*)codes);
+  if (kind == GPI_CACHE_INT8) return signed_to_float((i8x16) * (const u8x16_any*)codes);
   return widen_e4m3(*(const u8x16_any*)codes);
 }
 

@@ -15,7 +15,8 @@ extension CPUBackend {
     var arguments = unsafe gpi_append_args(
       key: key.floats, value: value.floats, key_stride: key.rowStride, value_stride: value.rowStride,
       keys: cache.keys(ofLayer: layer), values: cache.values(ofLayer: layer),
-      codes: cache.geometry.dataType.cacheCode, type: cache.geometry.dataType.code, slots: slots.int32s, tokens: key.rows,
+      codes: cache.geometry.dataType.cacheCode, type: cache.geometry.dataType.code, slots: slots.int32s,
+      tokens: key.rows,
       kv_heads: cache.geometry.keyValueHeads, head_dim: cache.geometry.headDimension)
     unsafe gpi_append(context, &arguments)
   }

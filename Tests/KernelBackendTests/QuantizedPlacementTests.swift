@@ -15,7 +15,8 @@ import Testing
     return .integer(
       try IntegerWeight(
         outputs: outputs, inputs: inputs, bits: bits, groupSize: group,
-        codes: HostTensor.copy([UInt32](repeating: 0x1234_5678, count: outputs * width), .int32, Shape(outputs, width)),
+        codes: HostTensor.copy(
+          [UInt32](repeating: 0x1234_5678, count: outputs * width), .int32, Shape(outputs, width)),
         scales: HostTensor.copy(
           [Float](repeating: scale, count: outputs * groups), .float32, Shape(outputs, groups)),
         zero: zero, order: order, outliers: outliers, activations: activations))

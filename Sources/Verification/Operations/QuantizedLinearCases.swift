@@ -45,7 +45,9 @@ enum QuantizedLinearCases {
     }
     // Activations rounded to int8, with outliers and without.
     for (rows, group) in [(1, 256), (17, 64), (130, 256)] {
-      let base = Case(rows: rows, inputs: 256, outputs: 72, group: group, bits: 8, activations: .token(outlierThreshold: nil))
+      let base = Case(
+        rows: rows, inputs: 256, outputs: 72, group: group, bits: 8,
+        activations: .token(outlierThreshold: nil))
       cases.append(base.operation)
       cases.append(base.with { $0.activations = .token(outlierThreshold: 2) }.operation)
       cases.append(base.with { $0.activations = .tensor(scale: 0.01, zero: 0) }.operation)
