@@ -46,16 +46,16 @@ extension KernelBackend {
     if let given = weight.zeros { zeros = try place(given, as: given.dataType) }
     let codes = try place(weight.codes, as: weight.codes.dataType)
     let scales = try place(weight.scales, as: weight.scales.dataType)
-    var format = unsafe gpi_kernel_weight_format()
-    unsafe format.code = weight.code
-    unsafe format.outputs = try count(weight.outputs, "place")
-    unsafe format.inputs = try count(weight.inputs, "place")
-    unsafe format.group = try count(weight.groupSize, "place")
-    unsafe format.scale_element = scales.dataType.element
-    unsafe format.has_zeros = zeros != nil
-    unsafe format.rounding = weight.rounding
-    unsafe format.outlier_threshold = weight.outlierThreshold
-    unsafe format.activation_scale = weight.activationScale
+    var format = gpi_kernel_weight_format()
+    format.code = weight.code
+    format.outputs = try count(weight.outputs, "place")
+    format.inputs = try count(weight.inputs, "place")
+    format.group = try count(weight.groupSize, "place")
+    format.scale_element = scales.dataType.element
+    format.has_zeros = zeros != nil
+    format.rounding = weight.rounding
+    format.outlier_threshold = weight.outlierThreshold
+    format.activation_scale = weight.activationScale
     let bytes = unsafe Int(stream.table.packed_bytes(&format))
     guard bytes >= 0 else {
       throw .unsupported(operation: "place", reason: "no kernel takes \(weight.summary)")
@@ -78,7 +78,7 @@ extension KernelBackend {
     }
     var order: Tensor?
     if let given = weight.order { order = try place(given, as: .int32) }
-    let placed = unsafe PackedWeight(format, storage, order: order, summary: weight.summary)
+    let placed = PackedWeight(format, storage, order: order, summary: weight.summary)
     _ = try quantizedScratch(placed, rows: Self.piece)
     return placed
   }

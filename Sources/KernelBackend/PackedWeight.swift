@@ -2,7 +2,6 @@ internal import CKernels
 internal import Compute
 
 /// Codes, scales and zeros of a quantised weight as the kernels read them.
-@safe
 final class PackedWeight: PlacedWeight {
   let format: gpi_kernel_weight_format
   let storage: Storage
@@ -11,15 +10,15 @@ final class PackedWeight: PlacedWeight {
   let summary: String
 
   init(_ format: gpi_kernel_weight_format, _ storage: Storage, order: Tensor?, summary: String) {
-    unsafe self.format = format
+    self.format = format
     self.storage = storage
     self.order = order
     self.summary = summary
   }
 
-  var outputs: Int { unsafe Int(format.outputs) }
-  var inputs: Int { unsafe Int(format.inputs) }
+  var outputs: Int { Int(format.outputs) }
+  var inputs: Int { Int(format.inputs) }
   /// Whether a product needs a copy of its rows: in another order, or rounded.
-  var copiesInput: Bool { unsafe order != nil || format.rounding != GPI_KERNEL_KEEP_ACTIVATIONS }
+  var copiesInput: Bool { order != nil || format.rounding != GPI_KERNEL_KEEP_ACTIVATIONS }
   var byteCount: Int { storage.byteCount + (order?.byteCount ?? 0) }
 }

@@ -32,8 +32,8 @@ enum CacheTypeFlag {
 
   /// The type, if the device can cache in it.
   static func type(_ arguments: ParsedArguments, on device: DeviceProfile) throws -> DataType? {
-    let type = try type(arguments)
-    try device.checkCacheType(type)
-    return type
+    let chosen = try type(arguments)
+    try device.checkCacheType(chosen)
+    return chosen
   }
 }

@@ -57,13 +57,13 @@ struct AttentionData {
     }
     // Heads of several sizes, and one of nothing: each has a scale of its own.
     if DataType.cacheCodes.contains(shape.type) {
-      for index in keys.indices { vary(&keys[index], &values[index]) }
+      for index in keys.indices { Self.vary(&keys[index], &values[index], shape) }
     }
-    storedKeys = keys.map(stored)
-    storedValues = values.map(stored)
+    storedKeys = keys.map { Self.stored($0, shape) }
+    storedValues = values.map { Self.stored($0, shape) }
   }
 
-  private func vary(_ keys: inout [Float], _ values: inout [Float]) {
+  private static func vary(_ keys: inout [Float], _ values: inout [Float], _ shape: AttentionCase) {
     for start in stride(from: 0, to: keys.count, by: shape.headDimension) {
       let head = start / shape.headDimension
       for index in start..<start + shape.headDimension {
@@ -74,7 +74,7 @@ struct AttentionData {
   }
 
   /// A position's head at a time: codes that count in a scale, which is the largest size / 127 or / 448.
-  private func stored(_ rows: [Float]) -> [Double] {
+  private static func stored(_ rows: [Float], _ shape: AttentionCase) -> [Double] {
     guard DataType.cacheCodes.contains(shape.type) else {
       return rows.map { Double(rounded($0, to: shape.type)) }
     }

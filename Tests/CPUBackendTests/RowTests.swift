@@ -259,7 +259,7 @@ struct RowTests {
       values[3] = bad
       #expect(try attended(values).allSatisfy(\.isNaN), "\(bad)")
     }
-    #expect(try attended([Float](repeating: 1e-45, count: dimension)) == zeros)
+    #expect(try attended([Float](repeating: .leastNonzeroMagnitude, count: dimension)) == zeros)
   }
 
   @Test("add sums element by element", arguments: shapes)
