@@ -129,6 +129,7 @@ gpi_kernel_table made() {
   table.workspace = workspace;
   table.packed_bytes = packed_bytes;
   table.launch = launch;
+  fill_conformance(table);
   table.convert = convert;
   return table;
 }
