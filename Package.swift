@@ -32,9 +32,13 @@ let kernelFlags: [CXXSetting] = [
 let kernelSources = [
   "attention/combine.cu",
   "attention/decode_bf16.cu",
+  "attention/decode_codes_bf16.cu",
+  "attention/decode_codes_f16.cu",
   "attention/decode_f16.cu",
   "attention/plain.cu",
   "attention/prefill_bf16.cu",
+  "attention/prefill_codes_bf16.cu",
+  "attention/prefill_codes_f16.cu",
   "attention/prefill_f16.cu",
   "attention/sm90/prefill.cu",
   "attention/sm90/prefill_bf16.cu",

@@ -85,10 +85,23 @@ typedef struct {
   const float* table;
 } gpi_kernel_rope;
 
+/// What the components of cached keys and values are.
+typedef enum {
+  /// Elements of the activations' type.
+  GPI_KERNEL_CACHE_ELEMENTS = 0,
+  /// Codes of 8 bits, int8 or E4M3, with a scale for each head's key, or value, at a position: its largest
+  /// size
+  /// / 127, or / 448.
+  GPI_KERNEL_CACHE_INT8 = 1,
+  GPI_KERNEL_CACHE_FLOAT8 = 2,
+} gpi_kernel_cache_codes;
+
 /// Copies each token's key and value into its slot of one layer's cache
-/// [block][0 key, 1 value][head][16 tokens][head_dimension].
+/// [block][0 key, 1 value][head][16 tokens][head_dimension]; of codes, [block][0 key, 1 value][head] of codes
+/// [16 tokens][head_dimension] and then float scales [16 tokens].
 typedef struct {
   gpi_kernel_element element;
+  gpi_kernel_cache_codes codes;
   int32_t tokens;
   int32_t heads;
   int32_t head_dimension;
@@ -266,6 +279,8 @@ typedef struct {
 /// n rows stands at position `context - n + r`.
 typedef struct {
   gpi_kernel_element element;
+  /// Of the cache.
+  gpi_kernel_cache_codes codes;
   /// Whether a row sees no later position than its own.
   bool causal;
   /// Prefill only: leaves out sequences of one row, which a launch of decode computes.

@@ -60,6 +60,12 @@ inline ElementType element_type(gpi_kernel_element element) {
   return element == GPI_KERNEL_FLOAT16 ? ElementType::float16 : ElementType::bfloat16;
 }
 
+inline CacheCodes cache_codes(gpi_kernel_cache_codes codes) {
+  return codes == GPI_KERNEL_CACHE_INT8     ? CacheCodes::int8
+         : codes == GPI_KERNEL_CACHE_FLOAT8 ? CacheCodes::float8
+                                            : CacheCodes::elements;
+}
+
 /// The arguments' first member, whatever the operation.
 inline uint32_t element_of(const void* arguments) { return *static_cast<const uint32_t*>(arguments); }
 
