@@ -58,6 +58,7 @@ let kernelSources = [
   "elementwise/layer_norm.cu",
   "elementwise/rms_norm.cu",
   "elementwise/rope.cu",
+  "gemm/dequantize.cu",
   "gemm/quantize_rows.cu",
   "gemm/repack.cu",
   "gemm/sm80.cu",

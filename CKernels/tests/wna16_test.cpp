@@ -260,6 +260,54 @@ TEST("wna16: other codes with zeros, in parts, and all that an output may want")
                   [](const WNA16Case& c) { test_wna16<bf16, bf16>(c); });
 }
 
+/// Dequantised weights to the bit, and the product with them within their rounding.
+template <class T>
+void test_dequantized(const WNA16Case& c) {
+  WNA16Inputs<T, float> inputs(c);
+  const int64_t stride = dequantized_stride(c.k);
+  DeviceArray<unsigned char> workspace("workspace", size_t(dequantized_workspace_bytes(c.n, c.k)));
+  const WNA16Arguments arguments = inputs.arguments();
+  expect_same_bits(
+      named(c) + " dequantised",
+      [&](Stream stream) {
+        return gemm_dequantized(stream, arguments, false, workspace.data(), int64_t(workspace.size()));
+      },
+      [&] { return inputs.output.bytes(); });
+  const T* matrix = reinterpret_cast<const T*>(workspace.data());
+  for (int n = 0; n < c.n; ++n) {
+    for (int k = 0; k < c.k; ++k) {
+      const T wanted = from_float<T>(float(inputs.weight[size_t(n * c.k + k)]));
+      if (matrix[n * stride + k].bits != wanted.bits) {
+        return fail(__FILE__, __LINE__,
+                    named(c) + ": weight " + std::to_string(n) + ", " + std::to_string(k));
+      }
+    }
+  }
+  for (int row = 0; row < c.m; ++row) {
+    for (int n = 0; n < c.n; ++n) {
+      double sum = 0, magnitude = 0;
+      for (int k = 0; k < c.k; ++k) {
+        const double term = double(to_float(inputs.input[size_t(row * inputs.stride + k)])) *
+                            to_float(matrix[n * stride + k]);
+        sum += term;
+        magnitude += std::abs(term);
+      }
+      const double bound = 0x1p-24 * std::abs(sum) + (c.k + 4) * 0x1p-24 * magnitude + 1e-30;
+      EXPECT(std::abs(inputs.output[size_t(row * c.n + n)] - sum) <= bound);
+    }
+  }
+}
+
+TEST("wna16: dequantised for the dense product") {
+  for (WeightCode code : all_codes) {
+    WNA16Case c = {5, 40, 200, 200, code != WeightCode::float8, ScaleType::float16, false, false, true};
+    c.code = code;
+    test_dequantized<bf16>(c);
+    c = {3, 17, 141, 16, false, ScaleType::bfloat16, false, false, true, 3, code};
+    test_dequantized<f16>(c);
+  }
+}
+
 TEST("wna16: small integers and powers of two are exact") {
   for (bool zeros : {false, true}) {
     for_other_codes({7, 40, 128 * 3, 64, zeros, ScaleType::float16, false, false, true},
