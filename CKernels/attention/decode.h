@@ -194,7 +194,7 @@ GPU_DEVICE void decode(const DecodeArguments& d) {
     commit_copies();
   };
   auto widen_tiles = [&](int step) {
-    const DecodeKeys& seen = walk.keys(step);
+    const DecodeKeys seen = walk.keys(step);
     const int first = walk.tile(step) * Shape::keys;
     const bool is_float8 = p.codes == CacheCodes::float8;
     unsigned char* keys = shared + Shape::query_bytes;
