@@ -118,4 +118,12 @@ int64_t dequantized_workspace_bytes(int n, int k);
 Status gemm_dequantized(Stream stream, const WNA16Arguments& arguments, bool has_wgmma, void* workspace,
                         int64_t bytes);
 
+/// Whether `gemm_wna16_sm90` takes it: int4, groups a multiple of 64 or one a feature, k a multiple of 8,
+/// rows aligned to 16 bytes, and there is something to compute.
+bool gemm_wna16_sm90_supports(const WNA16Arguments& arguments);
+
+/// TMA and wgmma (sm_90a). Sums k in order, so its bits are `gemm_wna16`'s only where that has one part.
+/// `invalid_arguments` for what is not supported.
+Status gemm_wna16_sm90(Stream stream, const WNA16Arguments& arguments);
+
 }  // namespace gpu

@@ -187,6 +187,22 @@ Status launch_wna16(Stream stream, const Device&, const void* arguments) {
   return gemm_wna16(stream, wna16(arguments), scratch(of<gpi_kernel_quantized_linear>(arguments)));
 }
 
+bool takes_wna16_sm90(const void* arguments) {
+  const auto& a = of<gpi_kernel_quantized_linear>(arguments);
+  return !rounds(a.format) && has_legal_operands(a) && gemm_wna16_sm90_supports(wna16(arguments));
+}
+
+Status launch_wna16_sm90(Stream stream, const Device&, const void* arguments) {
+  return gemm_wna16_sm90(stream, wna16(arguments));
+}
+
+/// Few rows are bound by reading the weight, which blocks along k do better; the emulation never mixes the
+/// two.
+bool wna16_sm90_is_preferred(const Device& device, const void* arguments) {
+  constexpr int fewest_rows = 64;  // not measured
+  return !device.is_emulated && of<gpi_kernel_quantized_linear>(arguments).rows >= fewest_rows;
+}
+
 /// Scratch memory that a model is not asked for more of, whatever its largest matrix is.
 constexpr int64_t most_dequantized_bytes = 256 << 20;
 
@@ -252,6 +268,15 @@ std::vector<Variant> quantized_variants() {
        dequantized_workspace,
        nullptr,
        dequantized_is_preferred},
+      {{"wna16.int4.sm90", GPI_KERNEL_QUANTIZED_LINEAR, 90, 90, sixteen_bit,
+        "4-bit codes, groups a multiple of 64 or one scale an output, inputs a multiple of 8, rows aligned "
+        "to 16 "
+        "bytes"},
+       takes_wna16_sm90,
+       launch_wna16_sm90,
+       nullptr,
+       nullptr,
+       wna16_sm90_is_preferred},
       product("wna16.int4", takes<GPI_KERNEL_INT4>, integers),
       product("wna16.int8", takes<GPI_KERNEL_INT8>, integers),
       product("wna16.int3", takes<GPI_KERNEL_INT3>, integers),
