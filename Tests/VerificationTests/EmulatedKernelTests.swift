@@ -57,7 +57,7 @@ struct EmulatedKernelTests {
           maxBatchTokens: 64, maxSequences: 1, maxModelLength: 64, maxLogitRows: 64,
           cacheType: cacheType ?? floats))
     }
-    let prompt = SeededTokens.prompts(lengths: [21], vocabulary: 90, seed: 3)[0]
+    let prompt = SeededTokens.prompts(lengths: [21], vocabulary: 72, seed: 3)[0]
     let tested = try graph(kernels)
     let rows = try LayerTrace(
       reference: try graph(RoundedBackend(cpu, weightType: .bfloat16), .bfloat16), candidate: tested
