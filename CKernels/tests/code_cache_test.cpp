@@ -103,6 +103,11 @@ TEST("code cache: decode, whole and split, with tails and several heads") {
   test_decode<bf16>({"float8 of 256", {1, 1}, {90, 31}, 3, 1, 256}, CacheCodes::float8, 128);
 }
 
+TEST("code cache: wide heads in float16") {
+  test_decode<f16>({"int8 of 256", {1}, {70}, 2, 1, 256}, CacheCodes::int8, 64);
+  test_prefill<f16>({"int8 of 256", {20}, {70}, 2, 1, 256}, CacheCodes::int8);
+}
+
 TEST("code cache: decode with windows, ALiBi and softcap") {
   test_decode<bf16>({"window", {1}, {200}, 2, 1, 32, true, 40}, CacheCodes::int8, 64);
   test_decode<f16>({"all", {1}, {130}, 4, 2, 64, true, 90, 20.0f, true}, CacheCodes::float8, 64);

@@ -70,6 +70,7 @@ TEST("wna16: codes of 2, 3 and 8 bits and E4M3, with tails in every dimension") 
   for_other_codes({9, 66, 256, 128}, [](const WNA16Case& c) { test_wna16<f16, f16>(c); });
   for_other_codes({17, 33, 72, 24 * 3}, [](const WNA16Case& c) { test_wna16<bf16, bf16>(c); });
   for_other_codes({40, 24, 45, 16}, [](const WNA16Case& c) { test_wna16<bf16, bf16>(c); });
+  for_other_codes({3, 18, 45, 16}, [](const WNA16Case& c) { test_wna16<f16, f16>(c); });
 }
 
 TEST("wna16: other codes with zeros, in parts, and all that an output may want") {
