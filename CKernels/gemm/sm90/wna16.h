@@ -145,8 +145,10 @@ class WNA16Sm90Consumer {
     if (span + 1 < p_.spans) load_constants((span + 1) * 64 / p_.weight.group);
   }
 
+  /// Each warp for itself: it alone knows that its lanes have read their codes.
   GPU_DEVICE void hand_back() {
-    if (last_empty_ != 0 && thread_index() % 128 == 0) arrive_mbarrier(last_empty_);
+    sync_warp();
+    if (last_empty_ != 0 && lane_index() == 0) arrive_mbarrier(last_empty_);
     last_empty_ = 0;
   }
 
@@ -194,7 +196,7 @@ wna16_sm90_kernel(GPU_PARAMETER WNA16Sm90Call p) {
     prefetch_tensor_map(p.input);
     for (int stage = 0; stage < Shape::stages; ++stage) {
       init_mbarrier(base + Shape::full + stage * mbarrier_bytes, 1);
-      init_mbarrier(base + Shape::empty + stage * mbarrier_bytes, Shape::consumers);
+      init_mbarrier(base + Shape::empty + stage * mbarrier_bytes, Shape::consumers * 4);
     }
     publish_mbarriers();
   }
