@@ -85,6 +85,7 @@ let kernelSources = [
   "gemm/wna16_int4_f16.cu",
   "gemm/wna16_int8_bf16.cu",
   "gemm/wna16_int8_f16.cu",
+  "sampling/feed.cu",
   "sampling/logprobs.cu",
   "sampling/process.cu",
   "sampling/sample.cu",
@@ -116,6 +117,7 @@ let kernelSources = [
   "table/elementwise.cpp",
   "table/linear.cpp",
   "table/quantized.cpp",
+  "table/sampling.cpp",
   "table/table.cpp",
 ]
 
@@ -184,8 +186,8 @@ let package = Package(
     tests(
       "Generation",
       [
-        "Generation", "Models", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Compute",
-        "Numerics", "JSON",
+        "Generation", "Models", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers", "Scheduling",
+        "Compute", "Numerics", "JSON",
       ]),
     tests(
       "Compression",
