@@ -206,10 +206,6 @@ void fill_sparse(const Probe& probe, Random& random, uint32_t* input) {
   }
 }
 
-void fill_loads(const Probe&, Random& random, uint32_t* input) {
-  for (int i = 0; i < 160; ++i) input[i] = random.next();
-}
-
 Status launch_loads(Stream stream, const Probe& probe, const ProbeArguments& arguments) {
   return launch(stream, probe.description.name, {{1, 1, 1}, 32, 16 * matrix_pitch}, load_kernel, arguments);
 }
@@ -225,10 +221,10 @@ Status launch_sparse(Stream stream, const Probe& probe, const ProbeArguments& ar
 std::vector<Probe> matrix_probes() {
   constexpr int dense = dense_a + dense_b + 128, sparse = sparse_a + sparse_b + 32;
   std::vector<Probe> probes = {
-      {exact("ldmatrix.x4", "ldmatrix.h", 160, 128), {4, 0}, fill_loads, launch_loads},
-      {exact("ldmatrix.x4.trans", "ldmatrix.h", 160, 128), {4, 1}, fill_loads, launch_loads},
-      {exact("ldmatrix.x2", "ldmatrix.h", 160, 64), {2, 0}, fill_loads, launch_loads},
-      {exact("ldmatrix.x2.trans", "ldmatrix.h", 160, 64), {2, 1}, fill_loads, launch_loads},
+      {exact("ldmatrix.x4", "ldmatrix.h", 160, 128), {4, 0}, fill_bits, launch_loads},
+      {exact("ldmatrix.x4.trans", "ldmatrix.h", 160, 128), {4, 1}, fill_bits, launch_loads},
+      {exact("ldmatrix.x2", "ldmatrix.h", 160, 64), {2, 0}, fill_bits, launch_loads},
+      {exact("ldmatrix.x2.trans", "ldmatrix.h", 160, 64), {2, 1}, fill_bits, launch_loads},
       {exact("mma.bf16", "mma.h", dense, 128), {bfloat16_element, 0}, fill_dense, launch_dense},
       {exact("mma.f16", "mma.h", dense, 128), {float16_element, 0}, fill_dense, launch_dense},
       {exact("mma.s8", "mma.h", dense, 128), {int8_element, 0}, fill_dense, launch_dense},

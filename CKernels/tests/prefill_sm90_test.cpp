@@ -35,6 +35,7 @@ TEST("prefill sm90: every head dimension, padded ones too") {
   for (int dimension : {8, 72, 80, 96, 104, 128})
     test_prefill<bf16>({"head dimension", {21}, {139}, 1, 1, dimension});
   test_prefill<f16>({"f16 96", {66}, {275}, 1, 1, 96});
+  test_prefill<f16>({"f16 128", {66}, {150}, 1, 1, 128});
   test_prefill<bf16>({"256", {66}, {150}, 2, 1, 256});
   test_prefill<f16>({"f16 136", {21}, {75}, 1, 1, 136});
 }

@@ -67,16 +67,16 @@ extension KernelBackend {
     let inputView = unsafe TensorView(address: input.address, shape: Shape(words), dataType: .int32)
     let outputView = unsafe TensorView(
       address: output.address, shape: Shape(probe.outputWords), dataType: .int32)
-    try unsafe values.withUnsafeBytes { bytes throws(KernelError) in
-      try unsafe upload(bytes, to: inputView)
+    try unsafe values.withUnsafeBufferPointer { values throws(KernelError) in
+      try unsafe upload(UnsafeRawBufferPointer(values), to: inputView)
     }
     try stream.check(
       unsafe table.launch_probe(
         stream.handle, Int32(probe.index), input.address.assumingMemoryBound(to: UInt32.self),
         output.address.assumingMemoryBound(to: UInt32.self)), probe.name)
     var result = [UInt32](repeating: 0, count: probe.outputWords)
-    try unsafe result.withUnsafeMutableBytes { bytes throws(KernelError) in
-      try unsafe download(outputView, to: bytes)
+    try unsafe result.withUnsafeMutableBufferPointer { result throws(KernelError) in
+      try unsafe download(outputView, to: UnsafeMutableRawBufferPointer(result))
     }
     return withExtendedLifetime((input, output)) { result }
   }

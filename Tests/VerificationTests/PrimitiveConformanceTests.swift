@@ -36,8 +36,8 @@ struct PrimitiveConformanceTests {
     let backend = try KernelBackend(.emulated)
     return PrimitiveConformance(
       probes: try names.map(probe), capability: capability,
-      emulated: { probe, seed throws(KernelError) in try backend.run(probe, seed: seed) },
-      measured: { probe, seed throws(KernelError) in
+      emulated: { probe, seed in try backend.run(probe, seed: seed) },
+      measured: { probe, seed in
         var words = try backend.run(probe, seed: seed)
         change(&words)
         return words
@@ -93,7 +93,7 @@ struct PrimitiveConformanceTests {
     #expect(!lacking[0].isBreach && !lacking[1].isBreach)
     let failing = PrimitiveConformance(
       probes: [try probe("barrier")], capability: 90,
-      emulated: { _, _ throws(KernelError) in [] },
+      emulated: { _, _ in [] },
       measured: { _, _ throws(KernelError) in
         throw .unsupported(operation: "barrier", reason: "no such kernel")
       }

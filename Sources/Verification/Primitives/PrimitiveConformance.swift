@@ -1,4 +1,4 @@
-package import Compute
+internal import Compute
 package import KernelBackend
 
 /// Compares what a device's primitives give with what their emulation gives, on the same inputs.
@@ -7,7 +7,7 @@ package import KernelBackend
 /// reading of the PTX manual or a broken device.
 package struct PrimitiveConformance {
   /// What a probe gives for the inputs of a seed.
-  package typealias Run = (KernelProbe, UInt64) throws(KernelError) -> [UInt32]
+  package typealias Run = (KernelProbe, UInt64) throws -> [UInt32]
 
   let probes: [KernelProbe]
   /// 10 · major + minor of the device.
@@ -27,10 +27,11 @@ package struct PrimitiveConformance {
     let known = device.library.probes
     self.init(
       probes: emulation.library.probes, capability: device.device.capability,
-      emulated: { probe, seed throws(KernelError) in try emulation.run(probe, seed: seed) },
-      measured: { probe, seed throws(KernelError) in
+      emulated: { probe, seed in try emulation.run(probe, seed: seed) },
+      measured: { probe, seed in
         guard known.contains(probe) else {
-          throw .unsupported(operation: probe.name, reason: "the library of the device is of another build")
+          throw KernelError.unsupported(
+            operation: probe.name, reason: "the library of the device is of another build")
         }
         return try device.run(probe, seed: seed)
       })
@@ -83,7 +84,7 @@ package struct PrimitiveConformance {
     }
     var (words, worst) = (0, 0.0)
     for seed in seeds {
-      do throws(KernelError) {
+      do {
         let wanted = try emulated(probe, seed)
         let found = try measured(probe, seed)
         switch probe.compare(found, with: wanted) {

@@ -15,7 +15,7 @@ extension VerificationReport {
 
   private var verdict: String {
     let checks = primitives.count + operations.count + layers.count + texts.count
-    guard breaches > 0 else { return "passed: \(checks) checks" }
+    guard breaches > 0 else { return checks == 0 ? "nothing was checked" : "passed: \(checks) checks" }
     return "FAILED: \(breaches) of \(checks) checks"
   }
 
