@@ -12,6 +12,7 @@
 
 #include "attention/arguments.h"
 #include "attention/cache.h"
+#include "attention/code_cache.h"
 #include "attention/softmax.h"
 #include "device/tile.h"
 
@@ -24,23 +25,78 @@ struct DecodeArguments {
 };
 
 /// ```
-/// shared   query rows | keys 0 | values 0 | keys 1 | values 1
+/// shared   query rows | keys 0 | values 0 | keys 1 | values 1                     | sink query rows
+/// codes    query rows | keys | values | codes of keys | of values | scales of keys | sink query rows
 /// then                | outputs [4 warps][16 rows][columns] float | largest [4][16] | sums [4][16]
 /// ```
-template <int columns>
+/// The sinks' query is there for streams only. Codes have one pair of tiles, which is widened from what has
+/// arrived; the next codes are on their way meanwhile.
+template <int columns, bool codes = false>
 struct DecodeShape {
   static constexpr int rows = 16;
   /// Two stages of wide heads must fit into the 99 KiB that sm_89 offers.
   static constexpr int warps = columns > 128 ? 2 : 4;
   static constexpr int keys = warps * 16;
   static constexpr int threads = warps * warp_size;
-  static constexpr int stages = 2;
+  static constexpr int stages = codes ? 1 : 2;
   static constexpr int lookups = columns > 128 ? 4 : 8;
   static constexpr int query_bytes = Tile<columns>::bytes(rows);
   static constexpr int part_bytes = Tile<columns>::bytes(keys);
   static constexpr int merge_floats = warps * rows * (columns + 2);
-  static constexpr int shared_bytes = query_bytes + 2 * stages * part_bytes;
-  static_assert(merge_floats * 4 <= 2 * stages * part_bytes, "the merge takes the place of the tiles");
+  /// Of one part as it lies in the cache.
+  static constexpr int code_bytes = keys * (columns + 4);
+  static constexpr int key_codes = query_bytes + 2 * stages * part_bytes;
+  static constexpr int value_codes = key_codes + code_bytes;
+  static constexpr int key_scales = value_codes + code_bytes;
+  static constexpr int sink_query = codes ? key_scales + keys * 4 : key_codes;
+  static constexpr int shared_bytes(bool has_sinks) { return sink_query + (has_sinks ? query_bytes : 0); }
+  static_assert(merge_floats * 4 <= sink_query - query_bytes, "the merge takes the place of the tiles");
+};
+
+/// A run of keys of one part that the row sees, and where the row stands to them.
+struct DecodeKeys {
+  int begin, end;
+  int position;
+};
+
+/// Which keys of the part `begin ..< end` a row sees, tile by tile.
+///
+/// ```
+/// all            0 ──────────────────── context
+/// window                      first ─── context
+/// with sinks     0 ─ sinks    first ─── context       once the row has left keys between behind
+/// ```
+/// A tile that has keys of both runs is visited twice.
+template <int tile_keys>
+struct DecodeWalk {
+  DecodeKeys sinks, window;
+  int first_sink_tile, sink_tiles;
+  int first_tile, steps;
+
+  GPU_DEVICE static DecodeWalk of(const AttentionArguments& p, int context, int begin, int end) {
+    DecodeWalk w;
+    int first = p.window > 0 && context > p.window ? context - p.window : 0;
+    const bool leaves_keys = p.sinks > 0 && first > p.sinks;
+    if (p.sinks > 0 && !leaves_keys) first = 0;
+    const int window_begin = first > begin ? first : begin;
+    const int sink_end = !leaves_keys ? begin : p.sinks < end ? p.sinks : end;
+    w.sinks = {begin, sink_end, p.sinks + p.window - 1};
+    w.window = {window_begin, end, context - 1};
+    w.first_sink_tile = begin / tile_keys;
+    w.sink_tiles = sink_end > begin ? (sink_end + tile_keys - 1) / tile_keys - w.first_sink_tile : 0;
+    w.first_tile = window_begin / tile_keys;
+    w.steps = w.sink_tiles + (end > window_begin ? (end + tile_keys - 1) / tile_keys - w.first_tile : 0);
+    return w;
+  }
+
+  GPU_DEVICE bool is_sink(int step) const { return step < sink_tiles; }
+  GPU_DEVICE DecodeKeys keys(int step) const {
+    return {is_sink(step) ? sinks.begin : window.begin, is_sink(step) ? sinks.end : window.end,
+            is_sink(step) ? sinks.position : window.position};
+  }
+  GPU_DEVICE int tile(int step) const {
+    return is_sink(step) ? first_sink_tile + step : first_tile + step - sink_tiles;
+  }
 };
 
 /// Puts the warps' softmaxes together and writes rows `0 ..< rows`, each thread some components.
@@ -67,8 +123,8 @@ GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, int r
     }
     const int head = first_head + row;
     // Parts meet in `combine`, which adds the sink once.
-    const RowResult result =
-        RowResult::of(maximum_of_warps, sum, log2_factor, alone && p.sinks ? p.sinks + head : nullptr);
+    const RowResult result = RowResult::of(maximum_of_warps, sum, log2_factor,
+                                           alone && p.sink_logits ? p.sink_logits + head : nullptr);
     output *= result.factor;
     const int64_t slot = (int64_t(sequence) * p.query_heads + head) * d.splits + split;
     if (alone) {
@@ -82,11 +138,11 @@ GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, int r
   }
 }
 
-template <class T, int columns>
-GPU_KERNEL(DecodeShape<columns>::threads, 2)
-decode_kernel(DecodeArguments d) {
-  using Shape = DecodeShape<columns>;
+template <class T, int columns, bool codes>
+GPU_DEVICE void decode(const DecodeArguments& d) {
+  using Shape = DecodeShape<columns, codes>;
   using Rows = Tile<columns>;
+  using Codes = CodeTile<T, columns, Shape::keys, Shape::threads>;
   constexpr int k_steps = columns / 16;
   constexpr int output_tiles = columns / 8;
   const AttentionArguments& p = d.attention;
@@ -108,37 +164,58 @@ decode_kernel(DecodeArguments d) {
   const bool alone = context <= d.workspace.split_keys;
   const int end = begin + d.workspace.split_keys < context ? begin + d.workspace.split_keys : context;
 
-  const int position = context - 1;
   const ScoreRules rules = ScoreRules::of(p, context);
   const float log2_factor = rules.log2_factor();
-  const int window_begin = p.window > 0 && context - p.window > begin ? context - p.window : begin;
-  const int first_tile = window_begin / Shape::keys;
-  const int tiles_end = (end + Shape::keys - 1) / Shape::keys;
+  const auto walk = DecodeWalk<Shape::keys>::of(p, context, begin, end);
 
   const T* query = static_cast<const T*>(p.query) + token * query_stride(p) + first_head * p.head_dimension;
-  const CacheHead<T> cache(p, sequence, key_head);
+  const std::conditional_t<codes, CodeCacheHead, CacheHead<T>> cache(p, sequence, key_head);
   const SharedAddress query_tile = shared_address(shared);
   const SharedAddress first_stage = query_tile + Shape::query_bytes;
+  [[maybe_unused]] float* key_scales = reinterpret_cast<float*>(shared + Shape::key_scales);
 
-  auto copy_part = [&](SharedAddress target, int tile, CachePart part) {
-    copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
-        target, p.head_dimension, query,
-        [&](int row) { return cache.row(tile * Shape::keys + row, context, part); });
+  auto copy_part = [&](SharedAddress target, int tile, const DecodeKeys& seen, CachePart part) {
+    if constexpr (codes) {
+      Codes::copy(query_tile + SharedAddress(part == CachePart::keys ? Shape::key_codes : Shape::value_codes),
+                  cache, p.head_dimension, tile * Shape::keys, seen.begin, seen.end, part, query);
+    } else {
+      copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
+          target, p.head_dimension, query,
+          [&](int row) { return cache.row(tile * Shape::keys + row, seen.begin, seen.end, part); });
+    }
   };
   // Past the last tile nothing is copied, but the group counts.
-  auto copy_tiles = [&](int tile) {
-    const SharedAddress keys = first_stage + SharedAddress(tile % Shape::stages * 2 * Shape::part_bytes);
-    if (tile < tiles_end) {
-      copy_part(keys, tile, CachePart::keys);
-      copy_part(keys + Shape::part_bytes, tile, CachePart::values);
+  auto copy_tiles = [&](int step) {
+    const SharedAddress keys = first_stage + SharedAddress(step % Shape::stages * 2 * Shape::part_bytes);
+    if (step < walk.steps) {
+      copy_part(keys, walk.tile(step), walk.keys(step), CachePart::keys);
+      copy_part(keys + Shape::part_bytes, walk.tile(step), walk.keys(step), CachePart::values);
     }
     commit_copies();
   };
+  auto widen_tiles = [&](int step) {
+    const DecodeKeys seen = walk.keys(step);
+    const int first = walk.tile(step) * Shape::keys;
+    const bool is_float8 = p.codes == CacheCodes::float8;
+    unsigned char* keys = shared + Shape::query_bytes;
+    Codes::widen_keys(shared + Shape::key_codes, keys, key_scales, first, seen.begin, seen.end, is_float8);
+    Codes::widen_values(shared + Shape::value_codes, keys + Shape::part_bytes, first, seen.begin, seen.end,
+                        is_float8);
+    sync_block();
+  };
+  auto copy_queries = [&](SharedAddress target, const T* first) {
+    copy_tile<T, columns, Shape::rows, Shape::threads, Shape::lookups>(
+        target, p.head_dimension, first,
+        [&](int row) { return row < rows ? first + row * p.head_dimension : nullptr; });
+  };
 
-  copy_tile<T, columns, Shape::rows, Shape::threads, Shape::lookups>(
-      query_tile, p.head_dimension, query,
-      [&](int row) { return row < rows ? query + row * p.head_dimension : nullptr; });
-  copy_tiles(first_tile);
+  copy_queries(query_tile, query);
+  if (walk.sink_tiles > 0) {
+    const T* sink_query =
+        static_cast<const T*>(p.sink_query) + token * sink_query_stride(p) + first_head * p.head_dimension;
+    copy_queries(query_tile + Shape::sink_query, sink_query);
+  }
+  copy_tiles(0);
 
   const int warp_key = warp_index() * 16;
   const int g = lane_index() / 4, q = lane_index() % 4;
@@ -151,19 +228,22 @@ decode_kernel(DecodeArguments d) {
   RowState state;
   state.start();
 
-  for (int tile = first_tile; tile < tiles_end; ++tile) {
+  for (int step = 0; step < walk.steps; ++step) {
     // This tile has arrived, and every warp is done with the one whose place the next takes.
     wait_copies<0>();
     sync_block();
-    copy_tiles(tile + 1);
+    if constexpr (codes) widen_tiles(step);
+    copy_tiles(step + 1);
 
-    const SharedAddress keys = first_stage + SharedAddress(tile % Shape::stages * 2 * Shape::part_bytes);
+    const DecodeKeys seen = walk.keys(step);
+    const SharedAddress queries = query_tile + SharedAddress(walk.is_sink(step) ? Shape::sink_query : 0);
+    const SharedAddress keys = first_stage + SharedAddress(step % Shape::stages * 2 * Shape::part_bytes);
     const SharedAddress values = keys + Shape::part_bytes;
     float score[2][4] = {};
     GPU_UNROLL
     for (int k = 0; k < k_steps; ++k) {
       uint32_t a[4], b[4];
-      load_matrices(a, query_tile + Rows::offset(a_row.row, 2 * k + a_row.chunk));
+      load_matrices(a, queries + Rows::offset(a_row.row, 2 * k + a_row.chunk));
       load_matrices(b, keys + Rows::offset(warp_key + b_row.row, 2 * k + b_row.chunk));
       mma_m16n8k16<T>(score[0], a, b[0], b[1]);
       mma_m16n8k16<T>(score[1], a, b[2], b[3]);
@@ -172,9 +252,11 @@ decode_kernel(DecodeArguments d) {
     for (int n = 0; n < 2; ++n) {
       GPU_UNROLL
       for (int i = 0; i < 4; ++i) {
-        const int key = tile * Shape::keys + warp_key + 8 * n + 2 * q + i % 2;
-        if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope[i / 2], position, key);
-        if (!rules.visible(position, key)) score[n][i] = negative_infinity();
+        const int row = warp_key + 8 * n + 2 * q + i % 2;
+        const int key = walk.tile(step) * Shape::keys + row;
+        if constexpr (codes) score[n][i] *= key_scales[row];
+        if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope[i / 2], seen.position, key);
+        if (key < seen.begin || key >= seen.end) score[n][i] = negative_infinity();
       }
     }
     state.update(score, output, log2_factor);
@@ -213,15 +295,31 @@ decode_kernel(DecodeArguments d) {
 }
 
 template <class T, int columns>
+GPU_KERNEL(DecodeShape<columns>::threads, 2)
+decode_kernel(DecodeArguments d) {
+  decode<T, columns, false>(d);
+}
+
+template <class T, int columns>
+GPU_KERNEL(DecodeShape<columns>::threads, 2)
+decode_codes_kernel(DecodeArguments d) {
+  decode<T, columns, true>(d);
+}
+
+template <class T, int columns, bool codes = false>
 Status launch_decode(Stream stream, const char* name, const DecodeArguments& d) {
-  using Shape = DecodeShape<columns>;
+  using Shape = DecodeShape<columns, codes>;
   const int group = d.attention.query_heads / d.attention.key_heads;
   LaunchShape shape;
   shape.grid = {d.splits, d.attention.key_heads * ((group + Shape::rows - 1) / Shape::rows),
                 d.attention.sequences};
   shape.threads = Shape::threads;
-  shape.shared_bytes = Shape::shared_bytes;
-  return launch(stream, name, shape, decode_kernel<T, columns>, d);
+  shape.shared_bytes = Shape::shared_bytes(d.attention.sinks > 0);
+  if constexpr (codes) {
+    return launch(stream, name, shape, decode_codes_kernel<T, columns>, d);
+  } else {
+    return launch(stream, name, shape, decode_kernel<T, columns>, d);
+  }
 }
 
 /// The narrowest form that holds the head.
@@ -237,6 +335,18 @@ Status run_decode(Stream stream, const DecodeArguments& d) {
   return launch_decode<T, 256>(stream, "decode<256>", d);
 }
 
+/// The same over a cache of codes; fewer widths, as each costs a kernel.
+template <class T>
+Status run_decode_codes(Stream stream, const DecodeArguments& d) {
+  const int dimension = d.attention.head_dimension;
+  if (dimension <= 32) return launch_decode<T, 32, true>(stream, "decode_codes<32>", d);
+  if (dimension <= 64) return launch_decode<T, 64, true>(stream, "decode_codes<64>", d);
+  if (dimension <= 128) return launch_decode<T, 128, true>(stream, "decode_codes<128>", d);
+  return launch_decode<T, 256, true>(stream, "decode_codes<256>", d);
+}
+
+Status decode_codes_bf16(Stream stream, const DecodeArguments& arguments);
+Status decode_codes_f16(Stream stream, const DecodeArguments& arguments);
 Status decode_bf16(Stream stream, const DecodeArguments& arguments);
 Status decode_f16(Stream stream, const DecodeArguments& arguments);
 Status combine_splits(Stream stream, const DecodeArguments& arguments);

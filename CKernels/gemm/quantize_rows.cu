@@ -119,7 +119,7 @@ Status copy_halves(Stream stream, const void* source, void* target, int64_t coun
   LaunchShape shape;
   shape.threads = block_threads;
   const int64_t blocks = (count + block_threads - 1) / block_threads;
-  shape.grid.x = int(blocks < 1024 ? blocks : 1024);
+  shape.grid.x = int(blocks < 256 ? blocks : 256);
   const CopyCall call = {static_cast<const uint16_t*>(source), static_cast<uint16_t*>(target), count};
   return launch(stream, "copy_halves", shape, copy_halves_kernel, call);
 }

@@ -104,4 +104,26 @@ int64_t wna16_workspace_most(int n, int k);
 /// A row's bits depend on its input and the weight only. `invalid_arguments` as `gemm_sm80` and `repack`.
 Status gemm_wna16(Stream stream, const WNA16Arguments& arguments, const GemmWorkspace& workspace);
 
+/// Elements from one row of a dequantised weight to the next, so that rows are aligned to 16 bytes.
+int64_t dequantized_stride(int k);
+
+/// [n, k] of `type`, rows `stride` elements apart, an even number: scale · (code − zero), rounded once.
+Status dequantize(Stream stream, ElementType type, const PackedWeight& weight, void* output, int64_t stride);
+
+/// Of `gemm_dequantized`, for any number of rows.
+int64_t dequantized_workspace_bytes(int n, int k);
+
+/// The same product with the weight dequantised first, which rounds each weight once: 2.5 bytes of traffic a
+/// weight more, and then the dense product's speed. Rows' bits differ from `gemm_wna16`'s.
+Status gemm_dequantized(Stream stream, const WNA16Arguments& arguments, bool has_wgmma, void* workspace,
+                        int64_t bytes);
+
+/// Whether `gemm_wna16_sm90` takes it: int4, groups a multiple of 64 or one a feature, k a multiple of 8,
+/// rows aligned to 16 bytes, and there is something to compute.
+bool gemm_wna16_sm90_supports(const WNA16Arguments& arguments);
+
+/// TMA and wgmma (sm_90a). Sums k in order, so its bits are `gemm_wna16`'s only where that has one part.
+/// `invalid_arguments` for what is not supported.
+Status gemm_wna16_sm90(Stream stream, const WNA16Arguments& arguments);
+
 }  // namespace gpu

@@ -49,11 +49,16 @@ struct WNA16Shape {
   static constexpr int threads = warps_f_ * warps_t_ * warp_size;
   static constexpr int warp_features = features / warps_f_;
   static constexpr int warp_tokens = tokens / warps_t_;
+  static constexpr int token_bytes = Tile<depth>::bytes(tokens);
   static_assert(tokens * Tile<depth>::chunks % threads == 0, "each thread copies the same number of chunks");
 
-  static constexpr int code_bytes(WeightCode code) { return features / 16 * (depth / 64) * span_bytes(code); }
-  static constexpr int stage_bytes(WeightCode code) { return code_bytes(code) + Tile<depth>::bytes(tokens); }
-  static constexpr int shared_bytes(WeightCode code) { return stages * stage_bytes(code); }
+  GPU_DEVICE_OR_HOST static constexpr int code_bytes(WeightCode code) {
+    return features / 16 * (depth / 64) * span_bytes(code);
+  }
+  GPU_DEVICE_OR_HOST static constexpr int stage_bytes(WeightCode code) {
+    return code_bytes(code) + token_bytes;
+  }
+  GPU_DEVICE_OR_HOST static constexpr int shared_bytes(WeightCode code) { return stages * stage_bytes(code); }
 };
 
 using WNA16Tokens8 = WNA16Shape<64, 8, 4, 1, 4, 4, false>;

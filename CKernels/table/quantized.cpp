@@ -158,7 +158,7 @@ int64_t wna16_workspace(const void* arguments) {
   return wna16_workspace_most(f.outputs, f.inputs) * int64_t(sizeof(float));
 }
 
-Status launch_wna16(Stream stream, const Device&, const void* arguments) {
+WNA16Arguments wna16(const void* arguments) {
   const auto& a = of<gpi_kernel_quantized_linear>(arguments);
   const gpi_kernel_weight_format& f = a.format;
   const PackedParts parts(f);
@@ -171,10 +171,64 @@ Status launch_wna16(Stream stream, const Device&, const void* arguments) {
                                scale_type(f.scale_element),
                                packed + parts.scales,
                                f.has_zeros ? packed + parts.zeros : nullptr};
-  return gemm_wna16(stream,
-                    {element_type(a.element), a.rows, weight, a.input, a.input_stride, a.bias, a.output,
-                     a.output_stride, a.accumulate, a.output_element == GPI_KERNEL_FLOAT32},
-                    scratch(a));
+  return {element_type(a.element),
+          a.rows,
+          weight,
+          a.input,
+          a.input_stride,
+          a.bias,
+          a.output,
+          a.output_stride,
+          a.accumulate,
+          a.output_element == GPI_KERNEL_FLOAT32};
+}
+
+Status launch_wna16(Stream stream, const Device&, const void* arguments) {
+  return gemm_wna16(stream, wna16(arguments), scratch(of<gpi_kernel_quantized_linear>(arguments)));
+}
+
+bool takes_wna16_sm90(const void* arguments) {
+  const auto& a = of<gpi_kernel_quantized_linear>(arguments);
+  return !rounds(a.format) && has_legal_operands(a) && gemm_wna16_sm90_supports(wna16(arguments));
+}
+
+Status launch_wna16_sm90(Stream stream, const Device&, const void* arguments) {
+  return gemm_wna16_sm90(stream, wna16(arguments));
+}
+
+/// Few rows are bound by reading the weight, which blocks along k do better; the emulation never mixes the
+/// two.
+bool wna16_sm90_is_preferred(const Device& device, const void* arguments) {
+  constexpr int fewest_rows = 64;  // not measured
+  return !device.is_emulated && of<gpi_kernel_quantized_linear>(arguments).rows >= fewest_rows;
+}
+
+/// Scratch memory that a model is not asked for more of, whatever its largest matrix is.
+constexpr int64_t most_dequantized_bytes = 256 << 20;
+
+int64_t dequantized_workspace(const void* arguments) {
+  const gpi_kernel_weight_format& f = of<gpi_kernel_quantized_linear>(arguments).format;
+  const int64_t bytes = rounds(f) ? 0 : dequantized_workspace_bytes(f.outputs, f.inputs);
+  return bytes <= most_dequantized_bytes ? bytes : 0;
+}
+
+bool takes_dequantized(const void* arguments) {
+  const auto& a = of<gpi_kernel_quantized_linear>(arguments);
+  return !rounds(a.format) && has_legal_operands(a) &&
+         a.workspace_bytes >= dequantized_workspace_bytes(a.format.outputs, a.format.inputs);
+}
+
+Status launch_dequantized(Stream stream, const Device& device, const void* arguments) {
+  const auto& a = of<gpi_kernel_quantized_linear>(arguments);
+  return gemm_dequantized(stream, wna16(arguments), device.capability >= 90 && !device.is_emulated,
+                          a.workspace, a.workspace_bytes);
+}
+
+/// Where the tensor cores set the time; the emulation, whose rows must not depend on their number, never
+/// mixes.
+bool dequantized_is_preferred(const Device& device, const void* arguments) {
+  constexpr int fewest_rows = 1024;  // not measured
+  return !device.is_emulated && of<gpi_kernel_quantized_linear>(arguments).rows >= fewest_rows;
 }
 
 bool takes_gather(const void* arguments) {
@@ -207,6 +261,22 @@ Variant product(const char* name, bool (*takes)(const void*), const char* shapes
 std::vector<Variant> quantized_variants() {
   const char* integers = "groups a multiple of 16 or one scale an output, zeros that are codes or none";
   return {
+      {{"dequantized", GPI_KERNEL_QUANTIZED_LINEAR, first_capability, last_capability, sixteen_bit,
+        "what wna16 takes, matrices of up to 256 MiB in 16 bits"},
+       takes_dequantized,
+       launch_dequantized,
+       dequantized_workspace,
+       nullptr,
+       dequantized_is_preferred},
+      {{"wna16.int4.sm90", GPI_KERNEL_QUANTIZED_LINEAR, 90, 90, sixteen_bit,
+        "4-bit codes, groups a multiple of 64 or one scale an output, inputs a multiple of 8, rows aligned "
+        "to 16 "
+        "bytes"},
+       takes_wna16_sm90,
+       launch_wna16_sm90,
+       nullptr,
+       nullptr,
+       wna16_sm90_is_preferred},
       product("wna16.int4", takes<GPI_KERNEL_INT4>, integers),
       product("wna16.int8", takes<GPI_KERNEL_INT8>, integers),
       product("wna16.int3", takes<GPI_KERNEL_INT3>, integers),

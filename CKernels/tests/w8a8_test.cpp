@@ -218,6 +218,19 @@ TEST("w8a8: outliers are multiplied unrounded, also with groups and past the fir
   test_w8a8<f16, float>({3, 16, 50, 50, 1e-6f, 0, ScaleType::float32, false, false, true});
 }
 
+TEST("w8a8: scales are copied as they are") {
+  for (size_t count : {size_t(0), size_t(1), size_t(256 * 128 + 5)}) {
+    const auto values = random_values<bf16>(count, 66);
+    DeviceArray<bf16> source("source", values), target("target", count);
+    expect_same_bits(
+        "copy halves",
+        [&](Stream stream) { return copy_halves(stream, source.data(), target.data(), int64_t(count)); },
+        [&] { return target.bytes(); });
+    EXPECT(target.bytes() == source.bytes());
+  }
+  EXPECT(copy_halves(nullptr, nullptr, nullptr, -1) == invalid_arguments);
+}
+
 TEST("w8a8: a row's bits do not depend on the other rows") {
   W8A8Inputs<bf16, bf16> many({40, 40, 256, 256, 6.0f}), one({1, 40, 256, 256, 6.0f});
   simt::Stream stream;

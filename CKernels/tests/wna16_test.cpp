@@ -1,168 +1,13 @@
 // The product with weights of few bits against double precision on exactly dequantised weights, in every
 // form.
 
-#include <cmath>
-
-#include "gemm/wna16_kernel.h"
-#include "tests/support.h"
+#include "tests/wna16_inputs.h"
 
 namespace gpu::test {
 namespace {
 
 constexpr WNA16Form all_forms[] = {WNA16Form::tokens8, WNA16Form::tokens16, WNA16Form::tokens32,
                                    WNA16Form::tokens64, WNA16Form::tile};
-
-struct WNA16Case {
-  int m, n, k;
-  int group;
-  bool zeros = false;
-  ScaleType scale_type = ScaleType::float16;
-  bool bias = false;
-  bool accumulate = false;
-  bool float_output = false;
-  int padding = 0;
-  WeightCode code = WeightCode::int4;
-};
-
-constexpr WeightCode all_codes[] = {WeightCode::int4, WeightCode::int2, WeightCode::int3, WeightCode::int8,
-                                    WeightCode::float8};
-
-/// The number of an E4M3 code, by the definition.
-double float8_number(uint32_t code) {
-  const uint32_t exponent = code >> 3 & 15, mantissa = code & 7;
-  const double size =
-      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(1 + mantissa / 8.0, int(exponent) - 7);
-  return code & 128 ? -size : size;
-}
-
-std::string named(const WNA16Case& c) {
-  return "wna16 " + std::to_string(c.m) + "x" + std::to_string(c.n) + "x" + std::to_string(c.k) + " group " +
-         std::to_string(c.group) + " code " + std::to_string(int(c.code)) + (c.zeros ? " zeros" : "") +
-         (c.float_output ? " float" : "");
-}
-
-/// Bytes of scales, and their values.
-struct Scales {
-  Scales(size_t count, ScaleType type, bool powers) {
-    simt::Random random(51);
-    for (size_t i = 0; i < count; ++i) {
-      const float wanted =
-          powers ? std::exp2(float(random.below(4)) - 2) : 0.01f + float(random.below(1000)) * 1e-4f;
-      auto add = [&](auto scale) {
-        values.push_back(to_float(scale));
-        auto* start = reinterpret_cast<const unsigned char*>(&scale);
-        bytes.insert(bytes.end(), start, start + sizeof scale);
-      };
-      if (type == ScaleType::float32) add(wanted);
-      if (type == ScaleType::float16) add(from_float<f16>(wanted));
-      if (type == ScaleType::bfloat16) add(from_float<bf16>(wanted));
-    }
-  }
-  std::vector<float> values;
-  std::vector<unsigned char> bytes;
-};
-
-template <class T, class Output>
-struct WNA16Inputs {
-  explicit WNA16Inputs(const WNA16Case& c, bool exact = false)
-      : shape(c),
-        groups(c.k > 0 ? (c.k + c.group - 1) / c.group : 0),
-        scales(size_t(c.n * groups), c.scale_type, exact),
-        stride(c.k + c.padding),
-        input("input", size_t(c.m * stride)),
-        initial(random_values<Output>(size_t(c.m * c.n), 53)),
-        output("output", size_t(c.m * c.n)),
-        bias("bias", random_values<float>(size_t(c.n), 54)),
-        packed_codes("packed codes", size_t(packed_code_bytes(c.code, c.n, c.k))),
-        packed_scales("packed scales", size_t(packed_scale_count(c.n, c.k, c.group)) * scale_bytes(c)),
-        packed_zeros("packed zeros", size_t(packed_scale_count(c.n, c.k, c.group))),
-        partials("partials", size_t(wna16_workspace_most(c.n, c.k) / 256 * c.m)) {
-    simt::Random random(52);
-    for (int row = 0; row < c.m; ++row) {
-      for (int k = 0; k < c.k; ++k) {
-        const float value = exact ? float(random.below(9)) - 4 : float(random.below(1 << 12)) / (1 << 11) - 1;
-        input[size_t(row * stride + k)] = from_float<T>(value);
-      }
-    }
-    const int bits = code_bits(c.code), words = (c.k * bits + 31) / 32;
-    const uint32_t middle = 1u << (bits - 1);
-    codes.resize(size_t(c.n * words));
-    for (int i = 0; i < c.n * groups; ++i) {
-      zeros.push_back(uint8_t(c.zeros ? random.below(1u << bits) : middle));
-    }
-    for (int n = 0; n < c.n; ++n) {
-      for (int k = 0; k < c.k; ++k) {
-        uint32_t code = random.below(1u << bits);
-        // Every number but NaN; in exact cases those from 1 to 15.
-        if (c.code == WeightCode::float8) {
-          code = exact ? (code & 128u) | (0x38u + code % 32) : (code & 127u) == 127u ? 0u : code;
-        }
-        for (int bit = 0; bit < bits; ++bit) {
-          const int place = k * bits + bit;
-          codes[size_t(n * words + place / 32)] |= (code >> bit & 1u) << (place % 32);
-        }
-        const size_t at = size_t(n * groups + k / c.group);
-        const double units =
-            c.code == WeightCode::float8 ? float8_number(code) : double(int(code) - int(zeros[at]));
-        weight.push_back(double(scales.values[at]) * units);
-      }
-    }
-    DeviceArray<uint32_t> device_codes("codes", codes);
-    DeviceArray<unsigned char> device_scales("scales", scales.bytes);
-    DeviceArray<uint8_t> device_zeros("zeros", zeros);
-    const RepackArguments arguments = {c.code,
-                                       c.n,
-                                       c.k,
-                                       c.group,
-                                       device_codes.data(),
-                                       int64_t(words) * 4,
-                                       c.scale_type,
-                                       device_scales.data(),
-                                       c.zeros ? device_zeros.data() : nullptr,
-                                       packed_codes.data(),
-                                       packed_scales.data(),
-                                       c.zeros ? packed_zeros.data() : nullptr};
-    expect_same_bits(
-        "repack", [&](Stream stream) { return repack(stream, arguments); },
-        [&] { return packed_codes.bytes(); });
-  }
-  static size_t scale_bytes(const WNA16Case& c) { return c.scale_type == ScaleType::float32 ? 4 : 2; }
-
-  WNA16Arguments arguments() {
-    return {element_type<T>,
-            shape.m,
-            {shape.code, shape.n, shape.k, shape.group, packed_codes.data(), shape.scale_type,
-             packed_scales.data(), shape.zeros ? packed_zeros.data() : nullptr},
-            input.data(),
-            stride,
-            shape.bias ? bias.data() : nullptr,
-            output.data(),
-            shape.n,
-            shape.accumulate,
-            shape.float_output};
-  }
-  Status run(Stream stream, WNA16Form form) {
-    if (!initial.empty())
-      std::memcpy(static_cast<void*>(output.data()), initial.data(), initial.size() * sizeof(Output));
-    return gemm_wna16_as(stream, form, arguments(), {partials.data(), int64_t(partials.size())});
-  }
-
-  WNA16Case shape;
-  int groups;
-  Scales scales;
-  int stride;
-  std::vector<uint32_t> codes;
-  std::vector<uint8_t> zeros;
-  /// [n, k]
-  std::vector<double> weight;
-  DeviceArray<T> input;
-  std::vector<Output> initial;
-  DeviceArray<Output> output;
-  DeviceArray<float> bias;
-  DeviceArray<unsigned char> packed_codes, packed_scales;
-  DeviceArray<uint8_t> packed_zeros;
-  DeviceArray<float> partials;
-};
 
 /// Every form gives the same bits, and those are near the exact product, or equal to it.
 template <class T, class Output>
@@ -179,31 +24,7 @@ void test_wna16(const WNA16Case& c, bool exact = false) {
       fail(__FILE__, __LINE__, named(c) + ": other bits in form " + std::to_string(int(form)));
     }
   }
-  const double output_error = std::is_same_v<Output, float> ? 0x1p-24 : rounding<T>;
-  for (int row = 0; row < c.m; ++row) {
-    for (int n = 0; n < c.n; ++n) {
-      double sum = 0, magnitude = 0;
-      auto add = [&](double term) {
-        sum += term;
-        magnitude += std::abs(term);
-      };
-      for (int k = 0; k < c.k; ++k) {
-        add(double(to_float(inputs.input[size_t(row * inputs.stride + k)])) *
-            inputs.weight[size_t(n * c.k + k)]);
-      }
-      if (c.bias) add(inputs.bias[size_t(n)]);
-      const size_t at = size_t(row * c.n + n);
-      if (c.accumulate) add(to_float(inputs.initial[at]));
-      const double value = to_float(inputs.output[at]);
-      const double bound =
-          exact ? 0 : output_error * std::abs(sum) + (c.k + 4) * 0x1p-24 * magnitude + smallest_step<T>;
-      if (std::abs(value - sum) <= bound) continue;
-      char text[200];
-      std::snprintf(text, sizeof text, "%s: (%d, %d) is %.9g, expected %.9g within %.3g", named(c).c_str(),
-                    row, n, value, sum, bound);
-      return fail(__FILE__, __LINE__, text);
-    }
-  }
+  expect_product(inputs, exact);
 }
 
 TEST("wna16: tokens, features and depth with tails") {
@@ -249,6 +70,7 @@ TEST("wna16: codes of 2, 3 and 8 bits and E4M3, with tails in every dimension") 
   for_other_codes({9, 66, 256, 128}, [](const WNA16Case& c) { test_wna16<f16, f16>(c); });
   for_other_codes({17, 33, 72, 24 * 3}, [](const WNA16Case& c) { test_wna16<bf16, bf16>(c); });
   for_other_codes({40, 24, 45, 16}, [](const WNA16Case& c) { test_wna16<bf16, bf16>(c); });
+  for_other_codes({3, 18, 45, 16}, [](const WNA16Case& c) { test_wna16<f16, f16>(c); });
 }
 
 TEST("wna16: other codes with zeros, in parts, and all that an output may want") {
@@ -258,6 +80,54 @@ TEST("wna16: other codes with zeros, in parts, and all that an output may want")
                   [](const WNA16Case& c) { test_wna16<f16, float>(c); });
   for_other_codes({66, 130, 96, 32, false, ScaleType::float16, false, true, false, 3},
                   [](const WNA16Case& c) { test_wna16<bf16, bf16>(c); });
+}
+
+/// Dequantised weights to the bit, and the product with them within their rounding.
+template <class T>
+void test_dequantized(const WNA16Case& c) {
+  WNA16Inputs<T, float> inputs(c);
+  const int64_t stride = dequantized_stride(c.k);
+  DeviceArray<unsigned char> workspace("workspace", size_t(dequantized_workspace_bytes(c.n, c.k)));
+  const WNA16Arguments arguments = inputs.arguments();
+  expect_same_bits(
+      named(c) + " dequantised",
+      [&](Stream stream) {
+        return gemm_dequantized(stream, arguments, false, workspace.data(), int64_t(workspace.size()));
+      },
+      [&] { return inputs.output.bytes(); });
+  const T* matrix = reinterpret_cast<const T*>(workspace.data());
+  for (int n = 0; n < c.n; ++n) {
+    for (int k = 0; k < c.k; ++k) {
+      const T wanted = from_float<T>(float(inputs.weight[size_t(n * c.k + k)]));
+      if (matrix[n * stride + k].bits != wanted.bits) {
+        return fail(__FILE__, __LINE__,
+                    named(c) + ": weight " + std::to_string(n) + ", " + std::to_string(k));
+      }
+    }
+  }
+  for (int row = 0; row < c.m; ++row) {
+    for (int n = 0; n < c.n; ++n) {
+      double sum = 0, magnitude = 0;
+      for (int k = 0; k < c.k; ++k) {
+        const double term = double(to_float(inputs.input[size_t(row * inputs.stride + k)])) *
+                            to_float(matrix[n * stride + k]);
+        sum += term;
+        magnitude += std::abs(term);
+      }
+      const double bound = 0x1p-24 * std::abs(sum) + (c.k + 4) * 0x1p-24 * magnitude + 1e-30;
+      EXPECT(std::abs(inputs.output[size_t(row * c.n + n)] - sum) <= bound);
+    }
+  }
+}
+
+TEST("wna16: dequantised for the dense product") {
+  for (WeightCode code : all_codes) {
+    WNA16Case c = {5, 40, 200, 200, code != WeightCode::float8, ScaleType::float16, false, false, true};
+    c.code = code;
+    test_dequantized<bf16>(c);
+    c = {3, 17, 141, 16, false, ScaleType::bfloat16, false, false, true, 3, code};
+    test_dequantized<f16>(c);
+  }
 }
 
 TEST("wna16: small integers and powers of two are exact") {

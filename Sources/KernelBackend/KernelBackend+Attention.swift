@@ -13,7 +13,8 @@ extension KernelBackend {
     try checks.matrix(value, "value", rows: key.rows, columns: heads * dimension, types: [activationType])
     try checks.vector(slots, "slots", count: key.rows, types: [.int32])
     var arguments = try unsafe gpi_kernel_append(
-      element: element, tokens: count(key.rows, "appendKV"), heads: count(heads, "appendKV"),
+      element: element, codes: cache.codes, tokens: count(key.rows, "appendKV"),
+      heads: count(heads, "appendKV"),
       head_dimension: count(dimension, "appendKV"), key: key.address, key_stride: Int64(key.rowStride),
       value: value.address, value_stride: Int64(value.rowStride), slots: slots.int32s,
       cache: cache.layer(layer))
@@ -29,14 +30,14 @@ extension KernelBackend {
     let checks = OperandChecks("attention")
     let cache = try checks.own(cache, layer: layer, as: KernelKVCache.self)
     try checks.attention(parameters, cache.geometry)
-    try checks.require(
-      parameters.sinks == 0, "attention sinks (--kv-policy); only the CPU computes with them so far")
-    guard parameters.sinks == 0 else {
-      throw .unsupported(operation: "attention", reason: "these kernels have no attention sinks")
-    }
     let columns = parameters.queryHeads * parameters.headDimension
     try checks.matrix(query, "query", columns: columns, types: [activationType])
     try dense(output, "output", rows: query.rows, columns: columns, checks)
+    let sinkQuery = parameters.sinks > 0 ? batch.sinkQuery ?? query : nil
+    if let sinkQuery {
+      try checks.matrix(
+        sinkQuery, "sinkQuery", rows: query.rows, columns: columns, types: [activationType])
+    }
     let sequences = batch.sequenceCount
     try checks.require(sequences >= 0, "\(sequences) sequences")
     try checks.vector(batch.queryStarts, "queryStarts", count: sequences + 1, types: [.int32])
@@ -46,7 +47,8 @@ extension KernelBackend {
       batch.maxContextLength <= batch.blockTables.columns * KernelKVCache.blockSize || sequences == 0,
       "a context of \(batch.maxContextLength) with \(batch.blockTables.columns) blocks")
     var arguments = try unsafe gpi_kernel_attention(
-      element: element, causal: true, skips_single_rows: false, sequences: count(sequences, "attention"),
+      element: element, codes: cache.codes, causal: true, skips_single_rows: false,
+      sequences: count(sequences, "attention"),
       tokens: count(query.rows, "attention"), query_heads: count(parameters.queryHeads, "attention"),
       key_heads: count(parameters.keyValueHeads, "attention"),
       head_dimension: count(parameters.headDimension, "attention"),
@@ -57,7 +59,9 @@ extension KernelBackend {
       query_starts: batch.queryStarts.int32s, context_lengths: batch.contextLengths.int32s,
       scale: parameters.scale, softcap: parameters.softcap ?? 0,
       window: count(parameters.window ?? 0, "attention"), alibi_slopes: parameters.alibiSlopes?.floats,
-      log_sums: nil, split_keys: count(splitKeys, "attention"), workspace: nil, workspace_bytes: 0)
+      sink_logits: parameters.sinkLogits?.floats, sinks: count(parameters.sinks, "attention"),
+      sink_query: sinkQuery?.address, sink_query_stride: Int64(sinkQuery?.rowStride ?? 0), log_sums: nil,
+      split_keys: count(splitKeys, "attention"), workspace: nil, workspace_bytes: 0)
     let describe = {
       "\(parameters.queryHeads) heads over \(parameters.keyValueHeads) of \(parameters.headDimension)"
     }

@@ -19,6 +19,11 @@ package enum KernelOperation: String, Sendable, CaseIterable {
   case quantizedLinear = "quantized_linear"
   case repack
   case gatherColumns = "gather_columns"
+  case processLogits = "process_logits"
+  case sample
+  case logprobs
+  /// Sampled tokens as the next step's inputs.
+  case feed
 
   var code: gpi_kernel_op {
     switch self {
@@ -35,6 +40,10 @@ package enum KernelOperation: String, Sendable, CaseIterable {
     case .quantizedLinear: GPI_KERNEL_QUANTIZED_LINEAR
     case .repack: GPI_KERNEL_REPACK
     case .gatherColumns: GPI_KERNEL_GATHER_COLUMNS
+    case .processLogits: GPI_KERNEL_PROCESS_LOGITS
+    case .sample: GPI_KERNEL_SAMPLE
+    case .logprobs: GPI_KERNEL_LOGPROBS
+    case .feed: GPI_KERNEL_FEED
     }
   }
 }

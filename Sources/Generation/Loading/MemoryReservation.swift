@@ -25,7 +25,7 @@ package struct DeviceProfile: Sendable {
 
   /// What keys and values can be cached as.
   package var cacheTypes: [DataType] {
-    activationType == .float32 ? [.float32, .float16, .bfloat16] + DataType.cacheCodes : [activationType]
+    (activationType == .float32 ? [.float32, .float16, .bfloat16] : [activationType]) + DataType.cacheCodes
   }
 
   /// Refuses a type of `--kv-cache-dtype` that the device cannot cache in.
@@ -185,13 +185,22 @@ package struct MemoryReservation: Sendable, Equatable {
         allowed: "above 0 and at most 1")
     }
     try device.checkCacheType(options.cacheType)
+    if let type = options.cacheType, DataType.cacheCodes.contains(type), device.activationType != .float32 {
+      if options.policy != nil {
+        throw .option(
+          name: "--kv-cache-dtype", found: type.cacheName,
+          allowed: "auto with --kv-policy on \(device.name): no kernel has sinks and codes")
+      }
+      if configuration.headDimension % 16 != 0 {
+        throw .option(
+          name: "--kv-cache-dtype", found: type.cacheName,
+          allowed:
+            "auto for heads of \(configuration.headDimension) components on \(device.name): its kernels take "
+            + "multiples of 16 in 8 bits")
+      }
+    }
     if options.maxAdapterRank > 0, device.name != "cpu" {
       throw .option(name: "--enable-lora", found: "given", allowed: "left out on \(device.name)")
-    }
-    if options.policy != nil, device.name != "cpu" {
-      throw .option(
-        name: "--kv-policy", found: "sinks",
-        allowed: "full on \(device.name): its kernels have no attention sinks")
     }
     for (name, value) in [
       ("--max-model-len", options.maxModelLength), ("--max-num-batched-tokens", options.maxBatchTokens),

@@ -5,7 +5,7 @@ internal import Numerics
 enum AttentionCases {
   static var all: [OperationCase] {
     var cases: [OperationCase] = []
-    for head in [8, 16, 32, 64, 72, 80, 96, 128, 160, 256] {
+    for head in [1, 8, 12, 16, 20, 32, 64, 72, 80, 96, 100, 128, 160, 255, 256] {
       cases.append(Setting(head: head).operation)
       cases.append(Setting(head: head, batch: Setting.prompts).operation)
     }
@@ -17,27 +17,50 @@ enum AttentionCases {
       },
       { ($0.queryHeads, $0.keyHeads) = (8, 1) }, { ($0.queryHeads, $0.keyHeads) = (5, 5) },
       { ($0.queryHeads, $0.keyHeads) = (12, 4) },
+      { ($0.queryHeads, $0.keyHeads, $0.hasSinkLogits) = (6, 2, true) },
+      { ($0.window, $0.sinks) = (20, 4) },
+      { ($0.window, $0.sinks, $0.hasSlopes) = (9, 30, true) },
     ]
     for option in options {
       for batch in [Setting.decodes, Setting.prompts, Setting.mixed] {
-        for head in [32, 64] {
+        for head in [20, 64] {
           var setting = Setting(head: head, batch: batch)
           option(&setting)
           cases.append(setting.operation)
         }
       }
     }
-    for head in [8, 32, 80, 128] { cases.append(append(head: head)) }
+    for head in [8, 20, 32, 80, 128] { cases.append(append(head: head)) }
+    return cases + codes
+  }
+
+  /// The same over caches of 8-bit codes.
+  private static var codes: [OperationCase] {
+    var cases: [OperationCase] = []
+    for type in DataType.cacheCodes {
+      for head in [16, 64, 80, 128, 256] {
+        cases.append(append(head: head, type))
+        for batch in [Setting.decodes, Setting.prompts, Setting.mixed] {
+          cases.append(Setting(head: head, batch: batch, cacheType: type).operation)
+        }
+      }
+      for batch in [Setting.decodes, Setting.mixed] {
+        var setting = Setting(head: 32, batch: batch, cacheType: type)
+        (setting.window, setting.hasSlopes, setting.softcap) = (20, true, 8)
+        cases.append(setting.operation)
+      }
+    }
     return cases
   }
 
   /// With one key a sequence softmax is 1, and attention gives the cached value back bit for bit.
-  private static func append(head: Int) -> OperationCase {
-    OperationCase(.appendKV, "3 tokens in far blocks, 2 heads of \(head)", .exact) {
-      bench throws(KernelError) in
+  private static func append(head: Int, _ type: DataType? = nil) -> OperationCase {
+    let shape = "3 tokens in far blocks, 2 heads of \(head)" + (type.map { ", as \($0.rawValue)" } ?? "")
+    return OperationCase(.appendKV, shape, .exact) { bench throws(KernelError) in
       let cache = try bench.backend.makeKVCache(
         KVCacheGeometry(
-          layers: 2, blockCount: 7, keyValueHeads: 2, headDimension: head, dataType: bench.weightType))
+          layers: 2, blockCount: 7, keyValueHeads: 2, headDimension: head,
+          dataType: type ?? bench.weightType))
       let value = try bench.activation(
         bench.values.normal(4 * 2 * head, 0, bench.weightType), Shape(4, 2 * head), padding: 2 * head)
       let key = try bench.activation(
@@ -79,8 +102,13 @@ extension AttentionCases {
     /// New rows and keys of each sequence.
     var batch: [(rows: Int, keys: Int)] = decodes
     var window: Int?
+    /// First positions that every query sees.
+    var sinks = 0
+    var hasSinkLogits = false
     var hasSlopes = false
     var softcap: Float?
+    /// Codes instead of elements.
+    var cacheType: DataType?
 
     static let decodes = [(1, 1), (1, 16), (1, 17), (1, 95), (1, 300)].map { (rows: $0.0, keys: $0.1) }
     static let prompts = [(7, 7), (33, 33), (20, 70)].map { (rows: $0.0, keys: $0.1) }
@@ -90,23 +118,28 @@ extension AttentionCases {
       var text = batch.map { "\($0.rows)/\($0.keys)" }.joined(separator: " ")
       text += " rows/keys, \(queryHeads):\(keyHeads) heads of \(head)"
       if let window { text += ", window \(window)" }
+      if sinks > 0 { text += ", \(sinks) sinks" }
+      if hasSinkLogits { text += ", learned sinks" }
       if hasSlopes { text += ", ALiBi" }
       if let softcap { text += ", softcap \(softcap)" }
+      if let cacheType { text += ", \(cacheType.rawValue) cache" }
       return text
     }
 
     var operation: OperationCase {
       let setting = self
-      return OperationCase(.attention, shape, Self.bound) { bench throws(KernelError) in
+      return OperationCase(.attention, shape, bound) { bench throws(KernelError) in
         try setting.run(bench)
       }
     }
 
     /// The weights of the values are rounded to the element type once each; scores, exponentials and sums are
-    /// float32, with an error that the rest covers: a score's error becomes a weight's relative error.
-    private static func bound(_ type: DataType) -> ErrorBound {
-      ErrorBound(
-        relative: 1.01, magnitude: type == .float32 ? 0x1p-17 : 1.25 * type.unitRoundoff + 0x1p-15)
+    /// float32, with an error that the rest covers: a score's error becomes a weight's relative error. Values that are
+    /// codes are rounded to the element type, too; keys are multiplied as the codes that they are.
+    private func bound(_ type: DataType) -> ErrorBound {
+      let roundings = cacheType == nil ? 1.25 : 2.25
+      return ErrorBound(
+        relative: 1.01, magnitude: type == .float32 ? 0x1p-17 : roundings * type.unitRoundoff + 0x1p-15)
     }
 
     private func run(_ bench: Bench) throws(KernelError) -> [Float] {
@@ -124,7 +157,7 @@ extension AttentionCases {
       let cache = try bench.backend.makeKVCache(
         KVCacheGeometry(
           layers: 1, blockCount: blocks.count, keyValueHeads: keyHeads, headDimension: head,
-          dataType: bench.weightType))
+          dataType: cacheType ?? bench.weightType))
       let key = try bench.activation(
         bench.values.normal(keys * keyHeads * head, 0, bench.weightType), Shape(keys, keyHeads * head))
       let value = try bench.activation(
@@ -143,18 +176,25 @@ extension AttentionCases {
       let lengths = try bench.integers(batch.map { Int32($0.keys) }, Shape(batch.count))
       let tableOperand = try bench.integers(tables, Shape(batch.count, stride))
       let slopes = try bench.floats((0..<queryHeads).map { 0.25 / Float($0 + 1) }, Shape(queryHeads))
+      let logits = try bench.floats((0..<queryHeads).map { Float($0 % 3) * 20 - 19 }, Shape(queryHeads))
+      var step = AttentionBatch(
+        queryStarts: startOperand.view, contextLengths: lengths.view, blockTables: tableOperand.view,
+        sequenceCount: batch.count, maxQueryLength: batch.map(\.rows).max() ?? 0,
+        maxContextLength: batch.map(\.keys).max() ?? 0)
+      if sinks > 0 {
+        step.sinkQuery = try bench.activation(
+          bench.values.normal(rows * queryHeads * head, 3, bench.weightType),
+          Shape(rows, queryHeads * head)
+        ).view
+      }
       let output = try bench.output(Shape(rows, queryHeads * head))
       try bench.backend.attention(
         AttentionParameters(
           queryHeads: queryHeads, keyValueHeads: keyHeads, headDimension: head,
-          scale: 1 / Float(head).squareRoot(), window: window, alibiSlopes: hasSlopes ? slopes.view : nil,
-          softcap: softcap),
-        query: query.view, cache: cache, layer: 0,
-        batch: AttentionBatch(
-          queryStarts: startOperand.view, contextLengths: lengths.view, blockTables: tableOperand.view,
-          sequenceCount: batch.count, maxQueryLength: batch.map(\.rows).max() ?? 0,
-          maxContextLength: batch.map(\.keys).max() ?? 0),
-        into: output.view)
+          scale: 1 / Float(head).squareRoot(), window: window, sinks: sinks,
+          alibiSlopes: hasSlopes ? slopes.view : nil, softcap: softcap,
+          sinkLogits: hasSinkLogits ? logits.view : nil),
+        query: query.view, cache: cache, layer: 0, batch: step, into: output.view)
       return try bench.read(output.view)
     }
   }

@@ -16,7 +16,7 @@ package struct OperationSweep {
   }
 
   package static var cases: [OperationCase] {
-    RowCases.all + LinearCases.all + QuantizedLinearCases.all + AttentionCases.all
+    RowCases.all + LinearCases.all + QuantizedLinearCases.all + AttentionCases.all + SamplingCases.all
   }
 
   /// What one case gave on one kernel.
@@ -113,6 +113,9 @@ extension OperationName {
     case .attention: [.prefill, .decode]
     case .activation: [.activation]
     case .add: [.add]
+    case .sample: [.processLogits, .sample]
+    case .logprobs: [.logprobs]
+    case .feed: [.feed]
     }
   }
 }
