@@ -48,7 +48,7 @@ class PlainRow {
   /// Takes the query that the keys `first ... last` are met with, and adds these keys, from `position`.
   GPU_DEVICE void attend(const T* query, int position, int first, int last) {
     const int lane = lane_index();
-    sync_warp();
+    // The barriers between scores and values order this after the last reads.
     for (int i = lane; i < width_; i += warp_size) query_[i] = to_float(query[i]);
     sync_warp();
     for (int base = first; base <= last; base += warp_size) {

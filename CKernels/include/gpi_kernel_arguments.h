@@ -161,6 +161,8 @@ typedef struct {
   const int32_t* rows;
   /// [any, width]
   const void* table;
+  /// 0 when rows are contiguous.
+  int64_t table_stride;
   /// [count], or null together with the table of positions
   const int32_t* positions;
   const void* position_table;
