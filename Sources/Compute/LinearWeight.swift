@@ -15,6 +15,8 @@ package struct LinearWeight {
     /// GGUF blocks.
     case blocks(BlockWeight)
     case spqr(SpQRWeight)
+    /// Pruned: a bit mask and the weights that are left, in floating point or as codes.
+    case sparse(SparseWeight)
   }
 
   package let store: Store
@@ -61,6 +63,7 @@ extension LinearWeight.Store {
     case .codebook(let weight): weight.outputs
     case .blocks(let weight): weight.outputs
     case .spqr(let weight): weight.outputs
+    case .sparse(let weight): weight.outputs
     }
   }
 
@@ -72,6 +75,7 @@ extension LinearWeight.Store {
     case .codebook(let weight): weight.inputs
     case .blocks(let weight): weight.inputs
     case .spqr(let weight): weight.inputs
+    case .sparse(let weight): weight.inputs
     }
   }
 
@@ -84,6 +88,7 @@ extension LinearWeight.Store {
     case .codebook(let weight): weight.byteCount
     case .blocks(let weight): weight.byteCount
     case .spqr(let weight): weight.byteCount
+    case .sparse(let weight): weight.byteCount
     }
   }
 
@@ -103,6 +108,7 @@ extension LinearWeight.Store {
     case .codebook: return "4-bit codebook"
     case .blocks(let weight): return "\(weight.type.name) blocks"
     case .spqr(let weight): return "SpQR of \(weight.bits) bits"
+    case .sparse(let weight): return weight.summary
     }
   }
 
@@ -119,6 +125,7 @@ extension LinearWeight.Store {
     case .codebook(let weight): unsafe weight.copyRow(row, into: target)
     case .blocks(let weight): unsafe weight.copyRow(row, into: target)
     case .spqr(let weight): unsafe weight.copyRow(row, into: target)
+    case .sparse(let weight): unsafe weight.copyRow(row, into: target)
     }
   }
 
@@ -141,6 +148,7 @@ extension LinearWeight.Store {
     case .float8(let weight): try weight.validateValues()
     case .codebook(let weight): try weight.validateValues()
     case .spqr(let weight): try weight.validateValues()
+    case .sparse(let weight): try weight.validateValues()
     }
   }
 }
