@@ -229,13 +229,23 @@ static void quantize(const void* opaque, size_t chunk, size_t thread) {
 //
 // Sixteen rows at a time, transposed so that a row is a lane:   tile [column of the block][16 rows]
 
-/// Marks, in each lane, the `drop` smallest scores of `run` columns; of equals the first.
+/// What sixteen rows of a mask say about a column; 0 where there is no mask.
+INLINE f32x16 mask_lanes(const gpi_sweep_args* a, size_t row, size_t rows, size_t column) {
+  if (!a->mask) return splat(0);
+  float lanes[LANES];
+  for (size_t i = 0; i < LANES; i++)
+    lanes[i] = a->mask[(row + (i < rows ? i : rows - 1)) * a->result_stride + column];
+  return load(lanes);
+}
+
+/// Marks, in each lane, the `drop` smallest scores of `run` columns; of equals the first. What `masked` holds
+/// is marked already, and counts among them.
 INLINE void choose_run(const f32x16* tile, const float* diagonal, size_t diagonal_step, size_t run,
                        size_t drop, f32x16* masked) {
   f32x16 scores[16];
   for (size_t i = 0; i < run; i++) {
     f32x16 scaled = tile[i] / splat(diagonal[i * diagonal_step]);
-    scores[i] = scaled * scaled;
+    scores[i] = pick((i32x16)(masked[i] != splat(0)), splat(-1), scaled * scaled);
   }
   for (size_t i = 0; i < run; i++) {
     f32x16 rank = splat(0);
@@ -244,7 +254,7 @@ INLINE void choose_run(const f32x16* tile, const float* diagonal, size_t diagona
       i32x16 before = j < i ? (i32x16)(scores[j] <= scores[i]) : (i32x16)(scores[j] < scores[i]);
       rank = rank + pick(before, splat(1), splat(0));
     }
-    masked[i] = pick((i32x16)(rank < splat((float)drop)), splat(1), splat(0));
+    masked[i] = pick((i32x16)(rank < splat((float)drop)), splat(1), masked[i]);
   }
 }
 
@@ -291,16 +301,15 @@ static void sweep(const void* opaque, size_t chunk, size_t thread) {
     f32x16 zeroed = splat(0);
     if (a->keep_of) {
       size_t place = column % a->keep_of;
-      if (place == 0)
+      if (place == 0) {
+        for (size_t i = 0; i < a->keep_of; i++) masked[i] = mask_lanes(a, row, rows, column + i);
         choose_run(tile + k, factor + k * (a->factor_stride + 1), a->factor_stride + 1, a->keep_of,
                    a->keep_of - a->keep, masked);
+      }
       zeroed = masked[place];
       if (a->mask) scatter_codes(a->mask + row * a->result_stride + column, a->result_stride, rows, zeroed);
-    } else if (a->mask) {
-      float lanes[LANES];
-      for (size_t i = 0; i < LANES; i++)
-        lanes[i] = a->mask[(row + (i < rows ? i : rows - 1)) * a->result_stride + column];
-      zeroed = load(lanes);
+    } else {
+      zeroed = mask_lanes(a, row, rows, column);
     }
     i32x16 drop = (i32x16)(zeroed != splat(0));
     if (g->bits) {

@@ -199,12 +199,14 @@ INLINE void stream_rows(const int mr, const gpi_stored_job* job, size_t column, 
   }
 }
 
-INLINE int can_stream(const gpi_stored_job* job) {
+INLINE int can_stream_nibbles(const gpi_stored_job* job) {
   const gpi_store_args* s = job->store;
   return job->args->rows <= TILE_M && (s->store == GPI_STORE_CODEBOOK || s->store == GPI_STORE_INTEGER) &&
          s->bits == 4;
 }
 #endif
+
+#include "sparse.h"
 
 /// Asks for the same run of the next tile while this one is decoded and multiplied.
 INLINE void fetch_tile(const gpi_store_args* s, size_t column, size_t k0, size_t stop, size_t inputs) {
@@ -221,7 +223,11 @@ static void stored_linear(const void* opaque, size_t chunk, size_t thread) {
   size_t begin = chunk * job->chunk_outputs;
   size_t end = begin + job->chunk_outputs < a->outputs ? begin + job->chunk_outputs : a->outputs;
 #if defined(GPI_NATIVE_AVX512)
-  if (can_stream(job)) {
+  if (job->store->store == GPI_STORE_SPARSE && a->rows <= TILE_M) {
+    sparse_few(job, begin, end);
+    return;
+  }
+  if (can_stream_nibbles(job)) {
     for (size_t column = begin; column < end; column += TILE_N) {
       size_t columns = end - column < TILE_N ? end - column : TILE_N;
       switch (a->rows) {

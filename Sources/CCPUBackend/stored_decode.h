@@ -240,6 +240,8 @@ INLINE void place_outliers(const gpi_store_args* s, size_t n, size_t k0, size_t 
   }
 }
 
+#include "sparse_decode.h"
+
 /// Inputs `k0 ..< stop` of output `n`, in the packed order, sixteen to a step of `step` floats. Lanes behind
 /// `stop` get numbers that mean nothing.
 INLINE void decode_run(const gpi_store_args* s, size_t n, size_t k0, size_t stop, float* out, size_t step) {
@@ -269,6 +271,9 @@ INLINE void decode_run(const gpi_store_args* s, size_t n, size_t k0, size_t stop
     case GPI_STORE_FLOAT8:
       load_run_scales(s, n, k0, stop, &scales);
       decode_float8(s, row, &scales, k0, stop, out, step);
+      break;
+    case GPI_STORE_SPARSE:
+      decode_sparse(s, n, k0, stop, out, step);
       break;
     case GPI_STORE_Q4_0:
       for (size_t k = k0; k < stop; k += 32, out += 2 * step) decode_q4_0(row + k / 32 * 18, out, step);

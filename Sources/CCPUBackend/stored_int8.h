@@ -93,14 +93,32 @@ static void stored_round(const void* opaque, size_t chunk, size_t thread) {
   }
 }
 
+INLINE int integer_zero(const gpi_store_args* s, size_t at) {
+  return s->zero == GPI_ZERO_INTEGERS ? ((const uint8_t*)s->zeros)[at] : 1 << (s->bits - 1);
+}
+
+/// Kept codes less their zeros at their inputs, and 0 elsewhere.
+INLINE void widen_sparse_codes(const gpi_store_args* s, size_t inputs, size_t n, int16_t* out) {
+  sparse_row row = sparse_row_at(s, n);
+  size_t at = 0;
+  memset(out, 0, inputs * sizeof *out);
+  for (size_t k = 0; k < inputs; k++) {
+    if (!(row.mask[k / 8] >> k % 8 & 1)) continue;
+    int code = (int)code_at((const uint32_t*)row.values, row.bytes / 4, at++, s->bits);
+    out[k] = (int16_t)(code - integer_zero(s, n * s->groups + k / s->group));
+  }
+}
+
 /// Codes less their zeros, in stored order, and the scales of row `n`.
 INLINE void widen_codes(const gpi_store_args* s, size_t inputs, size_t n, int16_t* out, float* scales) {
   const uint32_t* row = (const uint32_t*)((const char*)s->codes + n * s->row_bytes);
   const uint8_t* bytes = (const uint8_t*)row;
+  if (s->store == GPI_STORE_SPARSE) widen_sparse_codes(s, inputs, n, out);
   for (size_t g = 0; g < s->groups; g++) {
     size_t at = n * s->groups + g;
     scales[g] = load_one(s->scales, at, s->scale_type);
-    int zero = s->zero == GPI_ZERO_INTEGERS ? ((const uint8_t*)s->zeros)[at] : 1 << (s->bits - 1);
+    if (s->store == GPI_STORE_SPARSE) continue;
+    int zero = integer_zero(s, at);
     size_t end = (g + 1) * s->group < inputs ? (g + 1) * s->group : inputs;
     if (s->bits == 8) {
       for (size_t k = g * s->group; k < end; k++) out[k] = (int16_t)(bytes[k] - zero);

@@ -26,7 +26,7 @@ extension CPUBackend {
         output: output.floats, output_stride: output.rowStride, rows: input.rows, inputs: weight.inputs,
         outputs: weight.outputs, accumulate: accumulate ? 1 : 0)
       try checks.finish(unsafe gpi_linear(context, &arguments))
-    case .integer, .float8, .codebook, .blocks, .spqr:
+    case .integer, .float8, .codebook, .blocks, .spqr, .sparse:
       try linear(input, stored: weight, accumulate: accumulate, into: output)
     case .placed: throw Self.unsupported(weight, "linear")
     }

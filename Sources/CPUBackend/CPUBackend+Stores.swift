@@ -30,6 +30,10 @@ extension CPUBackend {
       try groups(of: weight.groupSize, in: weight.inputs)
       if case .reals = weight.zero, weight.activations != nil { throw .realZerosWithIntegers }
     case .spqr(let weight): try groups(of: weight.groupSize, in: weight.inputs)
+    case .sparse(let weight):
+      guard case .codes(let codes) = weight.values else { break }
+      try groups(of: codes.groupSize, in: weight.inputs)
+      if case .reals = codes.zero, codes.activations != nil { throw .realZerosWithIntegers }
     case .codebook(let weight): try groups(of: weight.groupSize, in: weight.inputs)
     case .float8(let weight): try groups(of: weight.blockColumns, in: weight.inputs)
     case .blocks(let weight):
@@ -54,6 +58,7 @@ extension CPUBackend {
       }
       unsafe Self.fill(&store, integer)
     case .spqr(let spqr): unsafe Self.fill(&store, spqr)
+    case .sparse(let sparse): unsafe Self.fill(&store, sparse)
     case .codebook(let codebook): unsafe Self.fill(&store, codebook)
     case .float8(let float8): unsafe Self.fill(&store, float8)
     case .blocks(let blocks):
@@ -129,7 +134,48 @@ extension CPUBackend {
     unsafe store.bits = Int32(weight.bits)
     unsafe setCodes(&store, weight.codes)
     unsafe setScales(&store, weight.scales, group: weight.groupSize)
-    switch weight.zero {
+    unsafe setZeros(&store, weight.zero)
+    if case .permuted(let order) = weight.order {
+      unsafe store.order = UnsafePointer(order.view.int32s)
+    }
+    if let outliers = weight.outliers {
+      unsafe store.zeroed = UnsafePointer(outliers.indices.view.int32s)
+      unsafe store.zeroed_count = outliers.count
+    }
+    unsafe setRounding(&store, weight.activations)
+  }
+
+  @unsafe
+  private static func fill(_ store: inout gpi_store_args, _ weight: SparseWeight) {
+    unsafe store.store = GPI_STORE_SPARSE
+    unsafe store.mask = UnsafePointer(weight.mask.view.address.assumingMemoryBound(to: UInt8.self))
+    unsafe store.mask_bytes = weight.maskWidth
+    if case .rows(let starts) = weight.pattern {
+      unsafe store.starts = UnsafePointer(starts.view.address.assumingMemoryBound(to: Int64.self))
+    }
+    let values: Tensor
+    switch weight.values {
+    case .floats(let kept):
+      values = kept
+      unsafe store.value_type = kept.dataType.code
+      unsafe store.group = weight.inputs
+      unsafe store.groups = 1
+    case .codes(let codes):
+      values = codes.words
+      unsafe store.bits = Int32(codes.bits)
+      unsafe setScales(&store, codes.scales, group: codes.groupSize)
+      unsafe setZeros(&store, codes.zero)
+      unsafe setRounding(&store, codes.activations)
+    }
+    unsafe store.codes = UnsafeRawPointer(values.view.address)
+    unsafe store.code_bytes = values.byteCount
+    // Of rows of several lengths the mean: it only decides how many rows one thread takes at a time.
+    unsafe store.row_bytes = values.byteCount / max(weight.outputs, 1)
+  }
+
+  @unsafe
+  private static func setZeros(_ store: inout gpi_store_args, _ zero: IntegerWeight.Zero) {
+    switch zero {
     case .midpoint: unsafe store.zero = GPI_ZERO_MIDPOINT
     case .integers(let zeros):
       unsafe store.zero = GPI_ZERO_INTEGERS
@@ -139,14 +185,11 @@ extension CPUBackend {
       unsafe store.zeros = UnsafeRawPointer(zeros.view.address)
       unsafe store.zero_type = zeros.dataType.code
     }
-    if case .permuted(let order) = weight.order {
-      unsafe store.order = UnsafePointer(order.view.int32s)
-    }
-    if let outliers = weight.outliers {
-      unsafe store.zeroed = UnsafePointer(outliers.indices.view.int32s)
-      unsafe store.zeroed_count = outliers.count
-    }
-    switch weight.activations {
+  }
+
+  @unsafe
+  private static func setRounding(_ store: inout gpi_store_args, _ activations: IntegerActivations?) {
+    switch activations {
     case nil: break
     case .token(let threshold):
       unsafe store.rounding = GPI_INT8_TOKEN

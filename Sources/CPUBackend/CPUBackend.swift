@@ -81,7 +81,7 @@ package final class CPUBackend: Backend {
       } catch {
         throw .unsupported(operation: "place", reason: "\(error)")
       }
-    case .integer, .float8, .codebook, .blocks, .spqr: return try place(stored: weight)
+    case .integer, .float8, .codebook, .blocks, .spqr, .sparse: return try place(stored: weight)
     case .placed: throw Self.unsupported(weight, "place")
     }
   }

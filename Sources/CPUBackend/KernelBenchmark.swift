@@ -73,6 +73,26 @@ package struct KernelBenchmark {
     }
   }
 
+  /// The same with two of every four weights kept: 9 bits a weight.
+  package func linear(
+    rows: Int, inputs: Int, outputs: Int, twoOfFour type: DataType
+  ) throws(KernelError) -> Measurement {
+    let (kept, width) = (outputs * inputs / 2, (inputs + 7) / 8)
+    let valueBytes = kept * type.byteCount
+    return try linear(rows: rows, name: "2:4 \(type.rawValue)", bytes: valueBytes + outputs * width) {
+      storage, offset throws(StoreError) in
+      // What memory is filled with is a mask that keeps two of four.
+      let weight = try SparseWeight(
+        outputs: outputs, inputs: inputs,
+        mask: Tensor(
+          storage: storage, byteOffset: offset + valueBytes, shape: Shape(outputs, width), dataType: .uint8),
+        pattern: .twoOfFour,
+        values: .floats(
+          Tensor(storage: storage, byteOffset: offset, shape: Shape(outputs, inputs / 2), dataType: type)))
+      return try LinearWeight(.sparse(weight))
+    }
+  }
+
   private func linear(
     rows: Int, name: String, bytes: Int,
     make: (_ storage: Storage, _ byteOffset: Int) throws(StoreError) -> LinearWeight

@@ -79,7 +79,7 @@ package struct Compressor {
           [OutputTensor("stream", calibrator.stream)], to: journal.path(layer, "stream"))
       }
       try journal.write(
-        layer: layer, tensors: tensors(weights, sites, compressor),
+        layer: layer, tensors: try tensors(weights, sites, compressor),
         report: .array(sites.map { SiteReport($0).json }))
       progress(layer + 1, layers)
     }
@@ -159,11 +159,13 @@ package struct Compressor {
   /// All tensors of a layer that are not as they were.
   private func tensors(
     _ weights: LayerWeights, _ sites: [CompressedSite], _ compressor: LayerCompressor
-  ) -> [OutputTensor] {
+  ) throws -> [OutputTensor] {
     guard let layer = sites.first?.site.layer else { return [] }
     let type = compressor.storageType(of: layer)
     let transposed = configuration.decoder.weightOrder == .inputsFirst
-    var tensors = sites.flatMap { job.format.tensors(of: $0, values: type, transposed: transposed) }
+    var tensors = try sites.flatMap {
+      try job.format.tensors(of: $0, values: type, transposed: transposed)
+    }
     for site in sites where weights.changedBiases.contains(site.site.role) {
       guard let bias = weights.biases[site.site.role] else { continue }
       tensors.append(
@@ -236,8 +238,8 @@ package struct Compressor {
 
   private func writeConfiguration(_ reports: [SiteReport]) throws {
     guard var configuration = job.source.configuration.object else { return }
-    if job.format == .compressedTensors, reports.contains(where: { $0.isQuantised }) {
-      configuration["quantization_config"] = CompressedTensorsLayout.configuration(reports)
+    if job.format == .compressedTensors, let entry = OutputFormat.configuration(reports) {
+      configuration["quantization_config"] = entry
     }
     try Journal.write(.object(configuration), to: job.output + "/config.json")
   }

@@ -233,10 +233,53 @@ package final class LayerCompressor {
       return CompressedSite(
         site: site, result: nil, scheme: nil, errors: SiteErrors(weight: 0, output: nil), notes: [])
     }
+    if let budget = recipe.options.errorBudget { return try prune(problem, notes, budget: budget) }
     let result = try method.solve(problem, recipe.options, backend)
     return CompressedSite(
       site: site, result: result, scheme: problem.scheme,
       errors: try Self.errors(problem, result.values, backend), notes: notes + result.notes)
+  }
+
+  /// The sparsest result whose outputs are wrong by no more than `budget`, found by bisection: the error grows with the
+  /// part that is pruned. A layer that keeps to it nowhere is left alone.
+  private func prune(
+    _ problem: LinearProblem, _ notes: [String], budget: Double
+  ) throws -> CompressedSite {
+    guard problem.statistics?.gram != nil else {
+      throw MethodError.needsCalibration(method: "an error budget")
+    }
+    let candidates = Self.sparsities(upTo: problem.scheme.sparsity)
+    var (first, end) = (0, candidates.count)
+    var best: CompressedSite?
+    while first < end {
+      let middle = (first + end) / 2
+      var scheme = problem.scheme
+      scheme.sparsity = candidates[middle]
+      let tried = LinearProblem(
+        site: problem.site, scheme: scheme, weight: problem.weight, statistics: problem.statistics,
+        scaleType: problem.scaleType)
+      let result = try method.solve(tried, recipe.options, backend)
+      let errors = try Self.errors(tried, result.values, backend)
+      guard let output = errors.output, output <= budget else {
+        end = middle
+        continue
+      }
+      best = CompressedSite(
+        site: problem.site, result: result, scheme: scheme, errors: errors,
+        notes: notes + result.notes + ["sparsity \(candidates[middle].text) by the error budget"])
+      first = middle + 1
+    }
+    return best
+      ?? CompressedSite(
+        site: problem.site, result: nil, scheme: nil, errors: SiteErrors(weight: 0, output: nil),
+        notes: notes + ["left alone: \(candidates[0].text) is over the error budget already"])
+  }
+
+  /// Steps of a twentieth; of a pattern only itself.
+  static func sparsities(upTo most: Sparsity?) -> [Sparsity] {
+    if case .pattern = most { return [most].compactMap(\.self) }
+    let steps = Int(((most?.fraction ?? 0.95) * 20).rounded())
+    return (1...Swift.max(steps, 1)).map { .unstructured(Double($0) / 20) }
   }
 
   package static func errors(

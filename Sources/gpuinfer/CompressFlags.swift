@@ -28,6 +28,11 @@ enum CompressFlags {
     .value("--outlier-threshold", "T", default: "the method's", "LLM.int8: activations; SpQR: weights."),
     .value("--prune-heads", "F", default: "0", "structured: part of the heads to take out of every layer."),
     .value("--prune-channels", "F", default: "0", "structured: part of the channels to take out."),
+    .value("--prune-layers", "F", default: "0", "structured: part of the layers to take out whole."),
+    .value(
+      "--error-budget", "E",
+      "Pruning: as much of each layer as changes its outputs by this part at most (squared), up to --sparsity."
+    ),
     .flag("--no-true-sequential", "Measure a layer's inputs before any of it is compressed."),
     .value("--budget", "SIZE", "Bytes for all compressed layers; bits are chosen layer by layer."),
     .repeated("--skip", "PATTERN", "Modules to leave alone, such as '*.down_proj' or 'layers.0.*'."),
@@ -105,6 +110,7 @@ enum CompressFlags {
       options.outlierThreshold = threshold
     }
     if arguments.has("--no-true-sequential") { options.trueSequential = false }
+    if let budget = try arguments.number("--error-budget", in: 0...1) { options.errorBudget = budget }
   }
 
   /// Samples from a file of ids, or from text through the model's tokenizer; nil where none was named.

@@ -12,7 +12,7 @@ struct StoredCase: CustomTestStringConvertible {
 
   var testDescription: String { "\(name) \(inputs) -> \(outputs)" }
 
-  static let all: [StoredCase] = integers + others
+  static let all: [StoredCase] = integers + others + sparse
 
   private static let integers: [StoredCase] = [
     // (bits, inputs, group size): the fused path of 4 bits, lanes with several groups, groups across blocks,
@@ -163,6 +163,89 @@ struct StoredCase: CustomTestStringConvertible {
         columns: HostTensor.copy(columns, .int32, Shape(columns.count)),
         values: HostTensor.copy(random.floats(columns.count), .float32, Shape(columns.count))),
       order: HostTensor.copy(random.permutation(inputs).map { Int32($0) }, .int32, Shape(inputs)))
+  }
+
+  /// Rows that end inside vectors, masks that end inside bytes, rows with nothing kept, runs filled up with zeros.
+  static let sparse: [StoredCase] =
+    [2176, 36, 1044, 4].flatMap { inputs in
+      [DataType.bfloat16, .float16, .float32].flatMap { type in
+        [SparseWeight.Form.twoOfFour, .rows].map { sparse(inputs, type, $0) }
+      }
+    }
+    + [13, 1049].map { sparse($0, .bfloat16, .rows) }
+    + [
+      (4, 1152, 128), (4, 96, 32), (4, 1036, 1036), (8, 1152, 128), (8, 1100, 1100), (3, 96, 16),
+      (2, 1088, 64),
+    ].flatMap { bits, inputs, group in
+      [SparseWeight.Form.twoOfFour, .rows].flatMap { form in
+        [0, 1, 2].map { sparse(bits, inputs, group, form, zero: $0) }
+      }
+    }
+
+  private static func sparse(_ inputs: Int, _ type: DataType, _ form: SparseWeight.Form) -> StoredCase {
+    StoredCase(name: "\(form) \(type.rawValue)", outputs: 19, inputs: inputs) { random in
+      let values = pruned(&random, 19, inputs, form).enumerated().map { $1 ? random.float(-1, 1) : 0 }
+      let shape = Shape(19, inputs)
+      let dense: Tensor =
+        switch type {
+        case .float16: HostTensor.copy(values.map(\.float16Bits), type, shape)
+        case .bfloat16: HostTensor.copy(values.map { BFloat16($0).bitPattern }, type, shape)
+        default: HostTensor.copy(values, .float32, shape)
+        }
+      guard let weight = try SparseWeight.packing(.dense(dense), as: form) else { throw NoStore() }
+      return .sparse(weight)
+    }
+  }
+
+  static func sparse(
+    _ bits: Int, _ inputs: Int, _ group: Int, _ form: SparseWeight.Form, zero: Int,
+    activations: IntegerActivations? = nil
+  ) -> StoredCase {
+    StoredCase(
+      name: "\(form) int\(bits) g\(group) zeros \(zero)", outputs: 19, inputs: inputs
+    ) { random in
+      let groups = inputs / group
+      let zeros = random.codes(19 * groups, bits: bits)
+      let kept = pruned(&random, 19, inputs, form)
+      let codes = kept.indices.map { index -> UInt8 in
+        let place = index / inputs * groups + index % inputs / group
+        if kept[index] { return random.codes(1, bits: bits)[0] }
+        return zero == 0 ? 1 << UInt8(bits - 1) : zeros[place]
+      }
+      let kind: IntegerWeight.Zero =
+        switch zero {
+        case 0: .midpoint
+        case 1: .integers(HostTensor.copy(zeros, .uint8, Shape(19, groups)))
+        default: .reals(HostTensor.copy(zeros.map { Float($0) }, .float32, Shape(19, groups)))
+        }
+      let rows = (0..<19).flatMap { row in
+        PackedCodes.pack([UInt8](codes[row * inputs..<(row + 1) * inputs]), bits: bits)
+      }
+      let dense = try IntegerWeight(
+        outputs: 19, inputs: inputs, bits: bits, groupSize: group,
+        codes: HostTensor.copy(rows, .int32, Shape(19, PackedCodes.wordCount(inputs, bits: bits))),
+        scales: scales(&random, 19, groups, .float16), zero: kind, activations: activations)
+      guard let weight = try SparseWeight.packing(.integer(dense), as: form) else { throw NoStore() }
+      return .sparse(weight)
+    }
+  }
+
+  struct NoStore: Error {}
+
+  /// Which weights are kept: at most two of four, or of row n about n parts in 18.
+  private static func pruned(
+    _ random: inout SeededGenerator, _ outputs: Int, _ inputs: Int, _ form: SparseWeight.Form
+  ) -> [Bool] {
+    switch form {
+    case .rows:
+      return (0..<outputs * inputs).map { random.next() % 18 < UInt64($0 / inputs) }
+    case .twoOfFour:
+      return (0..<outputs * inputs / 4).flatMap { _ -> [Bool] in
+        let order = random.permutation(4)
+        let count = Swift.min(2, Int(random.next() % 8))
+        return (0..<4).map { order[$0] < count }
+      }
+    }
   }
 
   static func words(_ random: inout SeededGenerator, _ rows: Int, _ columns: Int, _ bits: Int) -> Tensor {

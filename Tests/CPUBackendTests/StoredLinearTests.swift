@@ -86,6 +86,73 @@ struct StoredLinearTests {
     }
   }
 
+  /// Nothing is lost by leaving out zeros: the sums are those of the dense weight, bit for bit.
+  @Test("a sparse weight gives the bits of the dense one", arguments: StoredCase.sparse)
+  func sparse(_ shape: StoredCase) throws {
+    for set in InstructionSet.available {
+      for rows in [1, 2, 5, 33] {
+        var random = SeededGenerator(seed: 13)
+        let bench = Workbench(seed: 14, instructionSet: set)
+        let store = try shape.make(&random)
+        let dense = HostTensor.copy(store.dequantized(), .float32, Shape(shape.outputs, shape.inputs))
+        let input = try bench.matrix(bench.random(rows * shape.inputs), rows, shape.inputs)
+        let results = try [LinearWeight(store), LinearWeight(dense: dense)].map { weight in
+          let output = try bench.matrix(
+            [Float](repeating: 0, count: rows * shape.outputs), rows, shape.outputs)
+          try bench.backend.linear(input, bench.backend.place(weight), accumulate: false, into: output)
+          return bits(try bench.read(output))
+        }
+        #expect(results[0] == results[1], "\(set), \(rows) rows")
+      }
+    }
+  }
+
+  @Test("a sparse weight against int8 activations is the dense one", arguments: [4, 8], [0, 1])
+  func sparseIntegers(_ width: Int, _ zero: Int) throws {
+    for form in [SparseWeight.Form.twoOfFour, .rows] {
+      for rule in [IntegerActivations.token(outlierThreshold: 0.9), .tensor(scale: 0.01, zero: 3)] {
+        var random = SeededGenerator(seed: 15)
+        let shape = StoredCase.sparse(width, 1152, 128, form, zero: zero, activations: rule)
+        guard case .sparse(let sparse) = try shape.make(&random), case .codes(let codes) = sparse.values
+        else {
+          throw StoredCase.NoStore()
+        }
+        // The same codes with zeros written out, every pruned weight as its group's zero.
+        var all: [UInt32] = []
+        for row in 0..<19 {
+          let kept = sparse.keptInputs(row: row)
+          var line = (0..<1152).map { input -> UInt8 in
+            guard case .integers(let zeros) = codes.zero else { return 1 << UInt8(width - 1) }
+            return UInt8(zeros.integer(at: row * 9 + input / 128))
+          }
+          let start = sparse.start(row: row)
+          let words = (0..<PackedCodes.wordCount(kept.count, bits: width)).map {
+            UInt32(truncatingIfNeeded: codes.words.integer(at: start + $0))
+          }
+          for (input, code) in zip(kept, PackedCodes.unpack(words, bits: width, count: kept.count)) {
+            line[input] = code
+          }
+          all += PackedCodes.pack(line, bits: width)
+        }
+        let dense = try IntegerWeight(
+          outputs: 19, inputs: 1152, bits: width, groupSize: 128,
+          codes: HostTensor.copy(all, .int32, Shape(19, 1152 * width / 32)), scales: codes.scales,
+          zero: codes.zero, activations: rule)
+        for set in InstructionSet.available {
+          let bench = Workbench(seed: 16, instructionSet: set)
+          let input = try bench.matrix(bench.random(5 * 1152), 5, 1152)
+          let results = try [LinearWeight.Store.sparse(sparse), .integer(dense)].map { store in
+            let output = try bench.matrix([Float](repeating: 0, count: 95), 5, 19)
+            try bench.backend.linear(
+              input, bench.backend.place(LinearWeight(store)), accumulate: false, into: output)
+            return bits(try bench.read(output))
+          }
+          #expect(results[0] == results[1], "\(set) \(form)")
+        }
+      }
+    }
+  }
+
   @Test("low-rank correction adds its product")
   func correction() throws {
     var random = SeededGenerator(seed: 6)

@@ -66,7 +66,7 @@ import Testing
   /// What is written in the format it was read from is what was read.
   @Test(arguments: [
     "ct-w8a8", "ct-fp8-dynamic", "ct-fp8-static", "ct-fp8-block", "ct-mixed", "ct-w4a16",
-    "ct-w4a16-asym-act-order",
+    "ct-w4a16-asym-act-order", "ct-sparse-24", "ct-sparse-bitmask",
   ]) func `the same format again`(_ fixture: String) throws {
     let source = try Checkpoint.open(Fixtures.path("quantized/" + fixture))
     let directory = try TemporaryDirectory()
@@ -95,6 +95,74 @@ import Testing
     }
   }
 
+  // MARK: Sparse and dense
+
+  /// Sparse codes are read as they were written, byte for byte.
+  @Test(arguments: [SparseWeight.Form.twoOfFour, .rows], [2, 4, 8])
+  func `sparse codes there and back`(_ form: SparseWeight.Form, _ bits: Int) throws {
+    var random = SeededGenerator(seed: UInt64(bits))
+    let codes = (0..<8 * 16).flatMap { _ -> [UInt8] in
+      let order = random.permutation(4)
+      return (0..<4).map { order[$0] < 2 ? random.codes(1, bits: bits)[0] : 1 }
+    }
+    let integers = try IntegerWeight(
+      outputs: 8, inputs: 64, bits: bits, groupSize: 32,
+      codes: HostTensor.copy(
+        (0..<8).flatMap { PackedCodes.pack([UInt8](codes[$0 * 64..<($0 + 1) * 64]), bits: bits) }, .int32,
+        Shape(8, 2 * bits)),
+      scales: HostTensor.copy(random.floats(16, 0.1, 1).map(\.float16Bits), .float16, Shape(8, 2)),
+      zero: .integers(HostTensor.copy([UInt8](repeating: 1, count: 16), .uint8, Shape(8, 2))))
+    let sparse = LinearWeight.Store.sparse(
+      try #require(try SparseWeight.packing(.integer(integers), as: form)))
+    let directory = try TemporaryDirectory()
+    var configuration = QuantizationConfigurationWriter(format: .compressedTensors)
+    try configuration.add("m", sparse)
+    let parts = try LinearWriter(format: .compressedTensors, module: "m").tensors(of: sparse)
+    var writer = try SafetensorsWriter(
+      path: directory.path + "/model.safetensors",
+      tensors: parts.map {
+        .init(name: "m." + $0.suffix, dataType: $0.tensor.dataType, shape: $0.tensor.shape.array)
+      })
+    for part in parts {
+      try unsafe writer.write(
+        "m." + part.suffix,
+        UnsafeRawBufferPointer(start: part.tensor.view.address, count: part.tensor.byteCount))
+    }
+    try writer.finish()
+    try directory.write(
+      "config.json", JSONValue.object(["quantization_config": configuration.json]).serialized())
+    let checkpoint = try Checkpoint.open(directory.path)
+    #expect(checkpoint.linearModules == ["m"])
+    let linear = try #require(try checkpoint.linear("m"))
+    let store = try checkpoint.store(of: linear)
+    guard case .sparse(let found) = store else { throw Unexpected() }
+    #expect(found.isTwoOfFour == (bits > 0 && "\(form)" == "twoOfFour"))
+    #expect(store.dequantized() == LinearWeight.Store.integer(integers).dequantized())
+    let again = try convert(checkpoint, .compressedTensors, directory, "again")
+    #expect(try tensors(again) == tensors(checkpoint))
+  }
+
+  @Test(arguments: ["ct-sparse-24", "ct-sparse-bitmask", "ct-w4a16", "gptq-gpt2", "bnb-nf4"])
+  func `dense is what the stores stand for`(_ fixture: String) throws {
+    let source = try Checkpoint.open(Fixtures.path("quantized/" + fixture))
+    let directory = try TemporaryDirectory()
+    let dense = try convert(source, .dense, directory, "dense")
+    #expect(dense.configuration["quantization_config"] == nil)
+    for (module, values) in try stores(source) {
+      let raw = try dense.rawTensor(module + ".weight")
+      var found = try raw.floats()
+      if fixture == "gptq-gpt2" {
+        let (rows, columns) = (raw.shape[0], raw.shape[1])
+        let file = found
+        found = (0..<columns).flatMap { column in (0..<rows).map { file[$0 * columns + column] } }
+      }
+      #expect(found == values, "\(module)")
+      if fixture.hasPrefix("ct-sparse") { #expect(raw.dataType == .bfloat16) }
+    }
+  }
+
+  struct Unexpected: Error {}
+
   // MARK: What is refused
 
   @Test(arguments: [
@@ -102,7 +170,8 @@ import Testing
     ("ct-w4a16-asym-act-order", .awq, "no act-order"),
     ("ct-w8a8", .gptq, "no rounding of activations"), ("bnb-int8", .awq, "no rounding of activations"),
     ("bnb-nf4", .compressedTensors, "no 4-bit codebook"), ("bnb-nf4", .gptq, "stored as 4-bit codebook"),
-    ("ct-fp8-dynamic", .gptqV2, "stored as float8 E4M3"),
+    ("ct-fp8-dynamic", .gptqV2, "stored as float8 E4M3"), ("ct-w8a8", .dense, "does not round activations"),
+    ("ct-sparse-24", .gptq, "stored as 2:4 bfloat16"),
   ]) func `what would be lost is refused`(
     _ fixture: String, _ format: CheckpointFormat, _ reason: String
   ) throws {

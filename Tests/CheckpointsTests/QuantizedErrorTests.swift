@@ -177,7 +177,7 @@ import Testing
         "supported: token (dynamic, symmetric)"
       ),
       (Self.compressed(top: ["ignore": ["m"]]), "\"ignore\" names the module"),
-      (Self.compressed(top: ["sparsity_config": ["format": "sparse-24-bitmask"]]), "sparse-24-bitmask"),
+      (Self.compressed(top: ["sparsity_config": ["format": "marlin-24"]]), "marlin-24"),
       (Self.compressed(top: ["quantization_status": "frozen"]), "frozen"),
       (Self.compressed(top: ["config_groups": .null]), "config_groups\" is missing"),
       (Self.compressed(weights: ["symmetric": false]), "\"m.weight_zero_point\" is missing"),
@@ -189,6 +189,110 @@ import Testing
     #expect(
       try message(Self.compressed(), [("weight", .float16, [16, 64])]).contains(
         "the tensor is missing, though a target of config_groups matches"))
+  }
+
+  private static func words(_ values: [Int64]) -> [UInt8] {
+    values.flatMap { value in (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
+  }
+
+  @Test func `sparse masks`() throws {
+    func json(_ format: String, _ ignore: [JSONValue] = []) -> JSONValue {
+      [
+        "quant_method": "compressed-tensors",
+        "sparsity_config": ["format": .string(format), "targets": ["Linear"], "ignore": .array(ignore)],
+      ]
+    }
+    let parts: [(String, DataType, [Int])] = [
+      ("compressed", .bfloat16, [2, 8]), ("bitmask", .uint8, [2, 2]), ("shape", .int64, [2, 1]),
+    ]
+    func pairs(
+      _ mask: [UInt8], shape: [Int64] = [2, 16], values: [UInt8]? = nil, format: String = "sparse-24-bitmask",
+      ignore: [JSONValue] = []
+    ) throws -> String {
+      var fill = ["bitmask": mask, "shape": Self.words(shape)]
+      fill["compressed"] = values
+      return try message(json(format, ignore), parts, fill: fill)
+    }
+    let good: [UInt8] = [0x35, 0xCA, 0x99, 0x66]
+    #expect(try pairs(good) == "fine")
+    #expect(try pairs(good, format: "mixed-sparse") == "fine")
+    #expect(
+      try pairs([0x35, 0xCA, 0x99, 0xF6]).contains(
+        "module \"m\": bitmask of row 1 keeps 4 of the inputs 12..<16, where 2:4 keeps 2"))
+    #expect(try pairs([0x25, 0xCA, 0x99, 0x66]).contains("bitmask of row 0 keeps 1 of the inputs 4..<8"))
+    #expect(try pairs(good, shape: [2, 17]).contains("a bit for each of the 2 × 17 weights"))
+    #expect(try pairs(good, shape: [3, 16]).contains("a bit for each of the 3 × 16 weights"))
+    #expect(try pairs(good, shape: [2, -1]).contains("a bit for each"))
+    #expect(try pairs(good, shape: [2, 12]).contains("m.compressed\" has shape [2, 8], expected [2, 6]"))
+    #expect(
+      try pairs(good, values: [UInt8](repeating: 0, count: 30) + [0xC0, 0x7F]).contains(
+        "compressed values[15] is no finite number"))
+    #expect(try pairs(good, format: "sparse-bitmask").contains("tensor \"m.row_offsets\" is missing"))
+    #expect(try pairs(good, format: "sparse-40").contains("\"sparse-40\", which is not supported"))
+    #expect(try pairs(good, ignore: ["m"]).contains("\"ignore\" of sparsity_config names the module"))
+
+    func rows(_ starts: [Int64], kept: Int = 7, type: DataType = .int64) throws -> String {
+      try message(
+        json("sparse-bitmask"),
+        [
+          ("compressed", .float16, [kept]), ("bitmask", .uint8, [2, 2]), ("shape", .int64, [2]),
+          ("row_offsets", type, [starts.count]),
+        ],
+        fill: [
+          "bitmask": [0x0F, 0, 0, 0xE0], "shape": Self.words([2, 16]),
+          "row_offsets": type == .int64
+            ? Self.words(starts) : [UInt8](repeating: 0, count: starts.count * type.byteCount),
+        ])
+    }
+    #expect(try rows([0, 4]) == "fine")
+    #expect(
+      try rows([0, 5]).contains("row_offsets[1] is 5, but the bitmask of the rows before it ends at 4"))
+    #expect(try rows([1, 4]).contains("row_offsets[0] is 1"))
+    #expect(try rows([0, -4]).contains("row_offsets[1] is -4"))
+    #expect(try rows([0, 4], kept: 8).contains("compressed values has shape [8], expected [7]"))
+    #expect(try rows([0, 4, 7]).contains("row_offsets\" has shape [3], expected [2]"))
+    #expect(try rows([0, 4], type: .int32).contains("has type int32, expected int64"))
+  }
+
+  @Test func `sparse codes`() throws {
+    func json(_ changes: JSONObject = [:]) -> JSONValue {
+      var weights: JSONObject = [
+        "num_bits": 4, "type": "int", "strategy": "group", "group_size": 16, "symmetric": true,
+        "sparsity": "2:4",
+      ]
+      for (key, value) in changes { weights[key] = value }
+      return [
+        "quant_method": "compressed-tensors", "format": "sparse-pack-quantized",
+        "config_groups": ["group_0": ["targets": ["Linear"], "weights": .object(weights)]],
+      ]
+    }
+    let tensors: [(String, DataType, [Int])] = [
+      ("weight_packed", .int32, [1, 2]), ("weight_scale", .float16, [1, 2]), ("bitmask", .uint8, [1, 4]),
+      ("shape", .int64, [2, 1]),
+    ]
+    let fill = ["bitmask": [0x33, 0x33, 0x55, 0x33] as [UInt8], "shape": Self.words([1, 32])]
+    #expect(try message(json(), tensors, fill: fill) == "fine")
+    #expect(
+      try message(json(["sparsity": "3:4"]), tensors, fill: fill).contains("supported: 2:4, unstructured"))
+    #expect(try message(json(["sparsity": nil]), tensors, fill: fill).contains("sparsity\" is"))
+    #expect(
+      try message(json(["num_bits": 8]), tensors, fill: fill).contains("has shape [1, 2], expected [1, 4]"))
+    #expect(
+      try message(json(["group_size": 32]), tensors, fill: fill).contains(
+        "weight_scale\" has shape [1, 2], expected [1, 1]"))
+    #expect(
+      try message(json(), tensors.filter { $0.0 != "bitmask" }, fill: fill).contains(
+        "\"m.bitmask\" is missing"))
+    // A mask beside codes of another format.
+    let dense: JSONValue = [
+      "quant_method": "compressed-tensors", "format": "pack-quantized",
+      "config_groups": [
+        "group_0": [
+          "targets": ["Linear"], "weights": ["num_bits": 4, "group_size": 16, "strategy": "group"],
+        ]
+      ],
+    ]
+    #expect(try message(dense, tensors, fill: fill).contains("a mask beside dense codes is not supported"))
   }
 
   @Test func `bitsandbytes`() throws {

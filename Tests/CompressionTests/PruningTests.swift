@@ -8,6 +8,8 @@ import Numerics
 import TestSupport
 import Testing
 
+import Foundation
+
 @Suite("Pruning")
 struct PruningTests {
   private static func zeros(_ result: CompressedLinear, row: Int) -> Set<Int> {
@@ -104,6 +106,51 @@ struct PruningTests {
     for row in 0..<16 {
       #expect(Self.zeros(pruned, row: row).isSubset(of: Self.zeros(result, row: row)))
     }
+  }
+
+  /// Several blocks of columns, so that what was zero has moved before its block is reached.
+  @Test(arguments: [("0.25", "0.5"), ("0.25", "2:4"), ("2:4", "0.75"), ("0.5", "4:8")])
+  func `masks of a growing sparsity lie inside each other`(_ first: String, _ second: String) throws {
+    let problem = try Problem(rows: 16, columns: 96, seed: 16, bits: nil, sparsity: Sparsity(first))
+    let pruned = try problem.solve("sparsegpt") { $0.blockSize = 32 }
+    var scheme = problem.problem.scheme
+    scheme.sparsity = try #require(Sparsity(second))
+    let next = LinearProblem(
+      site: problem.problem.site, scheme: scheme, weight: pruned.values,
+      statistics: problem.problem.statistics, scaleType: .float32)
+    var options = Recipe.Options()
+    options.blockSize = 32
+    let result = try #require(
+      try MethodRegistry.method(named: "sparsegpt")?.solve(next, options, problem.backend))
+    var grown = 0
+    for row in 0..<16 {
+      let (before, after) = (Self.zeros(pruned, row: row), Self.zeros(result, row: row))
+      #expect(before.isSubset(of: after))
+      grown += after.count - before.count
+    }
+    #expect(grown > 0)
+  }
+
+  @Test(arguments: ["magnitude", "sparsegpt"])
+  func `pruned weights are stored without their zeros`(_ method: String) throws {
+    for (text, bits, form) in [
+      ("2:4", nil, "2:4 bfloat16"), ("0.5", nil, "sparse bfloat16"), ("2:4", 4, "2:4 int4"),
+    ]
+      as [(String, Int?, String)]
+    {
+      let problem = try Problem(
+        rows: 16, columns: 128, seed: 17, bits: bits, groupSize: 64, sparsity: Sparsity(text),
+        scaleType: .bfloat16)
+      let result = try problem.solve(method)
+      #expect(result.store.summary.hasPrefix(form))
+      try result.store.validateValues()
+      let wanted = bits == nil ? 9 + (text == "2:4" ? 0 : 64.0 / 128) : 3 + 16.0 / 64
+      #expect(abs(result.store.averageBits - wanted) < 0.01 * wanted)
+    }
+    // A bit for each of ten weights costs more than one weight in sixteen gives back.
+    let little = try Problem(
+      rows: 16, columns: 128, seed: 17, bits: nil, sparsity: .unstructured(0.03), scaleType: .bfloat16)
+    #expect(try little.solve(method).store.summary == "bfloat16")
   }
 
   @Test func `nothing is pruned at a sparsity of zero`() throws {
@@ -206,6 +253,73 @@ struct StructuredPruningTests {
       distances.append(zip(found, original).reduce(0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) })
     }
     #expect(distances[1] < 0.8 * distances[0])
+  }
+
+  /// A layer whose outputs are zero turns nothing and goes first, whatever its place; what is left is the same model.
+  @Test(arguments: ["tiny/llama", "tiny/gpt2", "tiny/bloom", "tiny/qwen2"])
+  func `the layer that does nothing is the one taken out`(_ fixture: String) throws {
+    let folder = try TemporaryFolder()
+    let source = try Checkpoint.open(Fixtures.path(fixture))
+    let configuration = try ModelRegistry.configuration(from: source.configuration)
+    let count = configuration.layers.count
+    let inventory = try TensorInventory(configuration, in: source)
+    let idle = try inventory.sites(configuration)[0].filter {
+      $0.role == .attentionOutput || $0.role == .down
+    }
+    // A copy of the model with the first layer's two outputs, and their biases, made zero.
+    var tensors: [String: [UInt8]] = [:]
+    for site in idle {
+      for name in [site.module + ".weight", site.module + ".bias"] {
+        guard let entry = source.tensors[name] else { continue }
+        tensors[name] = [UInt8](repeating: 0, count: entry.byteRange.count)
+      }
+    }
+    let edited = folder.path + "/edited"
+    try Self.copy(source, to: edited, replacing: tensors)
+    let samples = (0..<2).map { randomTokens(24, below: configuration.vocabularySize, seed: UInt64($0)) }
+    var pruner = try LayerPruner(
+      try Checkpoint.open(edited), part: 1.0 / Double(count), calibration: CalibrationSet(samples: samples),
+      backend: CPUBackend(threads: 1))
+    try pruner.run(output: folder.path + "/small")
+    #expect(pruner.kept == Array(1..<count))
+    #expect(pruner.influences[0] < 1e-6)
+    let window = randomTokens(32, below: configuration.vocabularySize, seed: 9)
+    let small = try Self.graph(folder.path + "/small")
+    #expect(small.configuration.layers.count == count - 1)
+    let (left, right) = (try Self.logits(small, window), try Self.logits(Self.graph(edited), window))
+    let scale = right.map(abs).max() ?? 0
+    for (a, b) in zip(left, right) { #expect(abs(a - b) <= 1e-6 * scale) }
+  }
+
+  private static func copy(_ source: Checkpoint, to path: String, replacing: [String: [UInt8]]) throws {
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    for name in ["config.json", "tokenizer.json"] {
+      try? FileManager.default.copyItem(atPath: source.path + "/" + name, toPath: path + "/" + name)
+    }
+    var writer = try SafetensorsWriter(
+      path: path + "/model.safetensors",
+      tensors: source.tensorNames.map {
+        .init(
+          name: $0, dataType: source.tensors[$0]?.dataType ?? .float32, shape: source.tensors[$0]?.shape ?? []
+        )
+      })
+    for name in source.tensorNames {
+      if let bytes = replacing[name] {
+        try writer.write(name, bytes)
+      } else {
+        let raw = try source.rawTensor(name)
+        try unsafe writer.write(name, raw.bytes)
+      }
+    }
+    try writer.finish()
+  }
+
+  @Test func `no layer may be left over`() throws {
+    let source = try Checkpoint.open(Fixtures.path("tiny/llama"))
+    #expect(throws: StructuredPruner.Problem.nothingLeft(what: "layers")) {
+      _ = try LayerPruner(
+        source, part: 1, calibration: CalibrationSet(samples: [[1, 2, 3]]), backend: CPUBackend(threads: 1))
+    }
   }
 
   @Test func `a family that cannot say its size is refused`() throws {

@@ -34,7 +34,9 @@ def read_tensors(path):
         if entry["dtype"] == "BF16":
             array = (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(np.float32)
         else:
-            kinds = {"F32": np.float32, "I32": np.int32, "I64": np.int64, "F16": np.float16, "I8": np.int8}
+            kinds = {
+                "F32": np.float32, "I32": np.int32, "I64": np.int64, "F16": np.float16, "I8": np.int8, "U8": np.uint8,
+            }
             array = np.frombuffer(raw, kinds[entry["dtype"]])
         tensors[name] = array.reshape(entry["shape"])
     return tensors

@@ -14,7 +14,7 @@ import Testing
     "gptq-4bit", "gptq-4bit-asym", "gptq-2bit-v2", "gptq-3bit-v2-act-order", "gptq-8bit-channel", "gptq-gpt2",
     "gptq-bloom", "awq-gemm", "awq-gemv", "bnb-int8", "bnb-nf4", "bnb-nf4-nested", "ct-w4a16",
     "ct-w4a16-asym-act-order", "ct-w8a8", "ct-w8a8-static", "ct-fp8-dynamic", "ct-fp8-static", "ct-fp8-block",
-    "ct-mixed",
+    "ct-mixed", "ct-sparse-24", "ct-sparse-bitmask",
   ]
 
   @Test(arguments: fixtures) func `logits are those of the dequantised weights`(_ fixture: String) throws {

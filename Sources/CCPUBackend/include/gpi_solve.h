@@ -95,7 +95,7 @@ typedef struct {
   size_t groups;
   size_t result_stride;
   uint8_t* codes;  // [rows, result_stride] or NULL
-  /// [rows, result_stride], 1 where the weight must become zero; written where `keep_of` is set; NULL: none.
+  /// [rows, result_stride], 1 where the weight must become zero; added to where `keep_of` is set; NULL: none.
   uint8_t* mask;
   /// Of each `keep_of` columns keep `keep`, chosen by w² / U[c, c]² when their first is reached; 0: none. A
   /// block starts and ends between two such runs.

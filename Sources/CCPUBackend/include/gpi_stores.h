@@ -9,6 +9,7 @@ typedef enum {
   GPI_STORE_SPQR,      // the same with quantised scales and zeros, and weights of their own
   GPI_STORE_CODEBOOK,  // 4 bits; W = table[code] · scale
   GPI_STORE_FLOAT8,    // E4M3; W = code · scale
+  GPI_STORE_SPARSE,    // a bit mask, and the weights it keeps as `value_type` or, with bits, as codes
   GPI_STORE_Q4_0,      // ggml blocks
   GPI_STORE_Q8_0,
   GPI_STORE_Q4_K,
@@ -44,6 +45,13 @@ typedef struct {
   const float* table;     // codebook: 16 values
   const int32_t* zeroed;  // ascending inputs that count as 0
   size_t zeroed_count;
+
+  // Sparse. `bits` is 0 for floats.
+  const uint8_t* mask;  // [outputs, mask_bytes], the lowest bit first
+  size_t mask_bytes;
+  const int64_t* starts;  // where rows begin in `codes`, in elements or words; NULL: 2:4, all equally long
+  gpi_type value_type;
+  size_t code_bytes;  // of all codes
 
   // SpQR. Grids are [outputs / group_rows, groups].
   const uint32_t *scale_codes, *zero_codes;

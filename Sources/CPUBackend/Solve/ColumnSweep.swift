@@ -28,7 +28,8 @@ package struct ColumnSweep {
   /// Group of each column, whose scales are in `quantized` already; nil to fit groups of neighbours on the way.
   package var staticGroups: [Int32]?
   package var pruning: Pruning?
-  /// `[rows, columns]`, 1 where a weight is pruned; needed, or written, where there is pruning.
+  /// `[rows, columns]`, 1 where a weight is pruned; needed, or added to, where there is pruning. What is 1 beforehand stays
+  /// zero and counts among what is pruned, so that masks of growing sparsity lie inside each other.
   package var mask: [UInt8] = []
   /// Columns from here on are left as they are, but take up errors (OWQ).
   package var columnLimit: Int
@@ -89,14 +90,14 @@ package struct ColumnSweep {
     for row in 0..<weight.rows {
       for column in block {
         let scaled = weight[row, column] / factor[column, column]
-        scores.append(scaled * scaled)
+        scores.append(mask[row * weight.columns + column] == 0 ? scaled * scaled : 0)
       }
     }
     let chosen = smallest(Int(Double(scores.count) * fraction), of: scores)
     var index = 0
     for row in 0..<weight.rows {
       for column in block {
-        mask[row * weight.columns + column] = chosen[index] ? 1 : 0
+        if chosen[index] { mask[row * weight.columns + column] = 1 }
         index += 1
       }
     }

@@ -22,18 +22,21 @@ struct CompressedTensorsSettings: Sendable {
     let scheme: LinearScheme.CompressedTensors
   }
 
+  /// `sparsity_config`: masks beside float values. `pattern` nil: each module's tensors say which.
+  struct Sparsity: Sendable {
+    let pattern: LinearScheme.SparsePattern?
+    let ignored: [Target]
+  }
+
   let groups: [Group]
   let ignored: [Target]
+  let sparsity: Sparsity?
 
   init(_ fields: QuantizationFields) throws(QuantizationError) {
     if let status = try fields.string("quantization_status"), status != "compressed" {
       throw fields.unsupported("quantization_status", "\"\(status)\"", ["compressed"])
     }
-    if let sparsity = try fields.fields("sparsity_config"), let format = try sparsity.string("format"),
-      format != "dense"
-    {
-      throw sparsity.unsupported("format", "\"\(format)\"", ["dense"])
-    }
+    sparsity = try Self.sparsity(fields)
     if let transforms = try fields.fields("transform_config"), transforms.json.object?.isEmpty == false,
       try transforms.fields("config_groups")?.json.object?.isEmpty == false
     {
@@ -41,7 +44,11 @@ struct CompressedTensorsSettings: Sendable {
     }
     ignored = try Self.targets(fields, "ignore")
     let format = try fields.string("format")
-    let all = try fields.required("config_groups", try fields.fields("config_groups"))
+    // A model that is only sparse has none.
+    let found = try fields.fields("config_groups")
+    let all =
+      try sparsity == nil
+      ? fields.required("config_groups", found) : found ?? QuantizationFields(.object([:]), path: fields.path)
     var groups: [Group] = []
     for (key, _) in all.json.object ?? [:] {
       let group = try all.required(key, try all.fields(key))
@@ -51,6 +58,21 @@ struct CompressedTensorsSettings: Sendable {
           scheme: try Self.scheme(group, format: try group.string("format") ?? format)))
     }
     self.groups = groups
+  }
+
+  /// The formats of `sparsity_config`; "mixed-sparse" is gpuinfer's own.
+  private static func sparsity(_ fields: QuantizationFields) throws(QuantizationError) -> Sparsity? {
+    guard let sparsity = try fields.fields("sparsity_config") else { return nil }
+    let ignored = try targets(sparsity, "ignore")
+    switch try sparsity.string("format") {
+    case nil, "dense": return nil
+    case "sparse-24-bitmask": return Sparsity(pattern: .twoOfFour, ignored: ignored)
+    case "sparse-bitmask": return Sparsity(pattern: .unstructured, ignored: ignored)
+    case "mixed-sparse": return Sparsity(pattern: nil, ignored: ignored)
+    case let format?:
+      throw sparsity.unsupported(
+        "format", "\"\(format)\"", ["dense", "sparse-24-bitmask", "sparse-bitmask", "mixed-sparse"])
+    }
   }
 
   private static func targets(_ fields: QuantizationFields, _ name: String) throws(QuantizationError)
@@ -77,6 +99,7 @@ struct CompressedTensorsSettings: Sendable {
     let group = isIgnored ? nil : named ?? groups.first { $0.targets.contains { $0.matches(module) } }
     let marks = [".weight_scale", ".spqr_packed"]
     let scaled = marks.contains { has(module + $0) }
+    if has(module + ".bitmask"), let scheme = try sparseScheme(module, group, scaled, has) { return scheme }
     guard let group else {
       if scaled {
         throw .contradiction(
@@ -91,6 +114,25 @@ struct CompressedTensorsSettings: Sendable {
         reason: "the tensor is missing, though a target of config_groups matches the module")
     }
     return .compressedTensors(group.scheme)
+  }
+
+  /// The scheme of a module that has a mask; nil where it is in the group's own format.
+  private func sparseScheme(
+    _ module: String, _ group: Group?, _ scaled: Bool, _ has: (String) -> Bool
+  ) throws(QuantizationError) -> LinearScheme? {
+    if let group, case .sparsePacked = group.scheme.layout { return nil }
+    if scaled {
+      throw .contradiction(
+        module: module, tensor: module + ".bitmask",
+        reason: "a mask beside dense codes is not supported; sparse-pack-quantized is")
+    }
+    guard let sparsity, !sparsity.ignored.contains(where: { $0.matches(module) }) else {
+      throw .contradiction(
+        module: module, tensor: module + ".bitmask",
+        reason: sparsity == nil
+          ? "there is no sparsity_config" : "\"ignore\" of sparsity_config names the module")
+    }
+    return .sparse(sparsity.pattern ?? (has(module + ".row_offsets") ? .unstructured : .twoOfFour))
   }
 
   // MARK: One group
@@ -139,6 +181,14 @@ struct CompressedTensorsSettings: Sendable {
     case ("pack-quantized", "int"): return .packed
     case ("int-quantized", "int"), ("naive-quantized", "int"): return .integers
     case ("float-quantized", "float"), ("naive-quantized", "float"): return .floats
+    case ("sparse-pack-quantized", "int"):
+      let weights = try group.required("weights", try group.fields("weights"))
+      let name = try weights.string("sparsity") ?? ""
+      guard let pattern = LinearScheme.SparsePattern(rawValue: name) else {
+        throw weights.unsupported(
+          "sparsity", "\"\(name)\"", LinearScheme.SparsePattern.allCases.map(\.rawValue))
+      }
+      return .sparsePacked(pattern)
     case ("spqr", "int"):
       let weights = try group.required("weights", try group.fields("weights"))
       return .spqr(
@@ -148,7 +198,10 @@ struct CompressedTensorsSettings: Sendable {
     case (let format?, _):
       throw group.unsupported(
         "format", "\"\(format)\" of \(type) weights",
-        ["pack-quantized", "int-quantized", "float-quantized", "naive-quantized", "spqr"])
+        [
+          "pack-quantized", "int-quantized", "float-quantized", "naive-quantized", "sparse-pack-quantized",
+          "spqr",
+        ])
     }
   }
 

@@ -6,10 +6,17 @@ package enum LinearScheme: Sendable, Equatable {
   case gptq(bits: Int, groupSize: Int?, symmetric: Bool, isVersion1: Bool)
   case awq(groupSize: Int?, AWQLayout)
   case compressedTensors(CompressedTensors)
+  /// `compressed` floats and a bit mask.
+  case sparse(SparsePattern)
   /// LLM.int8: threshold nil where it is 0.
   case bitsandbytesInt8(threshold: Float?)
   case bitsandbytes4Bit
   case gguf(GGMLType)
+
+  package enum SparsePattern: String, Sendable, Equatable, CaseIterable {
+    case twoOfFour = "2:4"
+    case unstructured
+  }
 
   package enum AWQLayout: Sendable, Equatable {
     case gemm, gemv
@@ -24,6 +31,8 @@ package enum LinearScheme: Sendable, Equatable {
       case integers
       /// `weight` E4M3.
       case floats
+      /// Packed codes of the weights that a mask keeps: gpuinfer's own.
+      case sparsePacked(SparsePattern)
       /// gpuinfer's own planes of SpQR.
       case spqr(statisticBits: Int, blockRows: Int)
     }
@@ -62,8 +71,10 @@ package enum LinearScheme: Sendable, Equatable {
       case .packed: "compressed-tensors pack-quantized, \(scheme.bits) bits"
       case .integers: "compressed-tensors int-quantized, \(scheme.bits) bits"
       case .floats: "compressed-tensors float-quantized"
+      case .sparsePacked(let pattern): "\(pattern.rawValue) sparse codes, \(scheme.bits) bits"
       case .spqr: "SpQR, \(scheme.bits) bits"
       }
+    case .sparse(let pattern): "\(pattern.rawValue) sparse"
     case .bitsandbytesInt8: "bitsandbytes int8"
     case .bitsandbytes4Bit: "bitsandbytes 4-bit"
     case .gguf(let type): type.name

@@ -33,6 +33,7 @@ extension Checkpoint {
       case .gptq(let bits, let size, _, _): return try tensors.describeGPTQ(scheme, bits, size)
       case .awq(_, let layout): return try tensors.describeAWQ(scheme, layout)
       case .compressedTensors(let settings): return try tensors.describeCompressed(scheme, settings)
+      case .sparse(let pattern): return try tensors.describeSparse(scheme, pattern, nil)
       case .bitsandbytesInt8, .bitsandbytes4Bit: return try tensors.describeBitsAndBytes(scheme)
       case .gguf: return nil
       }
@@ -50,6 +51,7 @@ extension Checkpoint {
       case .awq(let size, .gemm): return .integer(try tensors.readAWQGEMM(linear, groupSize: size))
       case .awq(let size, .gemv): return .integer(try tensors.readAWQGEMV(linear, groupSize: size))
       case .compressedTensors(let settings): return try tensors.readCompressed(linear, settings)
+      case .sparse(let pattern): return .sparse(try tensors.readSparse(linear, pattern, nil))
       case .bitsandbytesInt8(let threshold):
         return .integer(try tensors.readBitsAndBytesInt8(linear, threshold: threshold))
       case .bitsandbytes4Bit: return .codebook(try tensors.readBitsAndBytes4Bit(linear))

@@ -81,19 +81,37 @@ enum Pruning {
     let values = problem.weight.copy()
     let elements = unsafe values.elements
     for index in mask.indices where mask[index] != 0 { unsafe elements[index] = 0 }
-    guard problem.scheme.bits != nil else { return dense(values, problem) }
+    guard problem.scheme.bits != nil else { return try floats(values, problem) }
     if problem.statistics?.gram != nil {
-      return try GPTQ.solve(problem, options, backend, pruning: .given, mask: mask)
+      return try packed(GPTQ.solve(problem, options, backend, pruning: .given, mask: mask), problem)
     }
     let masked = LinearProblem(
       site: problem.site, scheme: problem.scheme, weight: values, statistics: problem.statistics,
       scaleType: problem.scaleType)
-    return try Rounding.solve(masked, options, backend, method: "pruning")
+    return try packed(Rounding.solve(masked, options, backend, method: "pruning"), problem)
   }
 
-  static func dense(_ values: Matrix, _ problem: LinearProblem, notes: [String] = []) -> CompressedLinear {
+  /// The pruned weight in the type it had, its zeros left out.
+  static func floats(
+    _ values: Matrix, _ problem: LinearProblem, notes: [String] = []
+  ) throws -> CompressedLinear {
     values.round(to: problem.scaleType)
-    return CompressedLinear(.dense(values.tensor(problem.scaleType)), values: values, notes: notes)
+    return try packed(
+      CompressedLinear(.dense(values.tensor(problem.scaleType)), values: values, notes: notes), problem)
+  }
+
+  /// The same values in a sparse store, where that is the smaller one.
+  static func packed(_ result: CompressedLinear, _ problem: LinearProblem) throws -> CompressedLinear {
+    guard let sparsity = problem.scheme.sparsity else { return result }
+    var form = SparseWeight.Form.rows
+    if case .pattern(keep: 2, of: 4) = sparsity { form = .twoOfFour }
+    do throws(StoreError) {
+      guard let sparse = try SparseWeight.packing(result.store, as: form) else { return result }
+      guard sparse.byteCount < result.store.byteCount else { return result }
+      var packed = result
+      packed.store = .sparse(sparse)
+      return packed
+    } catch { throw MethodError.store(module: problem.site.module, error) }
   }
 
   static func sparseGPT(
@@ -120,13 +138,18 @@ enum Pruning {
     case .unstructured(let fraction): sweep.pruning = .unstructured(fraction: fraction)
     case .pattern(let keep, let of): sweep.pruning = .pattern(keep: keep, of: of)
     }
+    // What an earlier, sparser step has pruned stays so (Prune and Tune, Syed, Guo and Sundarapandiyan 2023).
+    sweep.mask = brain.weight.array.map { $0 == 0 ? 1 : 0 }
     if let bits = problem.scheme.bits {
       sweep.quantized = QuantizedRows(
         rows: problem.weight.rows, columns: problem.weight.columns, grid: problem.grid(bits: bits))
     }
     try sweep.run(on: backend)
-    guard let quantized = sweep.quantized else { return dense(sweep.weight, problem, notes: brain.notes) }
-    return try Rounding.finish(
-      quantized, values: sweep.weight, problem, options, backend, notes: brain.notes)
+    guard let quantized = sweep.quantized else {
+      return try floats(sweep.weight, problem, notes: brain.notes)
+    }
+    return try packed(
+      Rounding.finish(quantized, values: sweep.weight, problem, options, backend, notes: brain.notes), problem
+    )
   }
 }

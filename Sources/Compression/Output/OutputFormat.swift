@@ -1,4 +1,5 @@
 internal import CPUBackend
+package import Checkpoints
 package import Compute
 internal import JSON
 internal import Models
@@ -26,8 +27,26 @@ package enum OutputFormat: String, Sendable, CaseIterable {
 }
 
 extension OutputFormat {
+  /// `quantization_config` for these modules; those left alone, or dense, are listed in "ignore". nil where nothing
+  /// needs one.
+  static func configuration(_ sites: [SiteReport]) -> JSONValue? {
+    guard sites.contains(where: { $0.group != nil }) else { return nil }
+    var writer = QuantizationConfigurationWriter(format: .compressedTensors)
+    writer.addDense("lm_head")
+    for site in sites {
+      if let entry = site.group?.object {
+        writer.add(site.module, entry: entry)
+      } else {
+        writer.addDense(site.module)
+      }
+    }
+    return writer.json
+  }
+
   /// The tensors of one module.
-  package func tensors(of site: CompressedSite, values type: DataType, transposed: Bool) -> [OutputTensor] {
+  package func tensors(
+    of site: CompressedSite, values type: DataType, transposed: Bool
+  ) throws(QuantizationError) -> [OutputTensor] {
     guard let result = site.result else { return [] }
     let module = site.site.module
     switch self {
@@ -35,7 +54,8 @@ extension OutputFormat {
       let matrix = transposed ? result.values.transposed() : result.values
       return [OutputTensor(module + ".weight", matrix.tensor(type))]
     case .compressedTensors:
-      return CompressedTensorsLayout.tensors(of: result.store, correction: result.correction).map {
+      let writer = LinearWriter(format: .compressedTensors, module: module)
+      return try writer.tensors(of: result.store, correction: result.correction).map {
         OutputTensor(module + "." + $0.suffix, $0.tensor)
       }
     }

@@ -43,6 +43,8 @@ extension Recipe {
     case "true_sequential": options.trueSequential = try Self.flag(key, value)
     case "prune_heads": options.prunedHeads = try Self.number(key, value, 0...1)
     case "prune_channels": options.prunedChannels = try Self.number(key, value, 0...1)
+    case "prune_layers": options.prunedLayers = try Self.number(key, value, 0...1)
+    case "error_budget": options.errorBudget = value.isNull ? nil : try Self.number(key, value, 0...1)
     case "budget_bytes": budgetBytes = try Self.integer(key, value, 1...Int.max)
     case "candidate_bits":
       var bits: [Int] = []
@@ -57,7 +59,7 @@ extension Recipe {
         field: key,
         expected: "a known field: method, bits, group_size, grid, activations, sparsity, "
           + "act_order, static_groups, block_size, damping, smoothing, search_steps, clip, rank, "
-          + "outlier_columns, outlier_threshold, true_sequential, prune_heads, prune_channels, budget_bytes, candidate_bits, overrides"
+          + "outlier_columns, outlier_threshold, true_sequential, prune_heads, prune_channels, prune_layers, error_budget, budget_bytes, candidate_bits, overrides"
       )
     }
   }
@@ -152,6 +154,8 @@ extension Recipe {
     object["true_sequential"] = .bool(options.trueSequential)
     if options.prunedHeads > 0 { object["prune_heads"] = .double(options.prunedHeads) }
     if options.prunedChannels > 0 { object["prune_channels"] = .double(options.prunedChannels) }
+    if options.prunedLayers > 0 { object["prune_layers"] = .double(options.prunedLayers) }
+    if let budget = options.errorBudget { object["error_budget"] = .double(budget) }
     if let budget = budgetBytes {
       object["budget_bytes"] = .integer(Int64(budget))
       object["candidate_bits"] = .array(candidateBits.map { .integer(Int64($0)) })

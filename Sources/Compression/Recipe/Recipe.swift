@@ -98,6 +98,10 @@ package struct Recipe: Sendable, Equatable {
     /// Structured pruning: parts of the heads and of the feed-forward channels to take out.
     package var prunedHeads = 0.0
     package var prunedChannels = 0.0
+    package var prunedLayers = 0.0
+    /// Pruning: as much of each linear layer as keeps the relative squared error of its outputs below this, up to
+    /// `sparsity`; nil prunes `sparsity` everywhere.
+    package var errorBudget: Double?
 
     package init() {}
   }

@@ -41,17 +41,7 @@ package struct CompressionReport {
       warnings.append(
         "int8 weights alone save memory; on a fast GPU they are no faster than 16 bits at any batch size")
     }
-    if let sparsity = scheme.sparsity {
-      switch sparsity {
-      case .unstructured:
-        warnings.append(
-          "unstructured zeros make the file smaller only in a bitmask format, and no GPU faster")
-      case .pattern(let keep, let of):
-        if keep * 2 != of || of > 4 {
-          warnings.append("\(sparsity.text) has no tensor-core instruction: latency is unchanged")
-        }
-      }
-    }
+    if let sparsity = scheme.sparsity { warnings += sparsityWarnings(sparsity) }
     if summary.recipe.method == "structured" {
       warnings.append("structured pruning without fine-tuning costs much beyond 20 %; look at the perplexity")
     } else if summary.format == .dense {

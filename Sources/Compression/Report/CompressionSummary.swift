@@ -33,13 +33,15 @@ package struct CompressionSummary: Sendable {
 
   /// Of a model whose matrices were made smaller instead of being stored otherwise.
   package init(
-    structured parts: StructuredPruner.Parts, source: Checkpoint, output: String, calibration: CalibrationSet
+    structured parts: StructuredPruner.Parts, layers: Double = 0, source: Checkpoint, output: String,
+    calibration: CalibrationSet
   ) {
     var recipe = Recipe(method: "structured")
     recipe.scheme.bits = nil
     recipe.scheme.sparsity = nil
     recipe.options.prunedHeads = parts.heads
     recipe.options.prunedChannels = parts.channels
+    recipe.options.prunedLayers = layers
     self.init(
       recipe: recipe, format: .dense, source: source, output: output, calibration: calibration, sites: [],
       foldsRefused: [:])

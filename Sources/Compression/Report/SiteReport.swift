@@ -1,4 +1,5 @@
 internal import CPUBackend
+internal import Checkpoints
 internal import Compute
 package import JSON
 internal import Models
@@ -19,11 +20,10 @@ package struct SiteReport: Sendable, Equatable {
   /// Part of the weights that are zero.
   package var zeros: Double?
   package var notes: [String]
-  /// Entry of `config_groups`, where the format has one.
+  /// Entry of `config_groups`, or of `sparsity_config`, where the format has one.
   package var group: JSONValue?
 
   package var isCompressed: Bool { store != nil }
-  package var isQuantised: Bool { group != nil }
 
   init(_ site: CompressedSite) {
     layer = site.site.layer
@@ -42,7 +42,7 @@ package struct SiteReport: Sendable, Equatable {
     let elements = unsafe result.values.elements
     for index in elements.indices where unsafe elements[index] == 0 { count += 1 }
     zeros = Double(count) / Double(Swift.max(outputs * inputs, 1))
-    group = CompressedTensorsLayout.group(of: result.store).map { .object($0) }
+    group = QuantizationConfigurationWriter.entry(of: result.store).map { .object($0) }
   }
 
   init?(_ json: JSONValue) {

@@ -182,26 +182,8 @@ package struct StructuredPruner {
     guard read.headDimension == configuration.headDimension, read.intermediateSize == channels,
       read.keyValueHeads == heads, read.layers == configuration.layers
     else { throw Problem.fixed(family: configuration.family, what: "a shape of this kind") }
-    try Journal.makeFolder(output)
-    var writer = try SafetensorsWriter(
-      path: output + "/model.safetensors",
-      tensors: source.tensorNames.map { name in
-        let entry = source.tensors[name]
-        return tensors[name].map { .init(name: name, dataType: $0.tensor.dataType, shape: $0.shape) }
-          ?? .init(name: name, dataType: entry?.dataType ?? .float32, shape: entry?.shape ?? [])
-      }, metadata: [.init(key: "format", value: "pt")])
-    for name in source.tensorNames {
-      if let tensor = tensors[name]?.tensor {
-        try unsafe writer.write(
-          name, UnsafeRawBufferPointer(start: tensor.view.address, count: tensor.byteCount))
-      } else {
-        let raw = try source.rawTensor(name)
-        try unsafe writer.write(name, raw.bytes)
-      }
-    }
-    try writer.finish()
-    try Journal.write(json, to: output + "/config.json")
-    try FileNames.copyCompanions(from: source.path, to: output)
+    try SmallerModel(source: source, configuration: json).write(
+      source.tensorNames.map { ($0, $0) }, replacing: tensors, to: output)
   }
 }
 

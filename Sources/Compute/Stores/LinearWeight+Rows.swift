@@ -41,6 +41,8 @@ extension LinearWeight.Store {
         (try? BlockWeight(
           outputs: weight.outputs, inputs: weight.inputs, type: weight.type, blocks: rows(weight.blocks)))
         .map { .blocks($0) }
+    // Shapes are as before, so nothing can be thrown.
+    case .sparse(let weight): return (try? weight.reordered(outputs: order)).map { .sparse($0) }
     case .spqr, .placed: return nil
     }
   }

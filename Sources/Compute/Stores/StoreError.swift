@@ -17,6 +17,11 @@ package enum StoreError: Error, Equatable, Sendable {
   /// NaN or infinity where a number belongs.
   case notFinite(operand: String, index: Int)
   case notQuantised(GGMLType)
+  /// 2:4: of the four inputs from `input` on, `kept` are kept where there have to be two.
+  case maskRun(row: Int, input: Int, kept: Int)
+  case maskBehindRow(row: Int, inputs: Int)
+  /// The values of a sparse row begin elsewhere than where the mask ends the row before it.
+  case rowOffset(row: Int, found: Int, expected: Int)
 
   // What a backend has no kernel for.
   case blockType(GGMLType, supported: [GGMLType])
@@ -49,6 +54,12 @@ extension StoreError: CustomStringConvertible {
       "\(operand)[\(index)] is \(value), which came before"
     case .notFinite(let operand, let index): "\(operand)[\(index)] is no finite number"
     case .notQuantised(let type): "\(type.name) is not a quantised type"
+    case .maskRun(let row, let input, let kept):
+      "bitmask of row \(row) keeps \(kept) of the inputs \(input)..<\(input + 4), where 2:4 keeps 2"
+    case .maskBehindRow(let row, let inputs):
+      "bitmask of row \(row) has bits set behind the last of its \(inputs) inputs"
+    case .rowOffset(let row, let found, let expected):
+      "row_offsets[\(row)] is \(found), but the bitmask of the rows before it ends at \(expected)"
     case .blockType(let type, let supported):
       "no kernel for \(type.name) blocks; there are some for "
         + supported.map(\.name).joined(separator: ", ")
@@ -120,17 +131,19 @@ extension Tensor {
     }
   }
 
-  /// - Precondition: uint8 or int32 in host memory.
+  /// - Precondition: uint8, int32 or int64 in host memory.
   package func integer(at index: Int) -> Int {
     let base = unsafe UnsafeRawPointer(view.address)
     switch dataType {
     case .uint8: return unsafe Int(base.load(fromByteOffset: index, as: UInt8.self))
+    case .int64:
+      return unsafe Int(base.loadUnaligned(fromByteOffset: index * 8, as: Int64.self))
     case .int32: return unsafe Int(base.loadUnaligned(fromByteOffset: index * 4, as: Int32.self))
     default: preconditionFailure("\(dataType.rawValue) elements are not read as integers")
     }
   }
 
-  /// All elements of an int32 or uint8 tensor.
+  /// All elements of an integer tensor.
   package var integers: [Int] { (0..<shape.elementCount).map { integer(at: $0) } }
 
   /// All elements of a float tensor, widened.

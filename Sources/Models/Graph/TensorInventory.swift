@@ -50,7 +50,9 @@ package struct TensorInventory: Sendable {
     output =
       decoder.output.first { name in
         // A quantised weight has any of these instead.
-        ["weight", "qweight", "weight_packed"].contains { checkpoint.tensors["\(name).\($0)"] != nil }
+        ["weight", "qweight", "weight_packed", "bitmask"].contains {
+          checkpoint.tensors["\(name).\($0)"] != nil
+        }
       } ?? decoder.output[0]
     try collect(configuration, checkpoint)
 
@@ -78,6 +80,11 @@ package struct TensorInventory: Sendable {
   private static let buffers = [
     "rotary_emb.inv_freq", "attn.bias", "attn.masked_bias", "attention.bias", "attention.masked_bias",
   ]
+
+  /// What the names of a layer's tensors begin with, the dot included.
+  package func layerPrefix(_ layer: Int, _ decoder: DecoderDescription) -> String {
+    name("", layer: layer, decoder)
+  }
 
   /// The full module name of `module` in layer `layer`.
   func name(_ module: String, layer: Int, _ decoder: DecoderDescription) -> String {

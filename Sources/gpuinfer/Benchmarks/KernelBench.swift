@@ -53,6 +53,11 @@ enum KernelBench: Benchmark {
         report.add("linear \(name), \(rows) rows", measurement.gigaflops, "GFLOP/s")
       }
     }
+    for type in [DataType.bfloat16, .float16] {
+      try add("2:4 \(type.rawValue)") { rows in
+        try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, twoOfFour: type)
+      }
+    }
     for (bits, group) in [(4, 128), (4, 32), (3, 128), (8, inputs)] {
       try add("int\(bits) g\(group)") { rows in
         try benchmark.linear(rows: rows, inputs: inputs, outputs: outputs, bits: bits, groupSize: group)

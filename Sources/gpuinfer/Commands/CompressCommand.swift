@@ -74,8 +74,15 @@ enum CompressCommand: Command {
     let parts = StructuredPruner.Parts(
       heads: try arguments.number("--prune-heads", in: 0...1) ?? 0,
       channels: try arguments.number("--prune-channels", in: 0...1) ?? 0)
-    guard parts.heads > 0 || parts.channels > 0 else {
-      throw UsageError.missingOption("--prune-heads or --prune-channels", command: specification.name)
+    let layers = try arguments.number("--prune-layers", in: 0...1) ?? 0
+    guard parts.heads > 0 || parts.channels > 0 || layers > 0 else {
+      throw UsageError.missingOption(
+        "--prune-heads, --prune-channels or --prune-layers", command: specification.name)
+    }
+    guard layers == 0 || (parts.heads == 0 && parts.channels == 0) else {
+      throw UsageError.invalidValue(
+        option: "--prune-layers", value: "\(layers)",
+        expected: "alone: take layers out first, then heads and channels of what is left")
     }
     let source = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
     let configuration = try ModelRegistry.configuration(from: source.configuration)
@@ -83,13 +90,19 @@ enum CompressCommand: Command {
       throw MethodError.needsCalibration(method: "structured")
     }
     let threads = try arguments.integer("--threads", in: 1...1024)
-    var pruner = try StructuredPruner(
-      source, parts, calibration: calibration, backend: CPUBackend(threads: threads))
+    let backend = CPUBackend(threads: threads)
     var progress = ProgressLine("pruning layer", total: configuration.layers.count)
-    try pruner.run(output: output) { done, _ in progress.update(done) }
+    if layers > 0 {
+      var pruner = try LayerPruner(source, part: layers, calibration: calibration, backend: backend)
+      try pruner.run(output: output) { done, _ in progress.update(done) }
+    } else {
+      var pruner = try StructuredPruner(source, parts, calibration: calibration, backend: backend)
+      try pruner.run(output: output) { done, _ in progress.update(done) }
+    }
     try finish(
       arguments,
-      CompressionSummary(structured: parts, source: source, output: output, calibration: calibration),
+      CompressionSummary(
+        structured: parts, layers: layers, source: source, output: output, calibration: calibration),
       source, threads, calibration)
   }
 

@@ -37,6 +37,7 @@ extension ModuleTensors {
           "weight_packed", "weight_shape", "weight_scale", "weight_zero_point", "weight_g_idx", "input_scale",
           "input_zero_point", "weight_order", "outlier_idx", "outlier_weight",
         ] + Self.corrections)
+    case .sparsePacked(let pattern): return try describeSparse(scheme, pattern, settings)
     case .spqr:
       let (rows, _) = try matrix("spqr_packed", [.int32])
       let (_, groups) = try matrix("spqr_scale_scale", Self.scaleTypes)
@@ -60,6 +61,7 @@ extension ModuleTensors {
     switch settings.layout {
     case .packed, .integers: return .integer(try readIntegers(linear, settings))
     case .floats: return .float8(try readFloats(linear, settings))
+    case .sparsePacked(let pattern): return .sparse(try readSparse(linear, pattern, settings))
     case .spqr(let bits, let rows): return .spqr(try readSpQR(linear, settings, bits, rows))
     }
   }
@@ -84,14 +86,7 @@ extension ModuleTensors {
       }
       codes = packed
     }
-    let zero: IntegerWeight.Zero
-    if settings.symmetric {
-      zero = .midpoint
-    } else if checkpoint.tensors["\(module).weight_zero_point"]?.dataType.isFloatingPoint == true {
-      zero = .reals(try read("weight_zero_point", Self.scaleTypes, [outputs, groups]))
-    } else {
-      zero = .integers(try readZeros(outputs, groups, bits, settings))
-    }
+    let zero = try readZero(outputs, groups, settings)
     var order = IntegerWeight.Order.natural
     if settings.isGroupedByIndex { order = .grouped(try read("weight_g_idx", [.int32], [inputs])) }
     if has("weight_order") { order = .permuted(try read("weight_order", [.int32], [inputs])) }
@@ -104,6 +99,16 @@ extension ModuleTensors {
     }
   }
 
+  func readZero(
+    _ outputs: Int, _ groups: Int, _ settings: Settings
+  ) throws(ReadFailure) -> IntegerWeight.Zero {
+    if settings.symmetric { return .midpoint }
+    if checkpoint.tensors["\(module).weight_zero_point"]?.dataType.isFloatingPoint == true {
+      return .reals(try read("weight_zero_point", Self.scaleTypes, [outputs, groups]))
+    }
+    return .integers(try readZeros(outputs, groups, settings.bits, settings))
+  }
+
   /// gpuinfer's own: columns in 16 bits (OWQ).
   private func readOutliers(_ outputs: Int) throws(ReadFailure) -> OutlierColumns? {
     guard let count = checkpoint.tensors["\(module).outlier_idx"]?.elementCount else { return nil }
@@ -112,7 +117,7 @@ extension ModuleTensors {
       columns: try read("outlier_weight", Self.scaleTypes, [outputs, count]))
   }
 
-  private func groupSize(_ settings: Settings, inputs: Int) throws(ReadFailure) -> Int {
+  func groupSize(_ settings: Settings, inputs: Int) throws(ReadFailure) -> Int {
     switch settings.strategy {
     case .tensor, .channel: return inputs
     case .group(let size): return try groupSize(size, inputs: inputs)
@@ -124,7 +129,7 @@ extension ModuleTensors {
   }
 
   /// `[N, G]`; one scale for the tensor is repeated.
-  private func readScales(
+  func readScales(
     _ outputs: Int, _ groups: Int, _ settings: Settings
   ) throws(ReadFailure) -> Tensor {
     guard settings.strategy == .tensor else {
@@ -177,7 +182,7 @@ extension ModuleTensors {
     return HostTensor.copy(values.map { UInt8($0) }, .uint8, Shape(outputs, groups))
   }
 
-  private func readActivations(_ settings: Settings) throws(ReadFailure) -> IntegerActivations? {
+  func readActivations(_ settings: Settings) throws(ReadFailure) -> IntegerActivations? {
     switch settings.activations {
     case nil: return nil
     case .token(let threshold): return .token(outlierThreshold: threshold)

@@ -103,7 +103,7 @@ package struct CheckpointConversion {
       try Companions.write(generation, to: FileSystem.join(directory, "generation_config.json"))
     }
     var written = source.configuration.object ?? [:]
-    written["quantization_config"] = configuration.json
+    written["quantization_config"] = format == .dense ? nil : configuration.json
     // Last: without it the directory is no checkpoint.
     try Companions.write(.object(written), to: FileSystem.join(directory, "config.json"))
   }
@@ -115,7 +115,10 @@ package struct CheckpointConversion {
     let correction = try source.correction(of: layer)
     do throws(QuantizationError) {
       try configuration.add(layer.module, store)
-      return try LinearWriter(format: format, module: layer.module).tensors(of: store, correction: correction)
+      var writer = LinearWriter(format: format, module: layer.module)
+      // GPT-2's Conv1D has inputs first.
+      writer.denseIsTransposed = source.configuration["model_type"]?.string == "gpt2"
+      return try writer.tensors(of: store, correction: correction)
     } catch { throw .quantization(path: source.path, error) }
   }
 }
@@ -123,7 +126,7 @@ package struct CheckpointConversion {
 extension Checkpoint {
   /// Modules with a matrix for a weight, but for embeddings; sorted.
   package var linearModules: [String] {
-    let ends = [".qweight", ".weight_packed", ".spqr_packed", ".weight"]
+    let ends = [".qweight", ".weight_packed", ".spqr_packed", ".bitmask", ".weight"]
     var modules: Set<String> = []
     for name in tensorNames {
       guard let end = ends.first(where: { name.hasSuffix($0) }) else { continue }

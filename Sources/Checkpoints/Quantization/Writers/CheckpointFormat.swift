@@ -5,6 +5,8 @@ package enum CheckpointFormat: String, Sendable, CaseIterable {
   case gptq
   case gptqV2 = "gptq_v2"
   case awq
+  /// Plain matrices, zeros written out: loads everywhere, saves nothing.
+  case dense
 
   package static let names = allCases.map(\.rawValue)
 }

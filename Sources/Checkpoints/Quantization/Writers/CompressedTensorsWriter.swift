@@ -13,6 +13,7 @@ extension LinearWriter {
     case .integer(let weight): tensors = try compressed(weight)
     case .float8(let weight): tensors = compressed(weight)
     case .spqr(let weight): tensors = compressed(weight)
+    case .sparse(let weight): tensors = compressed(weight)
     case .codebook, .blocks, .placed:
       throw refuse("it has no \(given.summary)")
     }
@@ -33,14 +34,7 @@ extension LinearWriter {
       tensors.append(ModuleTensor("weight_packed", weight.codes))
       tensors.append(ModuleTensor("weight_shape", HostTensor.copy(shape, .int64, Shape(2))))
     }
-    switch weight.zero {
-    case .midpoint: break
-    case .integers(let zeros):
-      // Packed along the outputs: rows of words for each group, then turned.
-      let words = WordLayouts.packed(WordLayouts.transposed(zeros), bits: weight.bits)
-      tensors.append(ModuleTensor("weight_zero_point", WordLayouts.transposed(words)))
-    case .reals(let zeros): tensors.append(ModuleTensor("weight_zero_point", zeros))
-    }
+    tensors += zeroPoints(weight.zero, bits: weight.bits)
     switch weight.order {
     case .natural: break
     case .grouped(let index): tensors.append(ModuleTensor("weight_g_idx", index))
@@ -51,11 +45,25 @@ extension LinearWriter {
         ModuleTensor("outlier_idx", outliers.indices), ModuleTensor("outlier_weight", outliers.columns),
       ]
     }
-    if case .tensor(let scale, let zero) = weight.activations {
-      tensors.append(ModuleTensor("input_scale", HostTensor.floats([scale])))
-      if zero != 0 {
-        tensors.append(ModuleTensor("input_zero_point", HostTensor.copy([zero], .int8, Shape(1))))
-      }
+    return tensors + inputScales(weight.activations)
+  }
+
+  func zeroPoints(_ zero: IntegerWeight.Zero, bits: Int) -> [ModuleTensor] {
+    switch zero {
+    case .midpoint: return []
+    case .integers(let zeros):
+      // Packed along the outputs: rows of words for each group, then turned.
+      let words = WordLayouts.packed(WordLayouts.transposed(zeros), bits: bits)
+      return [ModuleTensor("weight_zero_point", WordLayouts.transposed(words))]
+    case .reals(let zeros): return [ModuleTensor("weight_zero_point", zeros)]
+    }
+  }
+
+  func inputScales(_ activations: IntegerActivations?) -> [ModuleTensor] {
+    guard case .tensor(let scale, let zero) = activations else { return [] }
+    var tensors = [ModuleTensor("input_scale", HostTensor.floats([scale]))]
+    if zero != 0 {
+      tensors.append(ModuleTensor("input_zero_point", HostTensor.copy([zero], .int8, Shape(1))))
     }
     return tensors
   }

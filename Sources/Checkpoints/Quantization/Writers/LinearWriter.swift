@@ -19,6 +19,8 @@ package struct ModuleTensor {
 package struct LinearWriter {
   package let format: CheckpointFormat
   package let module: String
+  /// A dense weight lies `[inputs, outputs]` in files of the family.
+  package var denseIsTransposed = false
 
   package init(format: CheckpointFormat, module: String) {
     self.format = format
@@ -31,12 +33,13 @@ package struct LinearWriter {
   ) throws(QuantizationError) -> [ModuleTensor] {
     if format == .compressedTensors { return try compressedTensors(store, correction) }
     if correction != nil { throw refuse("it has no low-rank correction") }
+    if format == .dense { return [ModuleTensor("weight", try dense(store))] }
     let weight = try plainInteger(store)
     switch format {
     case .gptq: return try gptq(weight, isVersion1: true)
     case .gptqV2: return try gptq(weight, isVersion1: false)
     case .awq: return try awq(weight)
-    case .compressedTensors: return []
+    case .compressedTensors, .dense: return []
     }
   }
 

@@ -11,13 +11,27 @@ package struct QuantizationConfigurationWriter {
   package init(format: CheckpointFormat) { self.format = format }
 
   package mutating func add(_ module: String, _ store: LinearWeight.Store) throws(QuantizationError) {
-    switch try store.asIntegers(module) {
-    case .dense: dense.append(module)
-    case .integer(let weight):
-      entries.append((module, format == .compressedTensors ? Self.group(weight) : Self.values(weight)))
-    case .float8(let weight): entries.append((module, Self.group(weight)))
-    case .spqr(let weight): entries.append((module, Self.group(weight)))
-    case .codebook, .blocks, .placed: break
+    let store = try store.asIntegers(module)
+    if case .dense = store { dense.append(module) }
+    if case .integer(let weight) = store, format != .compressedTensors {
+      entries.append((module, Self.values(weight)))
+    } else if let entry = Self.entry(of: store) {
+      entries.append((module, entry))
+    }
+  }
+
+  /// What `entry(of:)` gave for the layer.
+  package mutating func add(_ module: String, entry: JSONObject) { entries.append((module, entry)) }
+
+  /// The entry of compressed-tensors' `config_groups` for a store, but for its targets, or for a sparse store of floats
+  /// what `sparsity_config` says; nil for a dense one, and for what the format does not hold.
+  package static func entry(of store: LinearWeight.Store) -> JSONObject? {
+    switch store {
+    case .integer(let weight): group(weight)
+    case .float8(let weight): group(weight)
+    case .spqr(let weight): group(weight)
+    case .sparse(let weight): group(weight)
+    case .dense, .codebook, .blocks, .placed: nil
     }
   }
 
@@ -29,6 +43,7 @@ package struct QuantizationConfigurationWriter {
     case .compressedTensors: compressedTensors
     case .gptq, .gptqV2: gptq
     case .awq: awq
+    case .dense: .null
     }
   }
 
@@ -91,7 +106,9 @@ package struct QuantizationConfigurationWriter {
 
   private var compressedTensors: JSONValue {
     var groups: [(entry: JSONObject, targets: [String])] = []
-    for (module, entry) in entries {
+    let sparse = entries.filter { $0.entry["weights"] == nil }
+    let coded = entries.filter { $0.entry["weights"] != nil }
+    for (module, entry) in coded {
       if let index = groups.firstIndex(where: { $0.entry == entry }) {
         groups[index].targets.append(module)
       } else {
@@ -106,12 +123,18 @@ package struct QuantizationConfigurationWriter {
       all["group_\(index)"] = .object(entry)
     }
     let formats = groups.compactMap { $0.entry["format"]?.string }
-    let isUniform = Set(formats).count == 1
-    return [
-      "quant_method": "compressed-tensors", "format": .string(isUniform ? formats[0] : "mixed-precision"),
-      "quantization_status": "compressed", "global_compression_ratio": nil, "kv_cache_scheme": nil,
-      "ignore": .array(dense.map { .string($0) }), "config_groups": .object(all),
+    let format = Set(formats).count > 1 ? "mixed-precision" : formats.first ?? "dense"
+    // A layer with sparse floats is none of "Linear" with codes, and the reverse.
+    let ignored = dense + (coded.isEmpty ? [] : sparse.map(\.module))
+    var json: JSONObject = [
+      "quant_method": "compressed-tensors", "format": .string(format), "quantization_status": "compressed",
+      "global_compression_ratio": nil, "kv_cache_scheme": nil,
+      "ignore": .array(ignored.map { .string($0) }), "config_groups": .object(all),
     ]
+    if !sparse.isEmpty {
+      json["sparsity_config"] = .object(sparsity(sparse.map(\.entry), ignored: dense + coded.map(\.module)))
+    }
+    return .object(json)
   }
 
   private static func group(_ weight: IntegerWeight) -> JSONObject {
@@ -129,7 +152,7 @@ package struct QuantizationConfigurationWriter {
       activations: weight.activations.map(Self.activations))
   }
 
-  private static func activations(_ rule: IntegerActivations) -> JSONObject {
+  static func activations(_ rule: IntegerActivations) -> JSONObject {
     switch rule {
     case .token(let threshold):
       var entry: JSONObject = [
@@ -185,7 +208,7 @@ package struct QuantizationConfigurationWriter {
       ], format: "spqr", activations: nil)
   }
 
-  private static func entry(_ weights: JSONObject, format: String, activations: JSONObject?) -> JSONObject {
+  static func entry(_ weights: JSONObject, format: String, activations: JSONObject?) -> JSONObject {
     [
       "weights": .object(weights), "input_activations": activations.map { .object($0) } ?? .null,
       "output_activations": nil, "format": .string(format),
