@@ -41,7 +41,7 @@ extension EngineCore {
           if request.firstTokenTime == nil { request.firstTokenTime = now }
           stageTokens(entry, sampled[index], sequence)
           metrics.counters.generationTokens += UInt64(1 + sampled[index].accepted)
-          if entry.draftCount > 0 {
+          if entry.draftCount > 0, !sequence.draftsAreForced {
             metrics.speculation?.record(accepted: sampled[index].accepted, of: entry.draftCount)
           }
           touch(request)
@@ -50,7 +50,7 @@ extension EngineCore {
         case .computed, .sampled: break
         case .finished(.stopped):
           metrics.finished.stop += 1
-          close(sequence, stopReason(request, sampled[index].token), now: now, &metrics)
+          close(sequence, stopReason(sequence, sampled[index].token), now: now, &metrics)
         case .finished(.length):
           metrics.finished.length += 1
           close(sequence, .length, now: now, &metrics)
@@ -77,9 +77,11 @@ extension EngineCore {
     sequence.logprobs.removeAll(keepingCapacity: true)
   }
 
-  private func stopReason(_ request: LiveRequest, _ token: Int32) -> FinishReason {
-    let stop = request.stop
+  private func stopReason(_ sequence: LiveSequence, _ token: Int32) -> FinishReason {
+    let stop = sequence.request.stop
+    let isComplete = sequence.grammar?.isComplete ?? false
     if !stop.ignoreEndOfText && stop.endOfTextTokens.contains(token) { return .endOfText }
+    if isComplete { return .endOfText }
     return .stopToken(token)
   }
 

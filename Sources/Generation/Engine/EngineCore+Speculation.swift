@@ -44,7 +44,10 @@ extension EngineCore {
         state.batch.limit(to: state.decision.length)
       }
       for index in state.batch.subjects.indices {
-        scheduler.propose(state.batch.drafts(of: index), for: state.batch.subjects[index].id)
+        let id = state.batch.subjects[index].id
+        let drafts = state.batch.drafts(of: index)
+        // What the grammar forbids would be computed for nothing.
+        scheduler.propose(live(id)?.grammar?.allowedPrefix(of: drafts) ?? drafts, for: id)
       }
     }
     state.draftingSeconds = Self.seconds(start, options.clock.now())
@@ -76,7 +79,8 @@ extension EngineCore {
       let row = unsafe rows.row(first + place)
       let position = Int(plan.positions[firstDraft - 1]) + place + 1
       do throws(SamplingFailure) {
-        let token = try unsafe sampler.sample(row, sequence.sampling, position: position)
+        let mask = try sequence.grammar?.mask(of: place)
+        let token = try unsafe sampler.sample(row, sequence.sampling, position: position, mask: mask)
         if let count = sequence.request.logprobs {
           sequence.logprobs.append(try unsafe sampler.logprobs(row, token: token, top: count))
         }
@@ -90,6 +94,7 @@ extension EngineCore {
       result.accepted = place
       sequence.sampling.append(result.token)
       result.ends = sequence.sampling.endTokens.contains(result.token)
+      if !result.ends, let grammar = sequence.grammar { result.ends = try grammar.take(result.token) }
       let isAccepted = place < entry.draftCount && plan.tokens[firstDraft + place] == result.token
       if result.ends || !isAccepted { return result }
     }
@@ -109,7 +114,7 @@ extension EngineCore {
       if entry.tokenCount - entry.draftCount > 1 || !entry.samples { onlyDecodes = false }
       emitted += 1 + sampled[index].accepted
       guard let sequence = sequences[entry.id.slot], !sampled[index].isFailure else { continue }
-      if entry.draftCount > 0 {
+      if entry.draftCount > 0, !sequence.draftsAreForced {
         let accepted = sampled[index].accepted
         state.policy.record(accepted: accepted, of: entry.draftCount)
         var estimate =

@@ -6,16 +6,20 @@ extension EngineCore {
   /// - Throws: the engine cannot go on.
   mutating func step() throws(EngineFailure) {
     try proposeDrafts()
+    proposeForced()
     let start = options.clock.now()
     guard scheduler.next(into: &plan) else { return }
     let planned = options.clock.now()
     markStarted(planned)
     let rows: LogitRows
+    startMasks()
     do {
       rows = try model.forward(plan)
     } catch {
+      finishMasks()
       throw .model(error)
     }
+    finishMasks()
     let computed = options.clock.now()
     if rows.count < plan.logitRows.count || rows.vocabularySize != sampler.vocabularySize {
       throw .logits(rows: rows.count, vocabulary: rows.vocabularySize, wanted: plan.logitRows.count)
@@ -24,6 +28,7 @@ extension EngineCore {
     let chosen = options.clock.now()
     scheduler.commit(plan, sampled: sampled, outcomes: &outcomes)
     learn(seconds: Self.seconds(start, chosen))
+    noteConstrained()
     report(now: chosen, modelTime: Self.seconds(planned, computed))
     publish()
     let end = options.clock.now()

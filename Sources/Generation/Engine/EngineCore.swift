@@ -6,8 +6,8 @@ internal import Scheduling
 ///
 /// ```
 /// collect commands ─→ apply ─→ (draft) ─→ next(into: plan) ─→ forward ─→ sample ─→ commit ─→ report ─→ publish
-///        ↑ blocks while nothing is alive                                                     │
-///        └───────────────────────────────────────────────────────────────────────────────────┘
+///        ↑                                         └─ (masks) ───────↑                       │
+///        └─ blocks while nothing is alive ───────────────────────────────────────────────────┘
 /// ```
 /// Commands are applied between steps only, so that a cancelled sequence is never in a step under way and its
 /// memory is free before the next one. A warm loop allocates nothing for greedy requests without logprobs.
@@ -20,6 +20,11 @@ struct EngineCore: ~Copyable {
   var sampler: Sampler
   /// nil without speculation.
   var speculation: SpeculationState?
+
+  /// Works out the grammars' masks while the model computes; nil before the first grammar.
+  var maskWorker: MaskWorker?
+  /// Sequences with a grammar that the last step gave a token and that go on.
+  var constrained: [LiveSequence] = []
 
   var plan = StepPlan()
   var sampled: [SampledToken] = []
@@ -164,6 +169,7 @@ struct EngineCore: ~Copyable {
       return
     }
     requests[live.number] = live
+    if request.grammar != nil, maskWorker == nil { maskWorker = MaskWorker() }
     var endTokens = request.stop.stopTokens
     if !request.stop.ignoreEndOfText { endTokens += request.stop.endOfTextTokens }
     let seed = request.sampling.seed ?? Self.seed(options.seed, request: live.number)
