@@ -56,6 +56,7 @@ let kernelSources = [
   "gemm/w4a16.cu",
   "gemm/w4a16_bf16.cu",
   "gemm/w4a16_f16.cu",
+  "sampling/feed.cu",
   "sampling/logprobs.cu",
   "sampling/process.cu",
   "sampling/sample.cu",
@@ -85,6 +86,7 @@ let kernelSources = [
   "table/attention.cpp",
   "table/elementwise.cpp",
   "table/linear.cpp",
+  "table/sampling.cpp",
   "table/table.cpp",
 ]
 
@@ -155,9 +157,8 @@ let package = Package(
     tests(
       "Generation",
       [
-        "Generation", "Grammars", "Models", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling",
-        "Compute",
-        "Numerics", "JSON",
+        "Generation", "Grammars", "Models", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers", "Scheduling",
+        "Compute", "Numerics", "JSON",
       ]),
     tests(
       "Compression",

@@ -41,6 +41,7 @@ const std::vector<Variant>& variants();
 std::vector<Variant> elementwise_variants();
 std::vector<Variant> linear_variants();
 std::vector<Variant> attention_variants();
+std::vector<Variant> sampling_variants();
 /// What only this build has, such as a vendor's library.
 std::vector<Variant> runtime_variants();
 

@@ -22,6 +22,7 @@ def test_operations_and_demo_model():
     operations = {row["operation"] for row in report["operations"]}
     assert operations == {
         "embed", "norm", "linear", "rope", "appendKV", "attention", "activation", "gatherRows", "add",
+        "sample", "logprobs", "feed",
     }
     assert all(row["error_of_allowed"] <= 1 for row in report["operations"])
     assert {row["step"] for row in report["layers"]} == {"prompt", "decode"}

@@ -1,4 +1,5 @@
 import Checkpoints
+import Compute
 import KernelBackend
 import Models
 import Numerics
@@ -80,5 +81,42 @@ import Testing
     }
     #expect(recorded.graph.recordedShapes == 3)
     #expect(computed.graph.recordedShapes == 0)
+  }
+  @Test func `tokens that only the device knows give the bits of those that are sent`() throws {
+    let checkpoint = try Checkpoint.open(Fixtures.path("tiny/llama"))
+    let backend = try KernelBackend(.emulated)
+    let sent = try ModelRunner(checkpoint, sequences: 4, modelLength: 40, backend: backend)
+    let fed = try ModelRunner(checkpoint, sequences: 4, modelLength: 40, backend: backend)
+    let storage = try backend.allocate(byteCount: 4 * 6)
+    let sampled = unsafe TensorView(address: storage.address, shape: Shape(6), dataType: .int32)
+    fed.graph.sampledTokens = ModelGraph.SampledTokens(backend, sampled)
+    var generator = SeededGenerator(seed: 3)
+    for sequence in 0..<3 {
+      let prompt = (0...sequence * 2).map { _ in Int32.random(in: 0..<100, using: &generator) }
+      _ = try sent.step([(sequence, prompt)])
+      _ = try fed.step([(sequence, prompt)])
+    }
+    for step in 0..<8 {
+      // Decodes alone, which are recorded and replayed, and beside a prompt.
+      let rows = (0..<6).shuffled(using: &generator)
+      let tokens = (0..<6).map { _ in Int32.random(in: 0..<100, using: &generator) }
+      unsafe try tokens.withUnsafeBytes { unsafe try backend.upload($0, to: sampled) }
+      var work: [(sequence: Int, tokens: [Int32])] = []
+      var sources: [Int32] = []
+      for sequence in 0..<3 {
+        // One of them was sampled earlier, and its token is sent.
+        let isKnown = sequence == step % 4
+        work.append((sequence, [isKnown ? Int32(sequence) : tokens[rows[sequence]]]))
+        sources.append(isKnown ? -1 : Int32(rows[sequence]))
+      }
+      if step == 5 { work.append((3, [4, 5, 6, 7])) }
+      let (found, wanted) = (try fed.step(work, sources: sources), try sent.step(work))
+      #expect(found.map { $0.map(\.bitPattern) } == wanted.map { $0.map(\.bitPattern) }, "step \(step)")
+    }
+    #expect(fed.graph.recordedShapes == 1)
+    for (sources, runner) in [([Int32(6)], fed), ([-2], fed), ([0], sent), ([-1, -1], fed)] {
+      #expect(throws: KernelError.self) { try runner.step([(0, [1])], sources: sources) }
+    }
+    withExtendedLifetime(storage) {}
   }
 }

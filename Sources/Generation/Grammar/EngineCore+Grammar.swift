@@ -3,10 +3,10 @@ internal import Scheduling
 
 extension EngineCore {
   /// Begins to work out what the sequences of the step may be given.
-  mutating func startMasks() {
+  func startMasks(_ plan: borrowing StepPlan) {
     var items: [MaskWorker.Item] = []
     for entry in plan.entries where entry.samples {
-      guard let grammar = sequences[entry.id.slot]?.grammar else { continue }
+      guard let grammar = live(entry.id)?.grammar else { continue }
       let end = entry.tokenStart + entry.tokenCount
       items.append(MaskWorker.Item(grammar: grammar, drafts: plan.tokens[end - entry.draftCount..<end]))
     }
@@ -24,8 +24,8 @@ extension EngineCore {
   mutating func noteConstrained() {
     constrained.removeAll(keepingCapacity: true)
     if maskWorker == nil { return }
-    for index in 0..<plan.entries.count where outcomes[index] == .sampled {
-      guard let sequence = sequences[plan.entries[index].id.slot], sequence.grammar != nil else { continue }
+    for index in 0..<work.plan.entries.count where outcomes[index] == .sampled {
+      guard let sequence = live(work.plan.entries[index].id), sequence.grammar != nil else { continue }
       constrained.append(sequence)
     }
   }
