@@ -119,32 +119,57 @@ struct LazyAutomaton: Sendable {
 
   /// Follows all edges that take no byte, into rules and out of them.
   private mutating func close(_ seeds: [UInt64]) -> State {
-    work.append(contentsOf: seeds)
+    work.removeAll(keepingCapacity: true)
     visited.removeAll(keepingCapacity: true)
-    var result: [UInt64] = []
+    for seed in seeds { push(seed) }
+    var closed: [UInt64] = []
     var remaining: Int32 = 0
-    while let item = work.popLast() {
-      if !visited.insert(item).inserted { continue }
+    var index = 0
+    while index < work.count {
+      let item = work[index]
+      index += 1
       let (place, below) = (StackSets.place(item), StackSets.below(item))
       if place == StackSets.over {
-        result = stacks.merge(result, [item])
+        closed.append(item)
         continue
       }
       if isTooDeep(place, below) { continue }
       remaining = max(remaining, automaton.stringRemaining[Int(place)])
-      if !automaton.byteEdges(of: place).isEmpty { result = stacks.merge(result, [item]) }
+      if !automaton.byteEdges(of: place).isEmpty { closed.append(item) }
       for edge in automaton.emptyEdges(of: place) {
-        work.append(StackSets.member(automaton.emptyEdges[edge], below))
+        push(StackSets.member(automaton.emptyEdges[edge], below))
       }
       for index in automaton.calls(of: place) {
         let call = automaton.calls[index]
         if isTooDeep(call.to, below) { continue }
         let inner = call.isTail ? below : stacks.number([StackSets.member(call.to, below)])
-        work.append(StackSets.member(call.start, inner))
+        push(StackSets.member(call.start, inner))
       }
-      if automaton.isEnd[Int(place)] { work.append(contentsOf: stacks.members[Int(below)]) }
+      if automaton.isEnd[Int(place)] { for member in stacks.members[Int(below)] { push(member) } }
+    }
+    closed.sort()
+    var result: [UInt64] = []
+    result.reserveCapacity(closed.count)
+    for item in closed {
+      if let last = result.last, StackSets.place(last) == StackSets.place(item) {
+        let below = stacks.union(StackSets.below(last), StackSets.below(item))
+        result[result.count - 1] = StackSets.member(StackSets.place(item), below)
+      } else {
+        result.append(item)
+      }
     }
     return number(result, remaining: remaining)
+  }
+
+  /// Adds to the work what it has not had. Most closures are small: a list is searched faster than a set then.
+  private mutating func push(_ item: UInt64) {
+    if work.count < 24 {
+      for known in work where known == item { return }
+    } else {
+      if visited.isEmpty { visited.formUnion(work) }
+      if !visited.insert(item).inserted { return }
+    }
+    work.append(item)
   }
 
   /// From here the end needs more depth than there is: what is dropped could not have been completed, and what is

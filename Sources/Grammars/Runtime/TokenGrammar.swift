@@ -65,12 +65,12 @@ extension TokenGrammar.Work {
     of state: LazyAutomaton.State, _ vocabulary: GrammarVocabulary, into words: inout [UInt32]
   ) throws(GrammarFailureOrFull) {
     if masks.read(state, into: &words) { return }
-    for index in words.indices { words[index] = 0 }
+    unsafe words.withUnsafeMutableBufferPointer { unsafe $0.update(repeating: 0) }
     let remaining = Int(automaton.stringRemaining[Int(state)])
     if remaining > 0 {
       vocabulary.addInside(characters: remaining, to: &words)
       try automaton.walk(vocabulary.leaving, from: state, into: &words)
-      // Tokens that stay inside a string and have too many characters for it may be something else.
+      // Tokens that can't stand in this string, or have too many characters for it, may be something else.
       if let outside = automaton.outsideString(state),
         automaton.edges(of: outside).contains(where: { !$0.isQuote })
       {
@@ -130,9 +130,12 @@ struct MaskStore: Sendable {
   func read(_ state: LazyAutomaton.State, into words: inout [UInt32]) -> Bool {
     switch masks[state] {
     case nil: return false
-    case .full(let mask): for index in words.indices { words[index] = mask[index] }
+    case .full(let mask):
+      unsafe words.withUnsafeMutableBufferPointer { words in
+        _ = unsafe words.update(fromContentsOf: mask)
+      }
     case .sparse(let mask):
-      for index in words.indices { words[index] = 0 }
+      unsafe words.withUnsafeMutableBufferPointer { unsafe $0.update(repeating: 0) }
       for entry in mask { words[Int(entry >> 32)] = UInt32(truncatingIfNeeded: entry) }
     }
     return true

@@ -1,8 +1,9 @@
 /// What masks need of a tokenizer: made once, shared by all grammars.
 ///
 /// Inside a JSON string most of a vocabulary is allowed, whatever the grammar. Tokens are therefore sorted once into
-/// those that stay inside a string they are put into, by how many characters of it they begin, and the others: a
-/// mask inside a string is a copy of a ready one, and a walk over the few tokens that leave the string.
+/// those that stay inside a string they are put into, by how many characters of it they begin, those that can close it,
+/// and those that can't stand there at all. A mask inside a string is a copy of a ready one, and a walk over the few
+/// tokens that can close the string.
 package final class GrammarVocabulary: Sendable {
   /// Tokens, also those without a text.
   package let count: Int
@@ -11,7 +12,7 @@ package final class GrammarVocabulary: Sendable {
   let usualTokens: @Sendable ([UInt8]) -> [Int32]
   let texts: TokenTextTable
   let all: TokenTrie
-  /// Tokens that don't stay inside a string, or begin more than `mostCharacters` of its characters.
+  /// Tokens that can close a string, and those that are too rare or too long for `inside`.
   let leaving: TokenTrie
   /// `[mostCharacters + 1][wordCount]`: tokens that stay inside and begin at most so many characters.
   private let inside: [UInt32]
@@ -42,19 +43,18 @@ package final class GrammarVocabulary: Sendable {
       texts.append(bytes)
       if bytes.isEmpty || bytes.count > TokenTrie.longestToken { continue }
       tokens.append(token)
-      if let begun = StringScan.begunCharacters(bytes), begun <= Self.mostCharacters {
-        characters[Int(token)] = UInt8(begun)
+      switch StringScan(bytes) {
+      case .inside(let begun) where begun <= Self.mostCharacters: characters[Int(token)] = UInt8(begun)
+      case .inside, .leaves: leaving.append(token)
+      case .impossible: break
       }
     }
     tokens.sort { texts.precedes($0, $1) }
     for token in tokens {
       let begun = Int(characters[Int(token)])
-      if begun == 0 {
-        leaving.append(token)
-      } else {
-        inside[begun * words + Int(token) / 32] |= 1 << UInt32(token % 32)
-      }
+      if begun > 0 { inside[begun * words + Int(token) / 32] |= 1 << UInt32(token % 32) }
     }
+    leaving.sort { texts.precedes($0, $1) }
     for index in words..<inside.count { inside[index] |= inside[index - words] }
     self.inside = inside
     self.texts = texts
@@ -64,16 +64,25 @@ package final class GrammarVocabulary: Sendable {
 
   /// Adds the tokens that stay inside a string and begin at most so many characters.
   func addInside(characters: Int, to words: inout [UInt32]) {
-    let row = min(characters, Self.mostCharacters) * wordCount
-    for index in 0..<wordCount { words[index] |= inside[row + index] }
+    let (row, count) = (min(characters, Self.mostCharacters) * wordCount, wordCount)
+    unsafe inside.withUnsafeBufferPointer { ready in
+      unsafe words.withUnsafeMutableBufferPointer { words in
+        for index in 0..<count { unsafe words[index] |= ready[row + index] }
+      }
+    }
   }
 }
 
-/// Reads bytes as the inside of a JSON string: what `JSONPieces.character` describes, by hand for speed.
-enum StringScan {
-  /// How many characters these bytes begin when they follow a whole character; nil when they leave the string, or
-  /// hold the rare `\u`. The last character may be incomplete.
-  static func begunCharacters(_ bytes: [UInt8]) -> Int? {
+/// What a token is inside a JSON string, behind a whole character: `JSONPieces.character` by hand, for speed.
+enum StringScan: Equatable {
+  /// It stays inside and begins so many characters; the last one may be incomplete.
+  case inside(Int)
+  /// It may close the string, or holds the rare `\u`: to be followed byte by byte.
+  case leaves
+  /// Some byte of it can't stand in a string.
+  case impossible
+
+  init(_ bytes: [UInt8]) {
     var count = 0
     var index = 0
     while index < bytes.count {
@@ -82,14 +91,24 @@ enum StringScan {
       index += 1
       switch byte {
       case 0x20...0x21, 0x23...0x5B, 0x5D...0x7F: break
+      case 0x22:
+        self = .leaves
+        return
       case 0x5C:
         guard index < bytes.count else { break }
-        if !escaped.contains(bytes[index]) { return nil }
+        if !Self.escaped.contains(bytes[index]) {
+          self = bytes[index] == UInt8(ascii: "u") ? .leaves : .impossible
+          return
+        }
         index += 1
-      default: guard tail(of: byte, bytes, &index) else { return nil }
+      default:
+        guard Self.tail(of: byte, bytes, &index) else {
+          self = .impossible
+          return
+        }
       }
     }
-    return count
+    self = .inside(count)
   }
 
   /// What may follow a backslash, but for `u`.
