@@ -157,7 +157,8 @@ let package = Package(
     tests(
       "Generation",
       [
-        "Generation", "Grammars", "Models", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers", "Scheduling",
+        "Generation", "Grammars", "Models", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers",
+        "Scheduling",
         "Compute", "Numerics", "JSON",
       ]),
     tests(
