@@ -142,6 +142,8 @@ typedef struct {
   const int32_t* rows;
   /// [any, width]
   const void* table;
+  /// 0 when rows are contiguous.
+  int64_t table_stride;
   /// [count], or null together with the table of positions
   const int32_t* positions;
   const void* position_table;
@@ -213,6 +215,15 @@ typedef struct {
   int32_t window;
   /// [query_heads], or null
   const float* alibi_slopes;
+  /// [query_heads]: the score of one more key without a value, which every row of the head sees; or null
+  const float* sink_logits;
+  /// With a window: a row also sees the first `sinks` positions. Once there are positions between that it
+  /// does not see, it meets these with its row of `sink_query`, as if it stood at `sinks + window - 1`. 0 for
+  /// none.
+  int32_t sinks;
+  /// [tokens, query_heads * head_dimension]; null without sinks
+  const void* sink_query;
+  int64_t sink_query_stride;
   /// [query_heads, tokens]: ln of the sum of exp(score); or null
   float* log_sums;
   /// Decode only: keys of one part of a split context, a multiple of 64. The parts are the same whatever else

@@ -150,6 +150,7 @@ gpi_kernel_table made() {
   table.choose = choose;
   table.workspace = workspace;
   table.launch = launch;
+  fill_conformance(table);
   table.convert = convert;
   return table;
 }

@@ -53,6 +53,14 @@ def test_a_table_for_people():
     assert "passed: " in text and "breach:" not in text
 
 
+def test_primitives_need_a_gpu():
+    result = gpuinfer("verify", "--candidate", "simt", "--only", "primitives", check=0)
+    text = result.stdout.decode()
+    assert "primitives: not compared: the emulation cannot be compared with itself" in text
+    assert "nothing was checked" in text
+    assert "primitives_note" in verify("--only", "primitives")
+
+
 def test_wrong_usage():
     for arguments in (["--only", "everything"], ["--reference", "simt"], ["--candidate", "tpu"], ["--prompts", "0"]):
         assert gpuinfer("verify", *arguments).returncode == 64

@@ -3,15 +3,18 @@ import Compute
 import KernelBackend
 import Models
 import Numerics
+import Scheduling
 import TestSupport
 import Testing
 
 /// Whole models through the CUDA kernels under their emulation, against transformers in float32.
 @Suite struct EmulatedModelTests {
-  /// Every norm, position scheme, activation, block form and mask that the families have.
+  /// Every norm, position scheme, activation, block form and mask that the families have, and heads of 4, 6 and 12
+  /// components, which the tensor core kernels leave to the plain ones.
   static let fixtures = [
     "tiny/llama", "tiny/mistral", "tiny/gpt2", "tiny/bloom", "tiny/qwen2", "families/llama-rope-yarn",
-    "families/llama-biases", "families/bloom-3-heads",
+    "families/llama-biases", "families/bloom-3-heads", "families/bloom-12-heads", "families/gpt2-odd",
+    "families/gpt-neox-parallel", "families/llama-mqa-tied", "families/mistral-window-5",
   ]
 
   @Test(arguments: fixtures, DataType.sixteenBit)
@@ -45,6 +48,35 @@ import Testing
       let logits = try alone.logits(prompt) + alone.step([(0, [Int32(index + 20)])])[0]
       #expect(logits.map(\.bitPattern) == found[index].map(\.bitPattern), "sequence \(index)")
     }
+  }
+
+  @Test(arguments: ["llama", "bloom"])
+  func `streams with attention sinks have the logits of the paper's cache but for rounding`(
+    _ family: String
+  ) throws {
+    let golden = try SafetensorsText("sinks/\(family).safetensors")
+    let numbers = try golden.integers("policy")
+    let tokens = try golden.integers("tokens")
+    let expected = try golden.floats("logits")
+    let runner = try ModelRunner(
+      try Checkpoint.open(Fixtures.path("tiny/" + family)),
+      policy: KVRetention(sinks: Int(numbers[0]), window: Int(numbers[1])),
+      backend: KernelBackend(.emulated, activationType: .float16, workers: 2))
+    // Prompts in pieces, then one token at a time: what prefill computes, and what decode does.
+    var logits: [Float] = []
+    var start = 0
+    for piece in [90, 30] + Array(repeating: 1, count: tokens.count - 120) {
+      logits += try runner.step([(0, Array(tokens[start..<start + piece]))])[0]
+      start += piece
+    }
+    let largest = expected.map(abs).max() ?? 0
+    var error: Float = 0
+    for (index, position) in try golden.integers("positions").enumerated() {
+      for token in 0..<512 {
+        error = max(error, abs(logits[Int(position) * 512 + token] - expected[index * 512 + token]))
+      }
+    }
+    #expect(error <= 0.06 / 8 * largest, "\(error / largest) of the greatest logit")
   }
 
   @Test func `the demo model gives the greedy tokens of the CPU`() throws {
