@@ -149,23 +149,24 @@ let package = Package(
     library("KernelBackend", ["Compute", "Numerics", "CKernels"]),
     library("Checkpoints", ["JSON", "Numerics", "Compute"]),
     library("Tokenizers", ["JSON", "CPCRE2"]),
+    library("Grammars", ["JSON"]),
     library("Scheduling"),
     library("Models", ["JSON", "Numerics", "Compute", "Checkpoints", "Scheduling"]),
     library(
       "Generation",
-      ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Scheduling", "Models"]),
+      ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Grammars", "Scheduling", "Models"]),
     library(
       "Compression",
       ["JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Scheduling", "Models"]),
     library(
       "Verification",
       ["JSON", "Numerics", "Compute", "KernelBackend", "Scheduling", "Models", "Generation"]),
-    library("Server", ["JSON", "Tokenizers", "Generation", "CMicrohttpd"]),
+    library("Server", ["JSON", "Tokenizers", "Grammars", "Generation", "CMicrohttpd"]),
     .executableTarget(
       name: "gpuinfer",
       dependencies: [
         "JSON", "Numerics", "Compute", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers",
-        "Scheduling", "Models", "Generation", "Compression", "Verification", "Server",
+        "Grammars", "Scheduling", "Models", "Generation", "Compression", "Verification", "Server",
       ],
       swiftSettings: strict),
 
@@ -179,6 +180,7 @@ let package = Package(
     tests("KernelBackend", ["KernelBackend", "CPUBackend", "Compute", "Numerics"]),
     tests("Checkpoints", ["Checkpoints", "JSON", "Numerics"]),
     tests("Tokenizers", ["Tokenizers", "JSON"]),
+    tests("Grammars", ["Grammars", "Tokenizers", "JSON", "CPCRE2"]),
     tests("Scheduling", ["Scheduling"]),
     tests(
       "Models",
@@ -186,7 +188,8 @@ let package = Package(
     tests(
       "Generation",
       [
-        "Generation", "Models", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers", "Scheduling",
+        "Generation", "Grammars", "Models", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers",
+        "Scheduling",
         "Compute", "Numerics", "JSON",
       ]),
     tests(
@@ -200,7 +203,7 @@ let package = Package(
         "Verification", "CPUBackend", "KernelBackend", "Models", "Checkpoints", "Compute", "Generation",
         "Numerics", "JSON",
       ]),
-    tests("Server", ["Server", "Generation", "Tokenizers", "JSON"]),
+    tests("Server", ["Server", "Generation", "Grammars", "Tokenizers", "JSON"]),
     tests("Command", ["gpuinfer"]),
   ]
 )

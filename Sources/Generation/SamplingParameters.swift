@@ -1,3 +1,5 @@
+package import Grammars
+
 /// How tokens are chosen. Values are validated where a request is decoded; here they are taken as they are.
 package struct SamplingParameters: Sendable, Equatable {
   /// 0 is greedy: argmax, ties to the lowest id.
@@ -51,6 +53,8 @@ package struct GenerationRequest: Sendable {
   package var cacheSalt: String?
   /// The number that `Engine.loadAdapter` gave; 0 asks the base model.
   package var adapter: Int32 = 0
+  /// What the output of each choice has to be. A choice ends where the grammar has nothing more to say.
+  package var grammar: TokenGrammar?
 
   package init(id: String, prompt: [Int32], stop: StopConditions) {
     self.id = id

@@ -24,7 +24,7 @@ package struct TokenLogprobs: Sendable, Equatable {
 }
 
 package enum FinishReason: Sendable, Equatable {
-  /// An end-of-text token was sampled.
+  /// An end-of-text token was sampled, or the grammar has nothing more to say.
   case endOfText
   /// One of the request's stop tokens was sampled.
   case stopToken(Int32)

@@ -122,10 +122,32 @@ struct ValidationTests {
     Bound("max_tokens", 0, false), Bound("max_tokens", 1, true), Bound("max_tokens", 1_000_000, false),
     Bound("max_tokens", .integer(.max), false), Bound("stream_options", ["include_usage": true], false),
     Bound("response_format", ["type": "text"], true),
-    Bound("response_format", ["type": "json_object"], false),
+    Bound("response_format", ["type": "json_object"], true),
+    Bound("response_format", ["type": "json"], false),
+    Bound("response_format", ["type": "json_schema"], false), Bound("response_format", [:], false),
+    Bound("response_format", ["type": "json_schema", "json_schema": ["name": "n"]], false),
+    Bound("response_format", ["type": "json_schema", "json_schema": ["name": "n", "schema": [:]]], true),
+    Bound("response_format", ["type": "structural_tag"], false),
     Bound("response_format", ["type": "text", "json_schema": nil], true),
     Bound("response_format", "text", false),
-    Bound("structured_outputs", ["regex": "a"], false), Bound("use_beam_search", true, false),
+    Bound("structured_outputs", ["regex": "a"], true), Bound("structured_outputs", ["regex": "("], false),
+    Bound("structured_outputs", ["regex": "a", "choice": ["b"]], false),
+    Bound("structured_outputs", [:], false),
+    Bound("structured_outputs", ["choice": ["a", "b"]], true),
+    Bound("structured_outputs", ["choice": []], false),
+    Bound("structured_outputs", ["grammar": "root ::= \"a\""], true),
+    Bound("structured_outputs", ["grammar": "root ::= root"], false),
+    Bound("structured_outputs", ["json_object": true], true),
+    Bound("structured_outputs", ["json_object": false], false),
+    Bound("structured_outputs", ["json": ["type": "integer"]], true),
+    Bound("structured_outputs", ["json": "{\"type\": \"integer\"}"], true),
+    Bound("structured_outputs", ["json": "{"], false),
+    Bound("structured_outputs", ["json": ["type": "intger"]], false),
+    Bound("structured_outputs", ["json": [:], "whitespace_pattern": " ?"], true),
+    Bound("structured_outputs", ["json": [:], "whitespace_pattern": "x"], false),
+    Bound("structured_outputs", ["json": [:], "disable_any_whitespace": true], true),
+    Bound("guided_json", ["type": "object"], false), Bound("guided_regex", nil, true),
+    Bound("use_beam_search", true, false),
     Bound("use_beam_search", false, true), Bound("unknown_field", ["anything": [1, nil]], true),
     Bound("model", "demo", true), Bound("model", "alias/of-demo", true),
   ]
@@ -140,8 +162,10 @@ struct ValidationTests {
       #expect(answer.status == (bound.isValid ? 200 : 400), "\(route.template): \(answer.text)")
       if !bound.isValid {
         let parameter = answer.json["error"]?["param"]?.string ?? ""
+        // Of what has the wrong shape, the path is told.
         #expect(
-          parameter == bound.field || ["prompt", "input_tokens"].contains(parameter), "\(answer.text)")
+          parameter == bound.field || parameter.hasPrefix("body.\(bound.field)")
+            || ["prompt", "input_tokens"].contains(parameter), "\(answer.text)")
       }
     }
   }
@@ -319,6 +343,8 @@ struct ValidationTests {
       ["prompt": "a", "reasoning_effort": .string(long)],
       ["prompt": "a", "seed": .string(long)], ["prompt": "a", "truncation_side": .string(long)],
       ["prompt": "a", "response_format": .string(long)],
+      ["prompt": "a", "structured_outputs": ["json": ["properties": .object([long: ["type": "x"]])]]],
+      ["prompt": "a", "structured_outputs": ["grammar": .string(long)]],
     ]
     for body in bodies {
       let answer = try api.post("/v1/completions", body)

@@ -42,7 +42,7 @@ extension EngineCore {
           if request.firstTokenTime == nil { request.firstTokenTime = now }
           stageTokens(entries[index], sampled[index], of: sequence, observedBy: drafts)
           metrics.counters.generationTokens += UInt64(1 + sampled[index].accepted)
-          if entries[index].draftCount > 0 {
+          if entries[index].draftCount > 0, !sequence.draftsAreForced {
             metrics.speculation?.record(accepted: sampled[index].accepted, of: entries[index].draftCount)
           }
           touch(request)
@@ -51,7 +51,7 @@ extension EngineCore {
         case .computed, .sampled: break
         case .finished(.stopped):
           metrics.finished.stop += 1
-          close(sequence, stopReason(request, sampled[index].token), now: now, &metrics)
+          close(sequence, stopReason(sequence, sampled[index].token), now: now, &metrics)
         case .finished(.length):
           metrics.finished.length += 1
           close(sequence, .length, now: now, &metrics)
@@ -83,9 +83,11 @@ extension EngineCore {
     if reportsLogprobs { sequence.logprobs.removeAll(keepingCapacity: true) }
   }
 
-  private func stopReason(_ request: LiveRequest, _ token: Int32) -> FinishReason {
-    let stop = request.stop
+  private func stopReason(_ sequence: LiveSequence, _ token: Int32) -> FinishReason {
+    let stop = sequence.request.stop
+    let isComplete = sequence.grammar?.isComplete ?? false
     if !stop.ignoreEndOfText && stop.endOfTextTokens.contains(token) { return .endOfText }
+    if isComplete { return .endOfText }
     return .stopToken(token)
   }
 

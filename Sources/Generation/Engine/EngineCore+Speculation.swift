@@ -44,7 +44,10 @@ extension EngineCore {
         state.batch.limit(to: state.decision.length)
       }
       for index in state.batch.subjects.indices {
-        scheduler.propose(state.batch.drafts(of: index), for: state.batch.subjects[index].id)
+        let id = state.batch.subjects[index].id
+        let drafts = state.batch.drafts(of: index)
+        // What the grammar forbids would be computed for nothing.
+        scheduler.propose(live(id)?.grammar?.allowedPrefix(of: drafts) ?? drafts, for: id)
       }
     }
     state.draftingSeconds = Self.seconds(start, options.clock.now())
@@ -75,7 +78,8 @@ extension EngineCore {
     for place in 0...entry.draftCount {
       let position = Int(step.positions[firstDraft - 1]) + place + 1
       do throws(SamplingFailure) {
-        let chosen = try choose(row: first + place, position: position, sequence, rows, step)
+        let mask = try sequence.grammar?.mask(of: place)
+        let chosen = try choose(row: first + place, position: position, sequence, rows, step, mask)
         if let logprobs = chosen.logprobs { sequence.logprobs.append(logprobs) }
         result.token = chosen.token
       } catch {
@@ -87,6 +91,7 @@ extension EngineCore {
       result.accepted = place
       sequence.sampling.append(result.token)
       result.ends = sequence.sampling.endTokens.contains(result.token)
+      if !result.ends, let grammar = sequence.grammar { result.ends = try grammar.take(result.token) }
       let isAccepted = place < entry.draftCount && step.tokens[firstDraft + place] == result.token
       if result.ends || !isAccepted { return result }
     }
@@ -106,7 +111,7 @@ extension EngineCore {
       if entry.tokenCount - entry.draftCount > 1 || !entry.samples { onlyDecodes = false }
       emitted += 1 + sampled[index].accepted
       guard let sequence = live(entry.id), !sampled[index].isFailure else { continue }
-      if entry.draftCount > 0 {
+      if entry.draftCount > 0, !sequence.draftsAreForced {
         let accepted = sampled[index].accepted
         state.policy.record(accepted: accepted, of: entry.draftCount)
         var estimate =

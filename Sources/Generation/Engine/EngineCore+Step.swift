@@ -8,9 +8,18 @@ extension EngineCore {
   mutating func step() throws(EngineFailure) {
     if let stepSampler { return try step(stepSampler) }
     try proposeDrafts()
+    proposeForced()
     guard plan(work) else { return }
+    startMasks(work.plan)
+    let outcome: Result<LogitRows, KernelError>
+    do throws(KernelError) {
+      outcome = .success(try model.forward(work.plan))
+    } catch {
+      outcome = .failure(error)
+    }
+    finishMasks()
     let rows: LogitRows
-    do throws(KernelError) { rows = try model.forward(work.plan) } catch { throw .model(error) }
+    do throws(KernelError) { rows = try outcome.get() } catch { throw .model(error) }
     try finish(rows)
   }
 
@@ -37,6 +46,7 @@ extension EngineCore {
     let chosen = options.clock.now()
     scheduler.commit(work.plan, sampled: sampled, outcomes: &outcomes)
     learn(seconds: Self.seconds(work.start, chosen))
+    noteConstrained()
     // A step that was launched early began when the one before was over.
     let began = max(work.planned, lastComputed)
     report(now: chosen, modelTime: Self.seconds(began, computed))

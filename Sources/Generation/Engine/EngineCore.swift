@@ -6,8 +6,8 @@ internal import Scheduling
 ///
 /// ```
 /// collect commands ─→ apply ─→ (draft) ─→ next(into: plan) ─→ forward ─→ sample ─→ commit ─→ report ─→ publish
-///        ↑ blocks while nothing is alive                                                     │
-///        └───────────────────────────────────────────────────────────────────────────────────┘
+///        ↑                                         └─ (masks) ───────↑                       │
+///        └─ blocks while nothing is alive ───────────────────────────────────────────────────┘
 /// ```
 /// Where a device samples, the host's part of a step runs while the device computes the next one (`EngineCore+Overlap`).
 /// Commands are applied between steps only. A sequence that is cancelled while a step carries it gets no more tokens, and
@@ -21,6 +21,11 @@ struct EngineCore: ~Copyable {
   var sampler: Sampler
   /// nil without speculation.
   var speculation: SpeculationState?
+
+  /// Works out the grammars' masks while the model computes; nil before the first grammar.
+  var maskWorker: MaskWorker?
+  /// Sequences with a grammar that the last step gave a token and that go on.
+  var constrained: [LiveSequence] = []
 
   /// The step whose results are taken now, or next.
   var work: StepWork
@@ -176,6 +181,7 @@ struct EngineCore: ~Copyable {
       return
     }
     requests[live.number] = live
+    if request.grammar != nil, maskWorker == nil { maskWorker = MaskWorker() }
     var endTokens = request.stop.stopTokens
     if !request.stop.ignoreEndOfText { endTokens += request.stop.endOfTextTokens }
     let seed = request.sampling.seed ?? Self.seed(options.seed, request: live.number)

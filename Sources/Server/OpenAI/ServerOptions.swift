@@ -20,6 +20,10 @@ package struct ServerOptions: Sendable {
   package var pingIntervalMilliseconds: Int? = 15_000
   /// How often a waiting handler looks whether its client is still there.
   package var presenceIntervalMilliseconds = 100
+  /// How the model writes calls of tools. (`--tool-call-parser`)
+  package var toolDialect: ToolDialect?
+  /// Requests with tools may leave it to the model whether it calls one. (`--enable-auto-tool-choice`)
+  package var enablesAutoToolChoice = false
   /// Goes into `system_fingerprint` and /version.
   package var version = "0.1.0"
 

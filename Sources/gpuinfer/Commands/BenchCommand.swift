@@ -2,14 +2,15 @@
 enum BenchCommand: Command {
   static let kinds: [any Benchmark.Type] = [
     ModelBench.self, TokenizerBench.self, EngineBench.self, KernelBench.self, ServeBench.self,
-    SpeculationBench.self,
+    SpeculationBench.self, GrammarBench.self,
   ]
 
   static let specification = CommandSpecification(
-    name: "bench", summary: "Measure speed: model, tokenizer, engine, kernels, serve, speculation.",
+    name: "bench", summary: "Measure speed: model, tokenizer, engine, kernels, serve, speculation, grammar.",
     positionals: [
       .init(
-        name: "KIND", isRequired: true, help: "One of: model, tokenizer, engine, kernels, serve, speculation."
+        name: "KIND", isRequired: true,
+        help: "One of: model, tokenizer, engine, kernels, serve, speculation, grammar."
       ),
       .model,
     ],

@@ -23,7 +23,7 @@ enum ServeCommand: Command {
       .value(
         "--drain-timeout", "S", aliases: ["--shutdown-timeout"], default: "30",
         "Seconds that running requests may take to end after SIGTERM."),
-    ] + EngineFlags.options,
+    ] + ToolFlags.options + EngineFlags.options,
     discussion: """
       SIGTERM and SIGINT turn /ready off, let running requests finish and end with exit code 0; a second signal
       ends at once.
@@ -76,6 +76,7 @@ enum ServeCommand: Command {
     if let seconds = try arguments.number("--sse-ping-interval", in: 0...86_400) {
       options.pingIntervalMilliseconds = seconds > 0 ? Int(seconds * 1000) : nil
     }
+    try ToolFlags.apply(arguments, to: &options)
     options.version = Main.version
     return options
   }

@@ -65,7 +65,9 @@ enum ResponseSchemas {
         "additionalProperties": object(["logprob": number, "rank": integer, "decoded_token": string]),
       ])))
 
-  private static let finishReason: JSONValue = ["type": "string", "enum": ["stop", "length", "abort"]]
+  private static let finishReason: JSONValue = [
+    "type": "string", "enum": ["stop", "length", "tool_calls", "abort"],
+  ]
   private static let stopReason: JSONValue = ["type": ["string", "integer", "null"]]
   private static let tokenIDs = optional(array(count))
 
@@ -90,16 +92,29 @@ enum ResponseSchemas {
     return object(["content": optional(array(object(token)))])
   }()
 
+  /// `tool_calls` is left out when there are none.
+  private static let message: JSONValue = {
+    let message = object([
+      "role": constant("assistant"), "content": optional(string), "refusal": null, "annotations": null,
+      "audio": null, "function_call": null, "reasoning": optional(string),
+    ])
+    guard var members = message.object, var properties = members["properties"]?.object else { return message }
+    properties["tool_calls"] = array(
+      object([
+        "id": string, "type": constant("function"),
+        "function": object(["name": string, "arguments": string]),
+      ]))
+    members["properties"] = .object(properties)
+    return .object(members)
+  }()
+
   private static let chat = object([
     "id": string, "object": constant("chat.completion"), "created": count, "model": string,
     "system_fingerprint": string, "service_tier": null,
     "choices": array(
       object([
         "index": count,
-        "message": object([
-          "role": constant("assistant"), "content": optional(string), "refusal": null, "annotations": null,
-          "audio": null, "function_call": null, "reasoning": optional(string),
-        ]), "logprobs": optional(reference("ChatLogprobs")), "finish_reason": finishReason,
+        "message": message, "logprobs": optional(reference("ChatLogprobs")), "finish_reason": finishReason,
         "stop_reason": stopReason, "token_ids": tokenIDs,
       ])), "usage": reference("Usage"), "prompt_logprobs": promptLogprobs, "prompt_token_ids": tokenIDs,
     "kv_transfer_params": null,

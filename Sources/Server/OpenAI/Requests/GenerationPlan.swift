@@ -1,4 +1,5 @@
 internal import Generation
+package import Grammars
 internal import JSON
 internal import Tokenizers
 
@@ -27,6 +28,9 @@ package struct GenerationPlan: Sendable {
   package var badWordTokens: [[Int32]] = []
   /// The adapter to answer with, and the name it was asked by.
   package var adapter: (name: String, id: Int32)?
+  package var grammar: TokenGrammar?
+  /// How calls of tools are found in the output.
+  var tools = ToolUse.none
 
   /// Answer choices in all: those of prompt `p` are `p * options.choices ..< (p + 1) * options.choices`.
   package var choiceCount: Int { prompts.count * options.choices }
@@ -60,6 +64,7 @@ package struct GenerationPlan: Sendable {
     request.priority = options.priority
     request.cacheSalt = options.cacheSalt
     request.adapter = adapter?.id ?? 0
+    if !generatesNothing { request.grammar = grammar }
     return request
   }
 }

@@ -1,4 +1,5 @@
 package import Generation
+package import Grammars
 internal import JSON
 
 /// The fields that completions and chat share, decoded; defaults filled in.
@@ -22,6 +23,8 @@ package struct SamplingOptions: Sendable {
   package var priority = 0
   package var cacheSalt: String?
   package var requestID: String?
+  /// What the output has to be, and the field that says so.
+  package var structure: (specification: GrammarSpecification, field: String)?
 
   package struct Truncation: Sendable, Equatable {
     /// -1 is the context length.
@@ -63,6 +66,9 @@ package struct SamplingOptions: Sendable {
     stopTokens = try Self.tokens(object["stop_token_ids"]?.array ?? [], vocabularySize, "stop_token_ids")
     try decodeOutput(object, options)
     try decodePrompt(object, options)
+    structure = try StructuredOutput.specification(object).map {
+      ($0, object["structured_outputs"]?.object == nil ? "response_format" : "structured_outputs")
+    }
   }
 
   /// 0 < t < 0.01 is raised to 0.01 first, so only an exact 0 is greedy; then nothing else narrows the choice.

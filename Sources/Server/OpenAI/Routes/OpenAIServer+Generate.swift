@@ -38,6 +38,9 @@ extension OpenAIServer {
       ? try CompletionRequest.plan(body, model: model, options: options)
       : try ChatRequest.plan(body, model: model, options: options)
     plan.adapter = model.adapter(body["model"])
+    if let structure = plan.options.structure {
+      plan.grammar = try model.grammar(structure.specification, structure.field)
+    }
     return plan
   }
 

@@ -23,7 +23,8 @@ enum RequestSchemas {
       Field(
         "add_special_tokens", .boolean, "Let the tokenizer add its special tokens to text.", default: true),
       Field("user", .string(), "Ignored."),
-    ] + SamplingFields.sampling + SamplingFields.stopping + SamplingFields.output + SamplingFields.prompt,
+    ] + SamplingFields.sampling + SamplingFields.stopping + SamplingFields.output + SamplingFields.prompt
+      + StructuredOutput.fields,
     examples: [
       ["prompt": "Once upon a time", "max_tokens": 8, "temperature": 0],
       ["prompt": ["One", "Two"], "max_tokens": 4, "n": 2, "seed": 7],
@@ -43,14 +44,20 @@ enum RequestSchemas {
       Field("logprobs", .boolean, "Return log-probabilities of the output.", default: false),
       Field(
         "top_logprobs", .integer(-1 ... .max), "Alternatives for each token; needs `logprobs`.", default: 0),
-      Field("tool_choice", .any, "\"none\" or \"auto\".", default: nil),
-      Field("parallel_tool_calls", .boolean, "Ignored.", default: true),
+      Field(
+        "tool_choice", .either([.choice(["none", "auto", "required"]), .object(toolChoice)]),
+        "auto (with tools): the model decides; required: one call or more; an object: this function."),
+      Field("parallel_tool_calls", .boolean, "Let `required` be more than one call.", default: true),
       Field("include_reasoning", .boolean, "Ignored.", default: true),
       Field("user", .string(), "Ignored."),
     ] + template + SamplingFields.sampling + SamplingFields.stopping + SamplingFields.output
-      + SamplingFields.prompt,
+      + SamplingFields.prompt + StructuredOutput.fields,
     examples: [
       ["messages": [["role": "user", "content": "Hello"]], "max_tokens": 8],
+      [
+        "messages": [["role": "user", "content": "Yes or no?"]], "max_tokens": 8,
+        "structured_outputs": ["choice": ["yes", "no"]],
+      ],
       [
         "messages": [
           ["role": "system", "content": "Be brief."],
@@ -129,12 +136,28 @@ enum RequestSchemas {
               Field("name", .string(minimumLength: 1), "Its name.").required,
               Field("description", .string(), "What it does."),
               Field("parameters", .map(.any), "JSON Schema of its arguments."),
+              Field("strict", .boolean, "Constrained calls always follow the schema, whatever this says."),
             ])), "The function."
       ).required,
     ])
 
+  private static let toolChoice = Schema(
+    "NamedToolChoice", "A function that must be called.",
+    fields: [
+      Field("type", .choice(["function"]), "function", default: "function"),
+      Field(
+        "function",
+        .object(
+          Schema(
+            "NamedFunction", "The function.",
+            fields: [Field("name", .string(minimumLength: 1), "Its name.").required])), "The function."
+      ).required,
+    ])
+
   private static let template: [Field] = [
-    Field("tools", .array(.object(tool), count: 1...Int.max), "Passed to the chat template."),
+    Field(
+      "tools", .array(.object(tool), count: 1...Int.max),
+      "Functions that the model may call; passed to the chat template."),
     Field("documents", .array(.map(.any)), "Passed to the chat template."),
     Field("add_generation_prompt", .boolean, "End the prompt with the start of an answer.", default: true),
     Field(
