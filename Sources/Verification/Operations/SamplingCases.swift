@@ -138,7 +138,8 @@ extension Bench {
         if let chosen = found.logprobs?.chosen { logprobs = [chosen.logprob, Float(chosen.rank)] }
         logprobs += (found.logprobs?.top ?? []).flatMap { [Float($0.token), $0.logprob] }
       case .failure(.notFinite(let broken)): token = -2 - Float(broken)
-      case .failure(.nothingAllowed): token = -1
+      // The sweep has no grammars.
+      case .failure(.nothingAllowed), .failure(.grammar): token = -1
       }
     }
   }
