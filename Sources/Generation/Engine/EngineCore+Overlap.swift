@@ -60,8 +60,8 @@ extension EngineCore {
         if sequence.grammar != nil, mask == nil { break }
         let isTaken = work.batch.add(
           sequence.sampling, row: first + place, position: Int(work.plan.positions[last]) + place + 1,
-          pending: place + (isPending ? 1 : 0), alternatives: sequence.request.logprobs,
-          mask: mask)
+          pending: place + (isPending ? 1 : 0), fresh: isPending ? last : nil,
+          alternatives: sequence.request.logprobs, mask: mask)
         if !isTaken { work.hostRows.append(Int32(first + place)) }
       }
     }
@@ -71,14 +71,14 @@ extension EngineCore {
   /// Whether the step behind this one may be planned before its tokens are known. Not where
   ///
   /// - drafts are proposed: they continue the last token;
-  /// - a token depends on which ones came before it (penalties, bad words, grammars): the host looks at those;
+  /// - a token depends on the order of those before it (bad words of several tokens, grammars): the host looks for that;
   /// - an adapter is used: the end of its last request gives its memory back, and an overrun would still read it.
   ///
   /// `prepareSampling` adds the rows that the host has to look at, as it cannot while their successor overwrites them.
   private func mayRunAhead(_ plan: borrowing StepPlan) -> Bool {
     guard options.overlapsSteps, speculation == nil, plan.adapterRuns.isEmpty else { return false }
     for entry in plan.entries where entry.samples {
-      if let sequence = live(entry.id), sequence.sampling.dependsOnTokens || sequence.grammar != nil {
+      if let sequence = live(entry.id), sequence.sampling.dependsOnOrder || sequence.grammar != nil {
         return false
       }
     }
