@@ -71,8 +71,7 @@ extension EngineCore {
   /// Whether the step behind this one may be planned before its tokens are known. Not where
   ///
   /// - drafts are proposed: they continue the last token;
-  /// - a token depends on the order of those before it (bad words of several tokens), or on a grammar: the host looks for
-  ///   that;
+  /// - a token depends on the order of those before it (bad words of several tokens, grammars): the host looks for that;
   /// - an adapter is used: the end of its last request gives its memory back, and an overrun would still read it.
   ///
   /// `prepareSampling` adds the rows that the host has to look at, as it cannot while their successor overwrites them.
