@@ -75,9 +75,9 @@ extension Scheduler {
     sequences[slot].computed += entry.tokenCount - entry.draftCount + sampled.accepted
     sequences[slot].scheduled = 0
     sequences[slot].scheduledDrafts = 0
-    if sequences[slot].wantsPromptLogits {
+    if sequences[slot].wantsPromptRows {
       let done = min(sequences[slot].computed, sequences[slot].promptCount - 1)
-      sequences[slot].promptLogitsDone = max(sequences[slot].promptLogitsDone, done)
+      sequences[slot].promptRowsDone = max(sequences[slot].promptRowsDone, done)
     }
     if !entry.samples {
       releaseUnseen(slot)

@@ -31,6 +31,7 @@ extension EngineCore {
   /// Enqueues a step, and then the sampling of its rows: their settings are put together while the device computes.
   private mutating func launch(_ work: StepWork, _ device: any StepSampler) throws(EngineFailure) {
     do throws(KernelError) { try device.launch(work.plan) } catch { throw .model(error) }
+    try poolStates(work)
     prepareSampling(work)
     do throws(KernelError) { try device.sample(work.batch) } catch { throw .model(error) }
   }

@@ -11,6 +11,7 @@ extension EngineCore {
     guard plan(work) else { return }
     let rows: LogitRows
     do throws(KernelError) { rows = try model.forward(work.plan) } catch { throw .model(error) }
+    try poolStates(work)
     try finish(rows)
   }
 
@@ -69,6 +70,10 @@ extension EngineCore {
       request.startTime = work.planned
       request.cachedTokens = entry.cachedTokens
       startedCount += 1
+      countAdapter(request) {
+        $0.waiting -= 1
+        $0.running += 1
+      }
     }
     mailbox.setWaiting(requests.count - startedCount)
   }
