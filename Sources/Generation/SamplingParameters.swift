@@ -36,6 +36,14 @@ package struct StopConditions: Sendable, Equatable {
   package init(maxTokens: Int) { self.maxTokens = maxTokens }
 }
 
+/// How the states of a prompt become one vector.
+package enum EmbeddingPooling: String, Sendable, CaseIterable {
+  /// The last token's, which has seen all others: usual for decoders.
+  case last
+  /// The mean over all tokens.
+  case mean
+}
+
 package struct GenerationRequest: Sendable {
   package var id: String
   package var prompt: [Int32]
@@ -47,6 +55,8 @@ package struct GenerationRequest: Sendable {
   package var logprobs: Int?
   /// The same for the prompt's tokens (the first has none).
   package var promptLogprobs: Int?
+  /// Asks for the prompt's embedding instead of an output: `stop.maxTokens` is 0 then.
+  package var embedding: EmbeddingPooling?
   /// Lower runs earlier (with the priority policy).
   package var priority = 0
   /// Keeps the prefix cache of one tenant apart from another's.

@@ -44,6 +44,8 @@ package enum TokenEvent: Sendable, Equatable {
   /// One more token of a choice. The token that ends a choice is reported too, before its `finished`.
   case token(choice: Int, token: Int32, logprobs: TokenLogprobs?)
   case finished(choice: Int, reason: FinishReason)
+  /// The prompt's pooled states, not normalised: before `finished`, for requests that ask for an embedding.
+  case embedding([Float])
   /// How many drafts of all choices were right and wrong: once, before the last `finished`, when there were any.
   case speculation(accepted: Int, refused: Int)
 }

@@ -6,7 +6,7 @@ extension Scheduler {
   private func firstWantedRow(of slot: Int) -> Int {
     let last = sequences[slot].promptCount - 1
     if !sequences[slot].wantsPromptLogits { return last }
-    return min(max(sequences[slot].computed, sequences[slot].promptLogitsDone), last)
+    return min(max(sequences[slot].computed, sequences[slot].promptRowsDone), last)
   }
 
   /// The token positions of a step's piece whose logits are wanted: prompt rows, then the sampled one. Drafts

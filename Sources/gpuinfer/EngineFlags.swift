@@ -41,6 +41,7 @@ enum EngineFlags {
       .repeated(
         "--lora-modules", "NAME=PATH",
         "Serve a PEFT adapter under this name; repeat for more, or separate by commas."),
+      .value("--max-cpu-loras", "N", default: "64", "Most LoRA adapters in memory at one time."),
       .value("--max-lora-rank", "N", default: "256", "The largest rank of an adapter."),
       .value(
         "--speculative-config", "JSON",
@@ -90,8 +91,13 @@ enum EngineFlags {
     }
   }
 
+  /// Most adapters at one time.
+  static func adapterLimit(_ arguments: ParsedArguments) throws -> Int {
+    try arguments.integer("--max-cpu-loras", in: 1...1_000_000) ?? 64
+  }
+
   /// `sinks:4,window:2048`; nil for `full`.
-  private static func policy(_ arguments: ParsedArguments) throws -> KVRetention? {
+  static func policy(_ arguments: ParsedArguments) throws -> KVRetention? {
     guard let text = arguments.string("--kv-policy"), text != "full" else { return nil }
     var values: [Substring: Int] = [:]
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {

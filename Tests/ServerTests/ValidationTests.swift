@@ -6,6 +6,8 @@ import Testing
 
 /// A field of a route's body, and a body that is right but for it.
 struct FieldCase: Sendable, CustomStringConvertible {
+  static let inputFile = "file-" + String(repeating: "0a", count: 16)
+
   let route: Route
   let field: Field
 
@@ -21,6 +23,13 @@ struct FieldCase: Sendable, CustomStringConvertible {
     case .chatCompletions: ["messages": [["role": "user", "content": "Hello"]], "max_tokens": 2]
     case .tokenize: ["prompt": "Hello"]
     case .detokenize: ["tokens": [5, 6]]
+    case .embeddings: ["input": "Hello"]
+    case .batches:
+      [
+        "input_file_id": .string(inputFile), "endpoint": "/v1/completions", "completion_window": "24h",
+      ]
+    case .loadAdapter: ["lora_name": "poet", "lora_path": "/adapters/poet", "load_inplace": true]
+    case .unloadAdapter: ["lora_name": "poet"]
     default: [:]
     }
   }
@@ -53,7 +62,8 @@ struct FieldCase: Sendable, CustomStringConvertible {
 struct ValidationTests {
   @Test("A value of a wrong type is refused with the field's path", arguments: FieldCase.all)
   func wrongTypes(_ test: FieldCase) throws {
-    let api = try TestAPI()
+    let state = try TemporaryState()
+    let api = try TestAPI(state: state.state)
     for value in test.wrongTypes {
       let answer = try api.post(test.route.template, test.body(with: value))
       #expect(answer.status == 400, "\(value)")
@@ -66,7 +76,11 @@ struct ValidationTests {
 
   @Test("A null is the same as leaving the field out, but for required fields", arguments: FieldCase.all)
   func nulls(_ test: FieldCase) throws {
-    let api = try TestAPI()
+    let state = try TemporaryState()
+    let api = try TestAPI(
+      state: state.state,
+      adapters: try FakeAdapters().names(with: test.route == .unloadAdapter ? ["poet"] : []))
+    _ = try state.addInput(id: FieldCase.inputFile)
     let answer = try api.post(test.route.template, test.body(with: .null))
     if test.field.isRequired {
       #expect(answer.status == 400)

@@ -36,6 +36,7 @@ extension EngineCore {
     do throws(KernelError) { try device.launch(work.plan) } catch { failure = error }
     finishMasks()
     if let failure { throw .model(failure) }
+    try poolStates(work)
     prepareSampling(work)
     do throws(KernelError) { try device.sample(work.batch) } catch { throw .model(error) }
   }

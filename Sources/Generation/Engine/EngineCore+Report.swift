@@ -53,6 +53,7 @@ extension EngineCore {
           metrics.finished.stop += 1
           close(sequence, stopReason(sequence, sampled[index].token), now: now, &metrics)
         case .finished(.length):
+          if let pool = request.pool { request.staged.append(.embedding(pool.vector)) }
           metrics.finished.length += 1
           close(sequence, .length, now: now, &metrics)
         case .finished(.cancelled), .finished(.failed), .discarded:
@@ -122,6 +123,9 @@ extension EngineCore {
     touch(request)
     if request.unfinished > 0 { return }
     requests[request.number] = nil
+    metrics.countAdapter(request) {
+      if request.startTime == nil { $0.waiting -= 1 } else { $0.running -= 1 }
+    }
     releaseAdapter(of: request)
     if let start = request.startTime { startedCount -= 1; observe(request, start, now, &metrics) }
     metrics.endToEndLatency.observe(Self.seconds(request.arrival, now))

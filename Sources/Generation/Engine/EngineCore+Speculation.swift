@@ -39,9 +39,17 @@ extension EngineCore {
       if !usesModel {
         for index in state.candidates.indices {
           state.candidates[index].available = state.batch.drafts(of: index).count
+          let subject = state.batch.subjects[index]
+          live(subject.id)?.evidence = subject.evidence
+          if let probability = state.evidence.probability(subject.evidence) {
+            state.candidates[index].acceptance = probability
+          }
         }
         decide(&state)
         state.batch.limit(to: state.decision.length)
+        if state.decision.length == 0 {
+          for subject in state.batch.subjects { state.evidence.skip(evidence: subject.evidence) }
+        }
       }
       for index in state.batch.subjects.indices {
         let id = state.batch.subjects[index].id
@@ -62,7 +70,12 @@ extension EngineCore {
       state.decision = state.policy.decide(state.candidates, usesModel: state.source.costsSteps)
     } else {
       let isLarge = state.policy.largestBatch.map { state.candidates.count > $0 } ?? false
-      state.decision = DraftLengthPolicy.Decision(length: isLarge ? 0 : state.policy.maxDrafts, gain: 1)
+      let length = isLarge ? 0 : state.policy.maxDrafts
+      let plain = state.policy.costs.seconds(rows: state.candidates.count)
+      let gain = plain.map {
+        state.policy.gain(state.candidates, length, plain: $0, usesModel: state.source.costsSteps)
+      }
+      state.decision = DraftLengthPolicy.Decision(length: length, gain: gain ?? 1)
     }
   }
 
@@ -114,6 +127,7 @@ extension EngineCore {
       if entry.draftCount > 0, !sequence.draftsAreForced {
         let accepted = sampled[index].accepted
         state.policy.record(accepted: accepted, of: entry.draftCount)
+        state.evidence.record(accepted: accepted, of: entry.draftCount, evidence: sequence.evidence)
         var estimate =
           sequence.acceptance
           ?? AcceptanceEstimate(prior: state.policy.acceptance.probability, weight: 4)
@@ -129,9 +143,11 @@ extension EngineCore {
       let batch = work.plan.entries.count
       if let plain = state.policy.costs.seconds(rows: batch) {
         let speed = Double(emitted) / Double(batch) * plain / (seconds + state.draftingSeconds)
-        let decision = state.decision.length
+        let decision = state.decision
+        let total = seconds + state.draftingSeconds
         metrics.update { metrics in
-          metrics.speculation?.take(draftLength: decision, speedUp: speed)
+          metrics.speculation?.take(
+            draftLength: decision.length, speedUp: speed, predicted: decision.gain, seconds: total)
         }
       }
     }

@@ -20,6 +20,7 @@ extension EngineCore {
     finishMasks()
     let rows: LogitRows
     do throws(KernelError) { rows = try outcome.get() } catch { throw .model(error) }
+    try poolStates(work)
     try finish(rows)
   }
 
@@ -80,6 +81,10 @@ extension EngineCore {
       request.startTime = work.planned
       request.cachedTokens = entries[index].cachedTokens
       startedCount += 1
+      countAdapter(request) {
+        $0.waiting -= 1
+        $0.running += 1
+      }
     }
     mailbox.setWaiting(requests.count - startedCount)
   }

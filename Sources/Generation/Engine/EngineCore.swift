@@ -166,6 +166,7 @@ struct EngineCore: ~Copyable {
     order.cacheSalt = request.cacheSalt
     order.adapter = request.adapter
     order.wantsPromptLogits = request.promptLogprobs != nil
+    order.wantsPromptStates = request.embedding == .mean
     do {
       if !model.hasAdapter(request.adapter) || leavingAdapters.contains(request.adapter) {
         throw ModelError.adapter(path: "\(request.adapter)", reason: "it is not loaded any more")
@@ -182,6 +183,7 @@ struct EngineCore: ~Copyable {
     }
     requests[live.number] = live
     if request.grammar != nil, maskWorker == nil { maskWorker = MaskWorker() }
+    countAdapter(live) { $0.waiting += 1 }
     var endTokens = request.stop.stopTokens
     if !request.stop.ignoreEndOfText { endTokens += request.stop.endOfTextTokens }
     let seed = request.sampling.seed ?? Self.seed(options.seed, request: live.number)

@@ -31,6 +31,8 @@ final class LiveRequest {
   var acceptedDrafts = 0
   var refusedDrafts = 0
   var reportedPrompt = false
+  /// nil where tokens are wanted.
+  var pool: EmbeddingPool?
   /// By prompt position, when asked for.
   var foundPromptLogprobs: [TokenLogprobs?] = []
 
@@ -48,6 +50,7 @@ final class LiveRequest {
     arrival = submission.arrival
     unfinished = request.choices
     staged.reserveCapacity(2 * request.choices + 2)
+    pool = request.embedding.map { EmbeddingPool($0, promptCount: request.prompt.count) }
     if promptLogprobs != nil {
       foundPromptLogprobs = Array(repeating: nil, count: request.prompt.count)
     }
@@ -71,6 +74,8 @@ final class LiveSequence {
   let grammar: GrammarProgress?
   /// The drafts of the step under way come from the grammar, not from speculation.
   var draftsAreForced = false
+  /// What spoke for the drafts of the step under way (`DraftBatch.Subject`).
+  var evidence = 0
   /// Why this step could not give it a token.
   var failure: String?
 

@@ -1,6 +1,7 @@
 package import Checkpoints
 package import Compute
 package import Models
+internal import Numerics
 package import Scheduling
 
 /// A decoder with its key/value pool on one backend, as the engine runs it.
@@ -60,6 +61,26 @@ package final class GraphModel: EngineModel {
       throw .unsupported(operation: "forward", reason: "logits have nowhere to go")
     }
     return unsafe LogitRows(UnsafePointer(base), count: rows, vocabularySize: vocabularySize)
+  }
+
+  package func states(of rows: Range<Int>) throws(KernelError) -> [Float] {
+    let view = try graph.states(of: rows)
+    let size = view.dataType.byteCount
+    var bytes = [UInt8](repeating: 0, count: view.rows * view.columns * size)
+    try unsafe bytes.withUnsafeMutableBufferPointer { (target) throws(KernelError) in
+      try unsafe graph.backend.download(view, to: UnsafeMutableRawBufferPointer(target))
+    }
+    return unsafe bytes.withUnsafeBytes { source in
+      (0..<source.count / size).map { index in
+        switch view.dataType {
+        case .float16:
+          unsafe Float(float16Bits: source.loadUnaligned(fromByteOffset: index * size, as: UInt16.self))
+        case .bfloat16:
+          unsafe Float(bfloat16Bits: source.loadUnaligned(fromByteOffset: index * size, as: UInt16.self))
+        default: unsafe source.loadUnaligned(fromByteOffset: index * size, as: Float.self)
+        }
+      }
+    }
   }
 
   package var stepSampler: (any StepSampler)? { tokenSampler == nil ? nil : self }

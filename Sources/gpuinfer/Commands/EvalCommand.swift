@@ -17,8 +17,11 @@ enum EvalCommand: Command {
       .value(
         "--against", "MODEL", "Compare predictions with this model's, token by token; MODEL is the candidate."
       ),
+      .flag(
+        "--stream", "Read the text (or its first --context tokens) as one stream, as a server reads a prompt."
+      ),
       .flag("--json", "Print one JSON document."), CacheTypeFlag.option,
-    ] + DeviceChoice.options,
+    ] + EngineFlags.options.filter { $0.name == "--kv-policy" } + DeviceChoice.options,
     discussion: """
       The text is encoded whole, without special tokens, and cut into windows; a last short one is left out. Each
       window is computed alone; all its tokens but the first are scored, or with a smaller stride its last ones.
@@ -27,6 +30,16 @@ enum EvalCommand: Command {
   static func run(_ arguments: ParsedArguments) throws {
     let textPath = try arguments.require("--text", command: specification.name)
     let context = try arguments.integer("--context", in: 2...1_000_000) ?? 256
+    if arguments.has("--stream") {
+      for option in ["--stride", "--limit-windows", "--against"] where arguments.string(option) != nil {
+        throw UsageError.conflict("--stream", option)
+      }
+      return try EvalStream.run(
+        arguments, textPath: textPath, length: arguments.string("--context") == nil ? nil : context)
+    }
+    if arguments.string("--kv-policy") != nil {
+      throw UsageError.missingOption("--stream", command: "eval --kv-policy")
+    }
     let stride = try arguments.integer("--stride", in: 1...context) ?? context
     let limit = try arguments.integer("--limit-windows", in: 1...Int.max)
     let text = try Files.read(textPath)

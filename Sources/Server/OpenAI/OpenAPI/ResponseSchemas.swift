@@ -5,13 +5,17 @@ enum ResponseSchemas {
   static let all: [(name: String, schema: JSONValue)] = [
     ("ErrorResponse", error), ("Usage", usage), ("CompletionLogprobs", completionLogprobs),
     ("CompletionResponse", completion), ("ChatLogprobs", chatLogprobs), ("ChatCompletionResponse", chat),
-    ("ModelCard", model), ("ModelList", modelList), ("TokenizeResponse", tokenize),
+    ("FileObject", file), ("FileList", page("FileObject")), ("FileDeleted", fileDeleted),
+    ("Batch", batch), ("BatchList", page("Batch")), ("EmbeddingResponse", embeddings), ("ModelCard", model),
+    ("ModelList", modelList), ("TokenizeResponse", tokenize),
     ("DetokenizeResponse", object(["prompt": string])),
     ("TokenizerInformation", ["type": "object", "additionalProperties": true]),
     ("VersionResponse", object(["version": string])), ("LoadResponse", object(["server_load": count])),
   ]
 
   static func reference(_ name: String) -> JSONValue { ["$ref": .string("#/components/schemas/" + name)] }
+
+  static func either(_ names: String...) -> JSONValue { ["anyOf": .array(names.map { reference($0) })] }
 
   // MARK: Pieces
 
@@ -118,6 +122,55 @@ enum ResponseSchemas {
         "stop_reason": stopReason, "token_ids": tokenIDs,
       ])), "usage": reference("Usage"), "prompt_logprobs": promptLogprobs, "prompt_token_ids": tokenIDs,
     "kv_transfer_params": null,
+  ])
+
+  private static let file = object([
+    "id": string, "object": constant("file"), "bytes": count, "created_at": count,
+    "expires_at": optional(count), "filename": string, "purpose": string, "status": string,
+    "status_details": optional(string),
+  ])
+
+  private static let fileDeleted = object([
+    "id": string, "object": constant("file"), "deleted": boolean,
+  ])
+
+  private static func page(_ name: String) -> JSONValue {
+    object([
+      "object": constant("list"), "data": array(reference(name)), "first_id": optional(string),
+      "last_id": optional(string), "has_more": boolean,
+    ])
+  }
+
+  private static let batch: JSONValue = {
+    let problem = object([
+      "code": string, "message": string, "param": optional(string), "line": optional(count),
+    ])
+    var members: JSONObject = [
+      "id": string, "object": constant("batch"), "endpoint": string,
+      "errors": optional(object(["object": constant("list"), "data": array(problem)])),
+      "input_file_id": string, "completion_window": string,
+      "status": [
+        "type": "string", "enum": .array(BatchRecord.Status.allCases.map { .string($0.rawValue) }),
+      ], "output_file_id": optional(string), "error_file_id": optional(string), "created_at": count,
+      "expires_at": count, "request_counts": object(["total": count, "completed": count, "failed": count]),
+      "metadata": optional(["type": "object", "additionalProperties": string]),
+    ]
+    for name in [
+      "in_progress_at", "finalizing_at", "completed_at", "failed_at", "expired_at", "cancelling_at",
+      "cancelled_at",
+    ] {
+      members[name] = optional(count)
+    }
+    return object(members)
+  }()
+
+  private static let embeddings = object([
+    "id": string, "object": constant("list"), "created": count, "model": string,
+    "data": array(
+      object([
+        "index": count, "object": constant("embedding"),
+        "embedding": ["anyOf": [array(number), string]] as JSONValue,
+      ])), "usage": reference("Usage"),
   ])
 
   private static let model = object([

@@ -26,7 +26,9 @@ enum ChatRequest {
     let tokens = try model.encode(prompt, addsSpecialTokens: body["add_special_tokens"]?.bool ?? false)
     var plan = GenerationPlan(
       form: .chat, options: sampling,
-      prompts: [.init(tokens: try PromptLimits.fit(tokens, sampling, maxTokens: maxTokens, model: model))],
+      prompts: [
+        .init(tokens: try PromptLimits.fit(tokens, sampling.truncation, maxTokens: maxTokens, model: model))
+      ],
       maxTokens: maxTokens, logprobs: logprobs,
       badWordTokens: try BadWords.tokens(sampling.badWords, model.tokenizer))
     plan.tools = tools.use

@@ -75,11 +75,11 @@ enum PromptLimits {
 
   /// Cuts a prompt as the request asked, and refuses one that leaves no room.
   static func fit(
-    _ tokens: [Int32], _ options: SamplingOptions, maxTokens: Int?, model: ServedModel
+    _ tokens: [Int32], _ truncation: SamplingOptions.Truncation?, maxTokens: Int?, model: ServedModel
   ) throws(APIError) -> [Int32] {
     let limit = model.maxModelLength
     var tokens = tokens
-    if let truncation = options.truncation {
+    if let truncation {
       guard truncation.tokens <= limit else {
         throw .invalid(
           "truncate_prompt_tokens value is greater than max_model_len (\(limit)). Please request a smaller "
