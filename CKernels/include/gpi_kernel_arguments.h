@@ -262,6 +262,8 @@ typedef struct {
   float presence;
   /// Of the input.
   int32_t row;
+  /// Place in `tokens` of one more token of the output, which may be among those seen; −1 for none.
+  int32_t fresh;
 } gpi_kernel_logits_row;
 
 /// Copies rows of logits, changed as their settings say.
@@ -283,6 +285,8 @@ typedef struct {
   const uint32_t* masks;
   const gpi_kernel_logit_edit* edits;
   const gpi_kernel_seen_token* seen;
+  /// [any]: where the tokens lie that were sampled after the list of those seen was written; or null
+  const int32_t* tokens;
   /// [rows]: the first token whose logit was NaN or +∞ before any change, or −1
   int32_t* broken;
 } gpi_kernel_process_logits;

@@ -52,7 +52,8 @@ extension EngineCore {
       for place in 0...entry.draftCount {
         let isTaken = work.batch.add(
           sequence.sampling, row: first + place, position: Int(work.plan.positions[last]) + place + 1,
-          pending: place + (isPending ? 1 : 0), alternatives: sequence.request.logprobs)
+          pending: place + (isPending ? 1 : 0), fresh: isPending ? last : nil,
+          alternatives: sequence.request.logprobs)
         if !isTaken { work.hostRows.append(Int32(first + place)) }
       }
     }
@@ -62,14 +63,14 @@ extension EngineCore {
   /// Whether the step behind this one may be planned before its tokens are known. Not where
   ///
   /// - drafts are proposed: they continue the last token;
-  /// - a token depends on which ones came before it (penalties, bad words): the host counts those;
+  /// - a token depends on the order of those before it (bad words of several tokens): the host looks for that;
   /// - an adapter is used: the end of its last request gives its memory back, and an overrun would still read it.
   ///
   /// `prepareSampling` adds the rows that the host has to look at, as it cannot while their successor overwrites them.
   private func mayRunAhead(_ plan: borrowing StepPlan) -> Bool {
     guard options.overlapsSteps, speculation == nil, plan.adapterRuns.isEmpty else { return false }
     for entry in plan.entries where entry.samples {
-      if let sequence = live(entry.id), sequence.sampling.dependsOnTokens { return false }
+      if let sequence = live(entry.id), sequence.sampling.dependsOnOrder { return false }
     }
     return true
   }

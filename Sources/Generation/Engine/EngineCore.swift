@@ -30,7 +30,7 @@ struct EngineCore: ~Copyable {
   var isInFlight = false
   /// Samples on the device; nil where the host does.
   let stepSampler: (any StepSampler)?
-  var results = SamplingResults()
+  var results: SamplingResults
   /// When the results of the last step were there.
   var lastComputed: UInt64 = 0
   var sampled: [SampledToken] = []
@@ -68,6 +68,7 @@ struct EngineCore: ~Copyable {
     scheduler = try Scheduler(configuration)
     sampler = Sampler(vocabularySize: limits.vocabularySize)
     stepSampler = options.samplesOnHost ? nil : model.stepSampler
+    results = stepSampler.map { SamplingResults($0.capacity) } ?? SamplingResults()
     work = StepWork(limits, stepSampler?.capacity)
     nextWork = StepWork(limits, stepSampler?.capacity)
     if let settings = options.speculation, let drafts {

@@ -20,6 +20,7 @@ final class StepWork {
       capacity
         ?? SamplingCapacity(
           vocabularySize: limits.vocabularySize, rows: 0, edits: 0, seenTokens: 0, masks: 0, alternatives: 0))
+    hostRows.reserveCapacity(limits.maxLogitRows)
     plan.reserve(
       maxTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
       maxLogitRows: limits.maxBatchTokens, maxModelLength: limits.maxModelLength)

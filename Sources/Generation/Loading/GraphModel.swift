@@ -84,7 +84,7 @@ extension GraphModel: StepSampler {
 
   package func sample(_ batch: borrowing SamplingBatch) throws(KernelError) {
     guard let tokenSampler, let logits else { throw Self.samplesNot }
-    try tokenSampler.enqueue(batch, logits: logits)
+    try tokenSampler.enqueue(batch, logits: logits, inputs: graph.inputTokens)
   }
 
   package func collect(
@@ -97,11 +97,19 @@ extension GraphModel: StepSampler {
   package func logits(ofRows rows: [Int32]) throws(KernelError) -> LogitRows {
     guard let logits, let base = unsafe staging.baseAddress else { throw Self.samplesNot }
     let vocabularySize = limits.vocabularySize
-    for row in rows {
-      let row = Int(row)
+    var index = 0
+    while index < rows.count {
+      let first = Int(rows[index])
+      var end = first + 1
+      index += 1
+      // Neighbours, such as the rows of one prompt, come in one copy.
+      while index < rows.count, Int(rows[index]) == end {
+        end += 1
+        index += 1
+      }
       let target = unsafe UnsafeMutableBufferPointer(
-        rebasing: staging[row * vocabularySize..<(row + 1) * vocabularySize])
-      try unsafe graph.backend.download(logits.rows(row..<row + 1), to: UnsafeMutableRawBufferPointer(target))
+        rebasing: staging[first * vocabularySize..<end * vocabularySize])
+      try unsafe graph.backend.download(logits.rows(first..<end), to: UnsafeMutableRawBufferPointer(target))
     }
     return unsafe LogitRows(UnsafePointer(base), count: logits.rows, vocabularySize: vocabularySize)
   }

@@ -7,12 +7,15 @@ extension SamplingBatch {
   ///   - row: of the step's logits.
   ///   - position: of the new token, in prompt and output together.
   ///   - pending: output tokens in front of it that `state` has not been told yet.
+  ///   - fresh: where the device finds the only one of these, by its place among the step's tokens; nil where it does not.
   ///   - alternatives: to report beside the token; nil reports no log-probabilities.
   /// - Returns: whether the device can; if not, the host has to.
   package mutating func add(
-    _ state: SamplingState, row: Int, position: Int, pending: Int = 0, alternatives: Int?
+    _ state: SamplingState, row: Int, position: Int, pending: Int = 0, fresh: Int? = nil, alternatives: Int?
   ) -> Bool {
-    if pending > 0 && state.dependsOnTokens { return false }
+    if pending > 0 && (state.dependsOnOrder || (state.countsTokens && (pending > 1 || fresh == nil))) {
+      return false
+    }
     let parameters = state.parameters
     var settings = Row(row: row, seed: state.seed, position: position)
     settings.choice = state.choice
@@ -28,6 +31,7 @@ extension SamplingBatch {
         guard let number = batch.mask(allowed) else { return false }
         changes.mask = number
       }
+      if pending > 0 && state.countsTokens { changes.fresh = fresh }
       return batch.edit(state, masksEnd: masksEnd) && batch.see(state, &changes)
     }
   }

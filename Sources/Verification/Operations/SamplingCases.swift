@@ -172,7 +172,7 @@ extension Bench {
       throw .unsupported(operation: "sample", reason: "the device leaves row \(row) to the host")
     }
     let logits = try floats(rows.flatMap { $0 }, Shape(rows.count, count))
-    try sampler.enqueue(batch, logits: logits.view)
+    try sampler.enqueue(batch, logits: logits.view, inputs: nil)
     var results = SamplingResults()
     try sampler.collect(batch, into: &results)
     return rows.indices.map { row in
