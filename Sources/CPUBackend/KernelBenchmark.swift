@@ -76,7 +76,7 @@ package struct KernelBenchmark {
   /// The same with two of every four weights kept: 9 bits a weight.
   package func linear(
     rows: Int, inputs: Int, outputs: Int, twoOfFour type: DataType
-  ) throws(KernelError) -> Measurement {
+  ) throws(KernelError) -> KernelMeasurement {
     let (kept, width) = (outputs * inputs / 2, (inputs + 7) / 8)
     let valueBytes = kept * type.byteCount
     return try linear(rows: rows, name: "2:4 \(type.rawValue)", bytes: valueBytes + outputs * width) {
