@@ -88,10 +88,11 @@ import Testing
       try sparse.validateValues()
       #expect(
         LinearWeight.Store.sparse(sparse).dequantized() == LinearWeight.Store.integer(dense).dequantized())
-      let moved = try #require(LinearWeight.Store.sparse(sparse).reordered(outputs: [5, 2]))
+      let order = [5, 2, 0, 4, 1, 3]
+      let moved = try #require(LinearWeight.Store.sparse(sparse).reordered(outputs: order))
       try moved.validateValues()
       let all = LinearWeight.Store.integer(dense).dequantized()
-      let wanted = [5, 2].flatMap { all[$0 * columns..<($0 + 1) * columns] }
+      let wanted = order.flatMap { all[$0 * columns..<($0 + 1) * columns] }
       #expect(moved.dequantized() == wanted)
     }
   }

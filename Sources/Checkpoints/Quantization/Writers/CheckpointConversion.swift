@@ -89,7 +89,11 @@ package struct CheckpointConversion {
       try Companions.write(generation, to: FileSystem.join(directory, "generation_config.json"))
     }
     var written = source.configuration.object ?? [:]
-    written["quantization_config"] = format == .dense ? nil : configuration.json
+    if format == .dense {
+      written.removeValue(forKey: "quantization_config")
+    } else {
+      written["quantization_config"] = configuration.json
+    }
     // Last: without it the directory is no checkpoint.
     try Companions.write(.object(written), to: FileSystem.join(directory, "config.json"))
   }
