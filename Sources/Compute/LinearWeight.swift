@@ -17,6 +17,8 @@ package struct LinearWeight {
     case spqr(SpQRWeight)
     /// Pruned: a bit mask and the weights that are left, in floating point or as codes.
     case sparse(SparseWeight)
+    /// In a layout of one backend's own, which placed it and alone can read it.
+    case placed(any PlacedWeight)
   }
 
   package let store: Store
@@ -64,6 +66,7 @@ extension LinearWeight.Store {
     case .blocks(let weight): weight.outputs
     case .spqr(let weight): weight.outputs
     case .sparse(let weight): weight.outputs
+    case .placed(let weight): weight.outputs
     }
   }
 
@@ -76,6 +79,7 @@ extension LinearWeight.Store {
     case .blocks(let weight): weight.inputs
     case .spqr(let weight): weight.inputs
     case .sparse(let weight): weight.inputs
+    case .placed(let weight): weight.inputs
     }
   }
 
@@ -89,6 +93,7 @@ extension LinearWeight.Store {
     case .blocks(let weight): weight.byteCount
     case .spqr(let weight): weight.byteCount
     case .sparse(let weight): weight.byteCount
+    case .placed(let weight): weight.byteCount
     }
   }
 
@@ -109,6 +114,7 @@ extension LinearWeight.Store {
     case .blocks(let weight): return "\(weight.type.name) blocks"
     case .spqr(let weight): return "SpQR of \(weight.bits) bits"
     case .sparse(let weight): return weight.summary
+    case .placed(let weight): return weight.summary
     }
   }
 
@@ -126,6 +132,7 @@ extension LinearWeight.Store {
     case .blocks(let weight): unsafe weight.copyRow(row, into: target)
     case .spqr(let weight): unsafe weight.copyRow(row, into: target)
     case .sparse(let weight): unsafe weight.copyRow(row, into: target)
+    case .placed(let weight): preconditionFailure("\(weight.summary): its rows lie on a device")
     }
   }
 
@@ -143,7 +150,7 @@ extension LinearWeight.Store {
   /// Looks at every scale: NaN and infinity, and zeros that are no codes. Host memory only.
   package func validateValues() throws(StoreError) {
     switch self {
-    case .dense, .blocks: break
+    case .dense, .blocks, .placed: break
     case .integer(let weight): try weight.validateValues()
     case .float8(let weight): try weight.validateValues()
     case .codebook(let weight): try weight.validateValues()

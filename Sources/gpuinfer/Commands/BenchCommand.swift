@@ -31,6 +31,7 @@ enum BenchCommand: Command {
       .value("--requests", "N", default: "256", "serve: requests in all."),
       .value("--max-tokens", "N", default: "32", "serve: tokens a request."),
       .value("--prompt", "TEXT", "serve: the prompt."),
+      CacheTypeFlag.option,
     ] + DeviceChoice.options + SpeculationBench.options,
     discussion: """
       Figures are measured here and now; nothing is stored. Compare with a peer in one run:
