@@ -27,7 +27,7 @@ struct CodedWeight {
     guard KernelBackend.widening(of: store) == nil else { return nil }
     summary = store.summary
     switch store {
-    case .dense, .codebook, .blocks, .spqr, .placed: return nil
+    case .dense, .codebook, .blocks, .spqr, .sparse, .placed: return nil
     case .integer(let given):
       let weight = try given.sortedByGroup()
       code =

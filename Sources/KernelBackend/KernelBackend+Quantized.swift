@@ -8,7 +8,7 @@ extension KernelBackend {
   package static func widening(of store: LinearWeight.Store) -> String? {
     switch store {
     case .dense, .placed: return nil
-    case .codebook, .blocks, .spqr: return "no kernel takes \(store.summary)"
+    case .codebook, .blocks, .spqr, .sparse: return "no kernel takes \(store.summary)"
     case .float8(let weight):
       if weight.activations != nil { return "activations rounded to E4M3, which stay in 16 bits then" }
       return groupObstacle(min(weight.blockColumns, weight.inputs), weight.inputs)
