@@ -25,7 +25,7 @@ extension CPUBackend {
       if size < inputs && size % 16 != 0 { throw .groupMultiple(size, of: 16) }
     }
     switch store {
-    case .dense: break
+    case .dense, .placed: break
     case .integer(let weight):
       try groups(of: weight.groupSize, in: weight.inputs)
       if case .reals = weight.zero, weight.activations != nil { throw .realZerosWithIntegers }
@@ -47,7 +47,7 @@ extension CPUBackend {
     unsafe store.group_rows = 1
     unsafe store.outlier_threshold = .infinity
     switch weight.store {
-    case .dense: break
+    case .dense, .placed: break
     case .integer(let integer):
       if case .grouped = integer.order {
         throw .unsupported(operation: "linear", reason: "act-order that was not placed")

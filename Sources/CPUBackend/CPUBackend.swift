@@ -82,11 +82,12 @@ package final class CPUBackend: Backend {
         throw .unsupported(operation: "place", reason: "\(error)")
       }
     case .integer, .float8, .codebook, .blocks, .spqr: return try place(stored: weight)
+    case .placed: throw Self.unsupported(weight, "place")
     }
   }
 
   package func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {
-    let bytes = try geometry.checkedByteCount(DataType.floats)
+    let bytes = try geometry.checkedByteCount(DataType.floats + DataType.cacheCodes)
     try checkMemory(bytes)
     return CPUKVCache(
       geometry: geometry, keys: try allocate(byteCount: bytes / 2 + CPUKVCache.slackBytes),

@@ -88,6 +88,8 @@ package struct ServiceInformation: Sendable {
   package var blockSize: Int
   package var blockCount: Int
   package var device: String
+  /// What keys and values are cached as.
+  package var cacheType = "auto"
 
   package init(
     vocabularySize: Int, maxModelLength: Int, blockSize: Int, blockCount: Int, device: String

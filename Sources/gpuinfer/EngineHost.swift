@@ -67,7 +67,8 @@ struct EngineHost {
   /// What was reserved, for the start log.
   var memorySummary: String {
     "memory: \(readableBytes(reservation.weightBytes)) weights, \(readableBytes(reservation.workspaceBytes)) workspace, "
-      + "\(readableBytes(reservation.cacheBytes)) key/value cache = \(reservation.blockCount) blocks of "
+      + "\(readableBytes(reservation.cacheBytes)) key/value cache (\(engine.information.cacheType)) = "
+      + "\(reservation.blockCount) blocks of "
       + "\(ModelLimits.blockSize) tokens; up to \(reservation.limits.maxSequences) sequences of "
       + "\(reservation.limits.maxModelLength) tokens" + draftSummary
   }

@@ -18,7 +18,7 @@ package enum CompressedTensorsLayout {
     case .integer(let weight): tensors = integer(weight)
     case .dense(let tensor): tensors = [("weight", tensor)]
     case .spqr(let weight): tensors = spqr(weight)
-    case .float8, .codebook, .blocks: preconditionFailure("no method makes \(store.summary)")
+    case .float8, .codebook, .blocks, .placed: preconditionFailure("no method makes \(store.summary)")
     }
     if let correction {
       tensors += [("correction_a", correction.a), ("correction_b", correction.b)]
@@ -135,7 +135,7 @@ package enum CompressedTensorsLayout {
           "block_rows": .integer(Int64(weight.blockRows)),
         ],
       ]
-    case .dense, .float8, .codebook, .blocks: nil
+    case .dense, .float8, .codebook, .blocks, .placed: nil
     }
   }
 

@@ -41,7 +41,7 @@ extension LinearWeight.Store {
         (try? BlockWeight(
           outputs: weight.outputs, inputs: weight.inputs, type: weight.type, blocks: rows(weight.blocks)))
         .map { .blocks($0) }
-    case .spqr: return nil
+    case .spqr, .placed: return nil
     }
   }
 }

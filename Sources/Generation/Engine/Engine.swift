@@ -68,9 +68,11 @@ package final class Engine: GenerationService {
     self.mailbox = mailbox
     self.metrics = metrics
     self.thread = thread
-    information = ServiceInformation(
+    var information = ServiceInformation(
       vocabularySize: limits.vocabularySize, maxModelLength: limits.maxModelLength,
       blockSize: KVBlockPool.blockSize, blockCount: limits.blockCount, device: limits.device)
+    information.cacheType = limits.cacheType
+    self.information = information
   }
 
   /// An engine that nobody holds any more ends its requests and its thread, in its own time.

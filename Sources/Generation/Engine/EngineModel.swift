@@ -72,6 +72,8 @@ package struct EngineLimits: Sendable, Equatable {
   package var maxLogitRows: Int
   /// Where the model runs, for people: "cpu", "cuda:0 NVIDIA H100".
   package var device: String
+  /// What keys and values are cached as, under the names of `--kv-cache-dtype`.
+  package var cacheType = "auto"
   /// Which keys its queries see, when that is less than all.
   package var retention: KVRetention?
 

@@ -7,7 +7,7 @@ package import Scheduling
 /// A decoder with its key/value pool on one backend, as the engine runs it.
 @safe
 package final class GraphModel: EngineModel {
-  package let limits: EngineLimits
+  package private(set) var limits: EngineLimits
   package let graph: ModelGraph
   package let cache: any KVCache
   /// Where logits are copied to from a device whose memory the host cannot read; empty otherwise.
@@ -28,6 +28,7 @@ package final class GraphModel: EngineModel {
       maxBatchTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
       maxLogitRows: graph.maxLogitRows, device: backend.name,
       retention: ModelGraph.retention(graph.configuration, limits))
+    self.limits.cacheType = cache.geometry.dataType.cacheName
     let capacity = limits.samplingCapacity(graph.configuration)
     if limits.samples, vocabularySize < SamplingCapacity.vocabularyLimit,
       let sampling = backend as? any SamplingBackend

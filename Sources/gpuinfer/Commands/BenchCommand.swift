@@ -34,6 +34,7 @@ enum BenchCommand: Command {
       .value("--max-tokens", "N", default: "32", "serve: tokens a request."),
       .value("--prompt", "TEXT", "serve: the prompt."),
       .value("--adapter", "DIR", "lora: the PEFT adapter to measure."),
+      CacheTypeFlag.option,
     ] + DeviceChoice.options + SpeculationBench.options,
     discussion: """
       Figures are measured here and now; nothing is stored. Compare with a peer in one run:

@@ -1,6 +1,8 @@
+internal import Compute
 internal import Generation
 internal import JSON
 internal import Models
+internal import Numerics
 internal import Tokenizers
 
 /// `gpuinfer eval`: perplexity of a text.
@@ -18,7 +20,7 @@ enum EvalCommand: Command {
       .flag(
         "--stream", "Read the text (or its first --context tokens) as one stream, as a server reads a prompt."
       ),
-      .flag("--json", "Print one JSON document."),
+      .flag("--json", "Print one JSON document."), CacheTypeFlag.option,
     ] + EngineFlags.options.filter { $0.name == "--kv-policy" } + DeviceChoice.options,
     discussion: """
       The text is encoded whole, without special tokens, and cut into windows; a last short one is left out. Each
@@ -81,6 +83,7 @@ enum EvalCommand: Command {
       writer.member("context", context)
       writer.member("stride", stride)
       writer.member("text_tokens", fileTokens)
+      writer.member("kv_cache_dtype", model.graph.cacheGeometry(blockCount: 1).dataType.cacheName)
       writer.member("tokens_per_second", computed / seconds)
       writer.endObject()
       Console.write(String(decoding: writer.bytes, as: UTF8.self) + "\n")

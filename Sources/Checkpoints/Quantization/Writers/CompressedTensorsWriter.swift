@@ -13,7 +13,7 @@ extension LinearWriter {
     case .integer(let weight): tensors = try compressed(weight)
     case .float8(let weight): tensors = compressed(weight)
     case .spqr(let weight): tensors = compressed(weight)
-    case .codebook, .blocks:
+    case .codebook, .blocks, .placed:
       throw refuse("it has no \(given.summary)")
     }
     if let correction {

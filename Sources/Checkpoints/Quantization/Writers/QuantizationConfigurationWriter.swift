@@ -17,7 +17,7 @@ package struct QuantizationConfigurationWriter {
       entries.append((module, format == .compressedTensors ? Self.group(weight) : Self.values(weight)))
     case .float8(let weight): entries.append((module, Self.group(weight)))
     case .spqr(let weight): entries.append((module, Self.group(weight)))
-    case .codebook, .blocks: break
+    case .codebook, .blocks, .placed: break
     }
   }
 

@@ -48,7 +48,7 @@ enum EngineMetrics {
       "vllm:cache_config_info",
       labels + [
         ("block_size", "\(information.blockSize)"), ("num_gpu_blocks", "\(information.blockCount)"),
-        ("enable_prefix_caching", "True"),
+        ("cache_dtype", information.cacheType), ("enable_prefix_caching", "True"),
       ], 1)
     value(
       "vllm:prefix_cache_queries_total", .counter, "Tokens looked up in the prefix cache.",

@@ -1,8 +1,9 @@
-// The product with 4-bit weights on mma.sync and cp.async (sm_80 and later).
+// The product with weights of few bits on mma.sync and cp.async (sm_80 and later).
 //
 // Weights are the left operand, so a block's tile is features x tokens. Codes go through shared memory as
-// they are and become fragments in registers (device/packed16.h). As in the dense product (gemm/sm80.h), k is
-// cut into parts by n and k alone, and every form sums groups in order, then parts in order: the same bits.
+// they are and become fragments in registers (gemm/weight_codes.h). As in the dense product (gemm/sm80.h), k
+// is cut into parts by n and k alone, and every form sums groups in order, then parts in order: the same
+// bits.
 //
 //   tokens8 ... tokens64   a block computes one part of 64 features and up to 64 tokens
 //   tile                   a block computes all parts of 128 features and 64 tokens
@@ -13,14 +14,15 @@
 #include "device/tile.h"
 #include "gemm/operand.h"
 #include "gemm/output.h"
-#include "gemm/w4a16.h"
+#include "gemm/weight_codes.h"
+#include "gemm/wna16.h"
 
 namespace gpu {
 
-enum class W4A16Form { tokens8, tokens16, tokens32, tokens64, tile };
+enum class WNA16Form { tokens8, tokens16, tokens32, tokens64, tile };
 
-struct W4A16Call {
-  W4A16Arguments gemm;
+struct WNA16Call {
+  WNA16Arguments gemm;
   OutputShape output;
   /// [parts, m, n]; null when a block writes the output itself.
   float* partials;
@@ -32,10 +34,10 @@ struct W4A16Call {
 };
 
 /// ```
-/// shared   stage 0: codes [features / 16][2][512 bytes] | tokens, rows of 128 elements    stage 1    ...
+/// shared   stage 0: codes [features / 16][2][span] | tokens, rows of 128 elements    stage 1    ...
 /// ```
 template <int features_, int tokens_, int warps_f_, int warps_t_, int stages_, int blocks_, bool all_parts_>
-struct W4A16Shape {
+struct WNA16Shape {
   static constexpr int features = features_;
   static constexpr int tokens = tokens_;
   static constexpr int depth = 128;
@@ -47,27 +49,32 @@ struct W4A16Shape {
   static constexpr int threads = warps_f_ * warps_t_ * warp_size;
   static constexpr int warp_features = features / warps_f_;
   static constexpr int warp_tokens = tokens / warps_t_;
-  static constexpr int code_bytes = features / 16 * (depth / 64) * 512;
-  static constexpr int stage_bytes = code_bytes + Tile<depth>::bytes(tokens);
-  static constexpr int shared_bytes = stages * stage_bytes;
-  static_assert(tokens * Tile<depth>::chunks % threads == 0 && code_bytes / 16 % threads == 0,
-                "each thread copies the same number of chunks");
-  static_assert(shared_bytes <= 99 * 1024, "what sm_89 offers a block");
+  static constexpr int token_bytes = Tile<depth>::bytes(tokens);
+  static_assert(tokens * Tile<depth>::chunks % threads == 0, "each thread copies the same number of chunks");
+
+  GPU_DEVICE_OR_HOST static constexpr int code_bytes(WeightCode code) {
+    return features / 16 * (depth / 64) * span_bytes(code);
+  }
+  GPU_DEVICE_OR_HOST static constexpr int stage_bytes(WeightCode code) {
+    return code_bytes(code) + token_bytes;
+  }
+  GPU_DEVICE_OR_HOST static constexpr int shared_bytes(WeightCode code) { return stages * stage_bytes(code); }
 };
 
-using W4A16Tokens8 = W4A16Shape<64, 8, 4, 1, 4, 4, false>;
-using W4A16Tokens16 = W4A16Shape<64, 16, 4, 1, 4, 4, false>;
-using W4A16Tokens32 = W4A16Shape<64, 32, 4, 1, 4, 3, false>;
-using W4A16Tokens64 = W4A16Shape<64, 64, 4, 1, 3, 2, false>;
-using W4A16Tile = W4A16Shape<128, 64, 4, 2, 3, 1, true>;
+using WNA16Tokens8 = WNA16Shape<64, 8, 4, 1, 4, 4, false>;
+using WNA16Tokens16 = WNA16Shape<64, 16, 4, 1, 4, 4, false>;
+using WNA16Tokens32 = WNA16Shape<64, 32, 4, 1, 4, 3, false>;
+using WNA16Tokens64 = WNA16Shape<64, 64, 4, 1, 3, 2, false>;
+using WNA16Tile = WNA16Shape<128, 64, 4, 2, 3, 1, true>;
 
 /// Scale and zero of a lane's two features of one 16-feature block.
-template <class T>
+template <class T, WeightCode code>
 struct GroupConstants {
+  using Zero = typename CodeReader<T, code>::Zero;
   float scale[2];
-  CodeOffsets<T> offsets[2];
+  Zero zero[2];
 
-  GPU_DEVICE static GroupConstants load(const Int4Weight& w, int blocks, int block, int group, int g) {
+  GPU_DEVICE static GroupConstants load(const PackedWeight& w, int blocks, int block, int group, int g) {
     GroupConstants c;
     const int64_t pair = (int64_t(group) * blocks + block) * 8 + g;
     if (w.scale_type == ScaleType::float32) {
@@ -80,21 +87,26 @@ struct GroupConstants {
       c.scale[0] = is_bf16 ? unpack_low<bf16>(scales) : unpack_low<f16>(scales);
       c.scale[1] = is_bf16 ? unpack_high<bf16>(scales) : unpack_high<f16>(scales);
     }
-    const uint32_t zeros = w.zeros ? reinterpret_cast<const uint16_t*>(w.zeros)[pair] : 0x0808u;
-    c.offsets[0] = CodeOffsets<T>::of(zeros & 255u);
-    c.offsets[1] = CodeOffsets<T>::of(zeros >> 8);
+    constexpr uint32_t middle = 0x0101u << (code_bits(code) - 1);
+    const uint32_t zeros = w.zeros ? reinterpret_cast<const uint16_t*>(w.zeros)[pair] : middle;
+    c.zero[0] = Zero::of(zeros & 255u);
+    c.zero[1] = Zero::of(zeros >> 8);
     return c;
   }
 };
 
-template <class T, class Shape, bool vectors>
+template <class T, WeightCode code, class Shape, bool vectors>
 GPU_KERNEL(Shape::threads, Shape::blocks)
-w4a16_kernel(W4A16Call c) {
+wna16_kernel(WNA16Call c) {
   using Rows = Tile<Shape::depth>;
+  using Reader = CodeReader<T, code>;
+  using Constants = GroupConstants<T, code>;
+  constexpr int code_bytes = Shape::code_bytes(code), stage_bytes = Shape::stage_bytes(code);
+  constexpr int span_chunks = span_bytes(code) / 16;
   constexpr int f_tiles = Shape::warp_features / 16;
   constexpr int t_tiles = Shape::warp_tokens / 8;
-  const W4A16Arguments& p = c.gemm;
-  const Int4Weight& w = p.weight;
+  const WNA16Arguments& p = c.gemm;
+  const PackedWeight& w = p.weight;
   GPU_SHARED(shared);
 
   const int part = Shape::all_parts ? 0 : block_y();
@@ -109,18 +121,21 @@ w4a16_kernel(W4A16Call c) {
   // Past the last tile nothing is copied, but the group counts.
   auto copy_tile = [&](int tile) {
     if (tile < tiles_end) {
-      const int stage = tile % Shape::stages * Shape::stage_bytes;
+      const int stage = tile % Shape::stages * stage_bytes;
       const unsigned char* codes = static_cast<const unsigned char*>(w.codes);
       GPU_UNROLL
-      for (int step = 0; step < Shape::code_bytes / 16 / Shape::threads; ++step) {
+      for (int step = 0; step < (code_bytes / 16 + Shape::threads - 1) / Shape::threads; ++step) {
         const int chunk = step * Shape::threads + thread_index();
-        const int block = first_feature / 16 + chunk / 64, span = 2 * tile + chunk / 32 % 2;
+        if (code_bytes / 16 % Shape::threads != 0 && chunk >= code_bytes / 16) break;
+        const int block = first_feature / 16 + chunk / (2 * span_chunks);
+        const int span = 2 * tile + chunk / span_chunks % 2;
         const bool present = block < blocks && span < spans;
-        const int64_t offset = present ? ((int64_t(block) * spans + span) * 32 + chunk % 32) * 16 : 0;
+        const int64_t offset =
+            present ? ((int64_t(block) * spans + span) * span_chunks + chunk % span_chunks) * 16 : 0;
         copy_async(first_stage + SharedAddress(stage + chunk * 16), codes + offset, present ? 16 : 0);
       }
       copy_operand<T, Shape, Shape::tokens, vectors>(
-          shared + stage + Shape::code_bytes, first_stage + SharedAddress(stage + Shape::code_bytes), p.input,
+          shared + stage + code_bytes, first_stage + SharedAddress(stage + code_bytes), p.input,
           p.input_stride, first_token, p.m, tile * Shape::depth, w.k);
     }
     commit_copies();
@@ -136,14 +151,14 @@ w4a16_kernel(W4A16Call c) {
   const int last_group = (w.k + w.group - 1) / w.group - 1;
   int group = first_tile * Shape::steps / group_steps;
   int steps_left = group_steps - first_tile * Shape::steps % group_steps;
-  GroupConstants<T> now[f_tiles] = {}, next[f_tiles] = {};
-  auto load_constants = [&](GroupConstants<T>(&constants)[f_tiles], int wanted) {
+  Constants now[f_tiles] = {}, next[f_tiles] = {};
+  auto load_constants = [&](Constants(&constants)[f_tiles], int wanted) {
     GPU_UNROLL
     for (int f = 0; f < f_tiles; ++f) {
       const int block = first_feature / 16 + warp_block + f;
       // Past the end of n and k any constants will do: nothing is written, or zeros are multiplied.
-      constants[f] = GroupConstants<T>::load(w, blocks, block < blocks ? block : blocks - 1,
-                                             wanted < last_group ? wanted : last_group, g);
+      constants[f] = Constants::load(w, blocks, block < blocks ? block : blocks - 1,
+                                     wanted < last_group ? wanted : last_group, g);
     }
   };
 
@@ -194,15 +209,15 @@ w4a16_kernel(W4A16Call c) {
     sync_block();
     copy_tile(tile + Shape::stages - 1);
 
-    const int stage = tile % Shape::stages * Shape::stage_bytes;
-    const SharedAddress tokens = first_stage + SharedAddress(stage + Shape::code_bytes);
+    const int stage = tile % Shape::stages * stage_bytes;
+    const SharedAddress tokens = first_stage + SharedAddress(stage + code_bytes);
     GPU_UNROLL
     for (int span = 0; span < Shape::depth / 64; ++span) {
-      Packed codes[f_tiles];
+      typename Reader::Words codes[f_tiles];
       GPU_UNROLL
       for (int f = 0; f < f_tiles; ++f) {
-        const int chunk = (2 * (warp_block + f) + span) * 32 + lane_index();
-        codes[f] = *reinterpret_cast<const Packed*>(shared + stage + chunk * 16);
+        const int at = stage + (2 * (warp_block + f) + span) * span_bytes(code);
+        codes[f] = Reader::load(shared + at, lane_index());
       }
       GPU_UNROLL
       for (int s = 0; s < 4; ++s) {
@@ -225,9 +240,8 @@ w4a16_kernel(W4A16Call c) {
         }
         GPU_UNROLL
         for (int f = 0; f < f_tiles; ++f) {
-          const uint32_t word = codes[f].word[s];
-          const uint32_t a[4] = {now[f].offsets[0].first(word), now[f].offsets[1].first(word >> 8),
-                                 now[f].offsets[0].second(word), now[f].offsets[1].second(word >> 8)};
+          uint32_t a[4];
+          Reader::fragment(a, codes[f], s, now[f].zero);
           GPU_UNROLL
           for (int t = 0; t < t_tiles; ++t) mma_m16n8k16<T>(products[f][t], a, b[t][0], b[t][1]);
         }
@@ -278,8 +292,9 @@ w4a16_kernel(W4A16Call c) {
   }
 }
 
-template <class T, class Shape>
-Status launch_w4a16(Stream stream, const char* name, const W4A16Call& c) {
+template <class T, WeightCode code, class Shape>
+Status launch_wna16(Stream stream, const char* name, const WNA16Call& c) {
+  static_assert(Shape::shared_bytes(code) <= 99 * 1024, "what sm_89 offers a block");
   const int features = (c.gemm.weight.n + Shape::features - 1) / Shape::features;
   const int tokens = (c.gemm.m + Shape::tokens - 1) / Shape::tokens;
   LaunchShape shape;
@@ -289,37 +304,52 @@ Status launch_w4a16(Stream stream, const char* name, const W4A16Call& c) {
     shape.grid = {features, parts, tokens};
   }
   shape.threads = Shape::threads;
-  shape.shared_bytes = Shape::shared_bytes;
-  if (c.vectors) return launch(stream, name, shape, w4a16_kernel<T, Shape, true>, c);
-  if constexpr (std::is_same_v<Shape, W4A16Tokens64> || std::is_same_v<Shape, W4A16Tile>) {
-    return launch(stream, name, shape, w4a16_kernel<T, Shape, false>, c);
+  shape.shared_bytes = Shape::shared_bytes(code);
+  if (c.vectors) return launch(stream, name, shape, wna16_kernel<T, code, Shape, true>, c);
+  if constexpr (std::is_same_v<Shape, WNA16Tokens64> || std::is_same_v<Shape, WNA16Tile>) {
+    return launch(stream, name, shape, wna16_kernel<T, code, Shape, false>, c);
   } else {
-    return launch_w4a16<T, W4A16Tokens64>(stream, "w4a16<tokens64>", c);
+    return launch_wna16<T, code, WNA16Tokens64>(stream, "wna16<tokens64>", c);
   }
 }
 
-template <class T>
-Status run_w4a16(Stream stream, W4A16Form form, const W4A16Call& c) {
+/// int4, the code that most models have, has a form for each number of tokens; the others go without those
+/// between. All forms give the same bits.
+template <class T, WeightCode code>
+Status run_wna16(Stream stream, WNA16Form form, const WNA16Call& c) {
   switch (form) {
-    case W4A16Form::tokens8:
-      return launch_w4a16<T, W4A16Tokens8>(stream, "w4a16<tokens8>", c);
-    case W4A16Form::tokens16:
-      return launch_w4a16<T, W4A16Tokens16>(stream, "w4a16<tokens16>", c);
-    case W4A16Form::tokens32:
-      return launch_w4a16<T, W4A16Tokens32>(stream, "w4a16<tokens32>", c);
-    case W4A16Form::tokens64:
-      return launch_w4a16<T, W4A16Tokens64>(stream, "w4a16<tokens64>", c);
-    case W4A16Form::tile:
-      return launch_w4a16<T, W4A16Tile>(stream, "w4a16<tile>", c);
+    case WNA16Form::tokens8:
+      return launch_wna16<T, code, WNA16Tokens8>(stream, "wna16<tokens8>", c);
+    case WNA16Form::tokens16:
+      if constexpr (code == WeightCode::int4)
+        return launch_wna16<T, code, WNA16Tokens16>(stream, "wna16<tokens16>", c);
+      [[fallthrough]];
+    case WNA16Form::tokens32:
+      if constexpr (code == WeightCode::int4)
+        return launch_wna16<T, code, WNA16Tokens32>(stream, "wna16<tokens32>", c);
+      [[fallthrough]];
+    case WNA16Form::tokens64:
+      return launch_wna16<T, code, WNA16Tokens64>(stream, "wna16<tokens64>", c);
+    case WNA16Form::tile:
+      return launch_wna16<T, code, WNA16Tile>(stream, "wna16<tile>", c);
   }
   return invalid_arguments;
 }
 
-Status w4a16_bf16(Stream stream, W4A16Form form, const W4A16Call& c);
-Status w4a16_f16(Stream stream, W4A16Form form, const W4A16Call& c);
+// One source file each, so that they compile side by side.
+Status wna16_int4_bf16(Stream stream, WNA16Form form, const WNA16Call& c);
+Status wna16_int4_f16(Stream stream, WNA16Form form, const WNA16Call& c);
+Status wna16_int2_bf16(Stream stream, WNA16Form form, const WNA16Call& c);
+Status wna16_int2_f16(Stream stream, WNA16Form form, const WNA16Call& c);
+Status wna16_int3_bf16(Stream stream, WNA16Form form, const WNA16Call& c);
+Status wna16_int3_f16(Stream stream, WNA16Form form, const WNA16Call& c);
+Status wna16_int8_bf16(Stream stream, WNA16Form form, const WNA16Call& c);
+Status wna16_int8_f16(Stream stream, WNA16Form form, const WNA16Call& c);
+Status wna16_float8_bf16(Stream stream, WNA16Form form, const WNA16Call& c);
+Status wna16_float8_f16(Stream stream, WNA16Form form, const WNA16Call& c);
 
-/// `gemm_w4a16` in a form of one's choice, for tests and measurements.
-Status gemm_w4a16_as(Stream stream, W4A16Form form, const W4A16Arguments& arguments,
+/// `gemm_wna16` in a form of one's choice, for tests and measurements.
+Status gemm_wna16_as(Stream stream, WNA16Form form, const WNA16Arguments& arguments,
                      const GemmWorkspace& workspace);
 
 }  // namespace gpu
