@@ -178,7 +178,8 @@ struct ValidationTests {
         let parameter = answer.json["error"]?["param"]?.string ?? ""
         // Of what has the wrong shape, the path is told.
         #expect(
-          parameter == bound.field || parameter.hasPrefix("body.\(bound.field)")
+          parameter == bound.field || parameter.hasPrefix("\(bound.field).")
+            || parameter.hasPrefix("body.\(bound.field)")
             || ["prompt", "input_tokens"].contains(parameter), "\(answer.text)")
       }
     }
