@@ -8,8 +8,8 @@ import Testing
 struct StoredLinearTests {
   /// Each store's own rows, which ComputeTests hold to the formats, multiplied in double precision.
   @Test(
-    "equals a double-precision product of the dequantised weight", arguments: StoredCase.all,
-    [DataType.float32, .bfloat16])
+    "equals a double-precision product of the dequantised weight",
+    arguments: StoredCase.withProductTypes)
   func product(_ shape: StoredCase, _ type: DataType) throws {
     for set in InstructionSet.available {
       var random = SeededGenerator(seed: 3)
@@ -62,8 +62,8 @@ struct StoredLinearTests {
   }
 
   @Test(
-    "a row's bits depend on no other row, thread or instruction set", arguments: StoredCase.all,
-    [DataType.float32, .bfloat16])
+    "a row's bits depend on no other row, thread or instruction set",
+    arguments: StoredCase.withProductTypes)
   func invariance(_ shape: StoredCase, _ type: DataType) throws {
     let most = 37
     var reference: [UInt32] = []

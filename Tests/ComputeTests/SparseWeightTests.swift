@@ -49,7 +49,7 @@ import Testing
         let bytes = kept * type.byteCount + 7 * ((columns + 7) / 8) + 7 * 8
         #expect(store.byteCount == bytes)
       }
-      let order = [6, 0, 3, 3, 1]
+      let order = [6, 0, 3, 5, 1, 4, 2]
       let moved = try #require(store.reordered(outputs: order))
       try moved.validateValues()
       let all = dense.dequantized()
