@@ -3,7 +3,8 @@ internal import JSON
 /// What the routes answer, as JSON Schema.
 enum ResponseSchemas {
   static let all: [(name: String, schema: JSONValue)] = [
-    ("ErrorResponse", error), ("Usage", usage), ("CompletionLogprobs", completionLogprobs),
+    ("ErrorResponse", error), ("Usage", usage), ("EmbeddingUsage", embeddingUsage),
+    ("CompletionLogprobs", completionLogprobs),
     ("CompletionResponse", completion), ("ChatLogprobs", chatLogprobs), ("ChatCompletionResponse", chat),
     ("FileObject", file), ("FileList", page("FileObject")), ("FileDeleted", fileDeleted),
     ("Batch", batch), ("BatchList", page("Batch")), ("EmbeddingResponse", embeddings), ("ModelCard", model),
@@ -55,6 +56,11 @@ enum ResponseSchemas {
     "prompt_tokens_details": optional(object(["cached_tokens": count])),
     "completion_tokens_details": optional(
       object(["accepted_prediction_tokens": count, "rejected_prediction_tokens": count])),
+  ])
+
+  private static let embeddingUsage = object([
+    "prompt_tokens": count, "total_tokens": count, "completion_tokens": count,
+    "prompt_tokens_details": optional(object(["cached_tokens": count])),
   ])
 
   private static let completionLogprobs = object([
@@ -170,7 +176,7 @@ enum ResponseSchemas {
       object([
         "index": count, "object": constant("embedding"),
         "embedding": ["anyOf": [array(number), string]] as JSONValue,
-      ])), "usage": reference("Usage"),
+      ])), "usage": reference("EmbeddingUsage"),
   ])
 
   private static let model = object([
