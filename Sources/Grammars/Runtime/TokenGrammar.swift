@@ -1,12 +1,10 @@
-internal import Synchronization
-
 /// A grammar over the tokens of one vocabulary: which may come next.
 ///
 /// One object serves all requests with the grammar: what one has worked out, the others look up. Its methods may be
 /// called from any thread; a matcher belongs to one.
 package final class TokenGrammar: Sendable {
   let vocabulary: GrammarVocabulary
-  private let state: Mutex<Work>
+  private let state: WorkLock<Work>
 
   struct Work: Sendable {
     var automaton: LazyAutomaton
@@ -17,7 +15,7 @@ package final class TokenGrammar: Sendable {
 
   package init(_ automaton: GrammarAutomaton, vocabulary: GrammarVocabulary) {
     self.vocabulary = vocabulary
-    state = Mutex(Work(automaton: LazyAutomaton(automaton)))
+    state = WorkLock(Work(automaton: LazyAutomaton(automaton)))
   }
 
   package func matcher() -> GrammarMatcher { GrammarMatcher(self) }
