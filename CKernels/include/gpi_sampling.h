@@ -1,7 +1,7 @@
 // Arguments of the operations between logits and tokens.
 //
-// The scheme is that of Sources/Generation/Sampling/Sampler.swift, to the bit: equal logits, settings, seed and
-// position give the same token here and there, whatever else is in the batch.
+// The scheme is that of Sources/Generation/Sampling/Sampler.swift, to the bit: equal logits, settings, seed
+// and position give the same token here and there, whatever else is in the batch.
 #pragma once
 
 #include "gpi_elements.h"
