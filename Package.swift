@@ -33,11 +33,18 @@ let kernelSources = [
   "attention/combine.cu",
   "attention/decode_bf16.cu",
   "attention/decode_f16.cu",
+  "attention/plain.cu",
   "attention/prefill_bf16.cu",
   "attention/prefill_f16.cu",
   "attention/sm90/prefill.cu",
   "attention/sm90/prefill_bf16.cu",
   "attention/sm90/prefill_f16.cu",
+  "conformance/copies.cu",
+  "conformance/matrices.cu",
+  "conformance/numbers.cu",
+  "conformance/sm90/bulk.cu",
+  "conformance/sm90/products.cu",
+  "conformance/warp.cu",
   "elementwise/activation.cu",
   "elementwise/add.cu",
   "elementwise/append_kv.cu",
@@ -56,6 +63,7 @@ let kernelSources = [
   "gemm/w4a16.cu",
   "gemm/w4a16_bf16.cu",
   "gemm/w4a16_f16.cu",
+  "sampling/feed.cu",
   "sampling/logprobs.cu",
   "sampling/process.cu",
   "sampling/sample.cu",
@@ -90,8 +98,10 @@ let kernelSources = [
   "sparse/sparse24_int4_bf16.cu",
   "sparse/sparse24_int4_f16.cu",
   "table/attention.cpp",
+  "table/conformance.cpp",
   "table/elementwise.cpp",
   "table/linear.cpp",
+  "table/sampling.cpp",
   "table/table.cpp",
 ]
 
@@ -160,8 +170,8 @@ let package = Package(
     tests(
       "Generation",
       [
-        "Generation", "Models", "CPUBackend", "Checkpoints", "Tokenizers", "Scheduling", "Compute",
-        "Numerics", "JSON",
+        "Generation", "Models", "CPUBackend", "KernelBackend", "Checkpoints", "Tokenizers", "Scheduling",
+        "Compute", "Numerics", "JSON",
       ]),
     tests(
       "Compression",

@@ -18,7 +18,7 @@ struct AttentionArguments {
   /// Multiple of `key_heads`; query head h reads key head h / (query_heads / key_heads).
   int query_heads;
   int key_heads;
-  /// Multiple of 8, at most 256.
+  /// At most 256; the tensor core forms take multiples of 8.
   int head_dimension;
   int max_queries;
   int max_context;
@@ -48,29 +48,55 @@ struct AttentionArguments {
   const float* alibi_slopes;
   /// [query_heads, tokens]: ln Σ exp(score), or null
   float* log_sums;
-  /// Elements from one query row to the next, a multiple of 8; 0 when rows are contiguous. The output's are.
+  /// Elements from one query row to the next, for the tensor core forms a multiple of 8; 0 when rows are
+  /// contiguous. The output's are.
   int64_t query_stride = 0;
   /// Prefill leaves out sequences of fewer rows: a step that has prompts and single rows together is one
   /// launch of each kernel over the same arrays.
   int fewest_rows = 0;
   /// [query_heads]: the score of one more key without a value, which every row of the head sees (the learned
   /// sinks of gpt-oss); null for none. Counts in `log_sums`.
-  const float* sinks = nullptr;
+  const float* sink_logits = nullptr;
+  /// With a window: a row also sees the first `sinks` positions (Xiao et al., arXiv 2309.17453). Once it has
+  /// left others behind, it meets them with its row of `sink_query`, and its distance to them is counted as
+  /// if it stood at `sinks + window − 1`. 0 for none.
+  int sinks = 0;
+  /// [tokens, query_heads, head_dimension]; null without sinks
+  const void* sink_query = nullptr;
+  /// As `query_stride`, of `sink_query`.
+  int64_t sink_query_stride = 0;
 };
 
 /// Elements from one query row to the next.
 GPU_DEVICE_OR_HOST int64_t query_stride(const AttentionArguments& a) {
   return a.query_stride ? a.query_stride : int64_t(a.query_heads) * a.head_dimension;
 }
-
-/// Whether there is a kernel for the heads.
-inline bool is_supported(const AttentionArguments& a) {
-  return a.head_dimension > 0 && a.head_dimension <= 256 && a.head_dimension % 8 == 0 && a.key_heads > 0 &&
-         a.query_heads % a.key_heads == 0 && a.query_stride % 8 == 0;
+GPU_DEVICE_OR_HOST int64_t sink_query_stride(const AttentionArguments& a) {
+  return a.sink_query_stride ? a.sink_query_stride : int64_t(a.query_heads) * a.head_dimension;
 }
 
-/// Any number of query rows a sequence, 0 included. `invalid_arguments` for head dimensions or counts other
-/// than said.
+constexpr int widest_head = 256;
+
+/// Whether `attention_plain_...` take it, which is to say that it means something.
+inline bool attention_plain_supports(const AttentionArguments& a) {
+  return a.head_dimension > 0 && a.head_dimension <= widest_head && a.key_heads > 0 &&
+         a.query_heads % a.key_heads == 0 &&
+         (a.sinks == 0 || (a.sinks > 0 && a.window > 0 && a.sink_query != nullptr));
+}
+
+/// Whether the rows can be copied 16 bytes at a time.
+inline bool attention_decode_supports(const AttentionArguments& a) {
+  return attention_plain_supports(a) && a.head_dimension % 8 == 0 && a.query_stride % 8 == 0 &&
+         a.sink_query_stride % 8 == 0;
+}
+
+/// The same, without sinks.
+inline bool attention_prefill_supports(const AttentionArguments& a) {
+  return attention_decode_supports(a) && a.sinks == 0;
+}
+
+/// Any number of query rows a sequence, 0 included. `invalid_arguments` for what `..._supports` does not
+/// take; pointers must be aligned to 16 bytes.
 Status attention_prefill(Stream stream, const AttentionArguments& arguments);
 
 /// Whether `attention_prefill_sm90` takes it: what `attention_prefill` takes, with query and cache aligned to
@@ -93,8 +119,13 @@ struct DecodeWorkspace {
   float* log_sums;
 };
 
-/// Sequences of one query row; others are left out. Same refusals as prefill, and a `split_keys` that is no
-/// multiple of 64.
+/// Sequences of one query row; others are left out. Same refusals as prefill but for sinks, and a
+/// `split_keys` that is no multiple of 64.
 Status attention_decode(Stream stream, const AttentionArguments& arguments, const DecodeWorkspace& workspace);
+
+/// Both in plain loops, for any head dimension, stride and alignment: slow, and a row has the same bits from
+/// either.
+Status attention_plain_prefill(Stream stream, const AttentionArguments& arguments);
+Status attention_plain_decode(Stream stream, const AttentionArguments& arguments);
 
 }  // namespace gpu

@@ -19,9 +19,10 @@ class CacheHead {
         first_(static_cast<const T*>(p.cache) + key_head * int64_t(page_)),
         table_(p.block_tables + int64_t(sequence) * p.table_stride) {}
 
-  /// The components of a position's key or value; null at `end` and beyond.
-  GPU_DEVICE const T* row(int position, int end, CachePart part) const {
-    if (position >= end) return nullptr;
+  /// The components of a position's key or value; null outside of `begin ..< end`. Blocks that no query sees
+  /// any more may have been given away: their numbers stand for any block, and what lies there may be NaN.
+  GPU_DEVICE const T* row(int position, int begin, int end, CachePart part) const {
+    if (position < begin || position >= end) return nullptr;
     const int64_t block = table_[position / kv_block_tokens];
     return first_ + (block * 2 + int(part)) * half_block_ + position % kv_block_tokens * head_dimension_;
   }

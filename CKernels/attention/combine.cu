@@ -37,7 +37,8 @@ combine_kernel(DecodeArguments d) {
     sum += weight;
     if (column < p.head_dimension) output += weight * outputs[int64_t(split) * p.head_dimension + column];
   }
-  const RowResult result = RowResult::of(largest, sum, log2_e, p.sinks ? p.sinks + head : nullptr);
+  const RowResult result =
+      RowResult::of(largest, sum, log2_e, p.sink_logits ? p.sink_logits + head : nullptr);
   if (column < p.head_dimension) {
     T* target = static_cast<T*>(p.output) + (int64_t(token) * p.query_heads + head) * p.head_dimension;
     target[column] = from_float<T>(output * result.factor);

@@ -24,9 +24,10 @@ struct DecodeArguments {
 };
 
 /// ```
-/// shared   query rows | keys 0 | values 0 | keys 1 | values 1
+/// shared   query rows | keys 0 | values 0 | keys 1 | values 1                     | sink query rows
 /// then                | outputs [4 warps][16 rows][columns] float | largest [4][16] | sums [4][16]
 /// ```
+/// The last part is there for streams only.
 template <int columns>
 struct DecodeShape {
   static constexpr int rows = 16;
@@ -39,8 +40,55 @@ struct DecodeShape {
   static constexpr int query_bytes = Tile<columns>::bytes(rows);
   static constexpr int part_bytes = Tile<columns>::bytes(keys);
   static constexpr int merge_floats = warps * rows * (columns + 2);
-  static constexpr int shared_bytes = query_bytes + 2 * stages * part_bytes;
+  static constexpr int sink_query = query_bytes + 2 * stages * part_bytes;
+  static constexpr int shared_bytes(bool has_sinks) { return sink_query + (has_sinks ? query_bytes : 0); }
   static_assert(merge_floats * 4 <= 2 * stages * part_bytes, "the merge takes the place of the tiles");
+};
+
+/// A run of keys of one part that the row sees, and where the row stands to them.
+struct DecodeKeys {
+  int begin, end;
+  int position;
+};
+
+/// Which keys of the part `begin ..< end` a row sees, tile by tile.
+///
+/// ```
+/// all            0 ──────────────────── context
+/// window                      first ─── context
+/// with sinks     0 ─ sinks    first ─── context       once the row has left keys between behind
+/// ```
+/// A tile that has keys of both runs is visited twice.
+template <int tile_keys>
+struct DecodeWalk {
+  DecodeKeys sinks, window;
+  int first_sink_tile, sink_tiles;
+  int first_tile, steps;
+
+  GPU_DEVICE static DecodeWalk of(const AttentionArguments& p, int context, int begin, int end) {
+    DecodeWalk w;
+    int first = p.window > 0 && context > p.window ? context - p.window : 0;
+    const bool leaves_keys = p.sinks > 0 && first > p.sinks;
+    if (p.sinks > 0 && !leaves_keys) first = 0;
+    const int window_begin = first > begin ? first : begin;
+    const int sink_end = !leaves_keys ? begin : p.sinks < end ? p.sinks : end;
+    w.sinks = {begin, sink_end, p.sinks + p.window - 1};
+    w.window = {window_begin, end, context - 1};
+    w.first_sink_tile = begin / tile_keys;
+    w.sink_tiles = sink_end > begin ? (sink_end + tile_keys - 1) / tile_keys - w.first_sink_tile : 0;
+    w.first_tile = window_begin / tile_keys;
+    w.steps = w.sink_tiles + (end > window_begin ? (end + tile_keys - 1) / tile_keys - w.first_tile : 0);
+    return w;
+  }
+
+  GPU_DEVICE bool is_sink(int step) const { return step < sink_tiles; }
+  GPU_DEVICE DecodeKeys keys(int step) const {
+    return {is_sink(step) ? sinks.begin : window.begin, is_sink(step) ? sinks.end : window.end,
+            is_sink(step) ? sinks.position : window.position};
+  }
+  GPU_DEVICE int tile(int step) const {
+    return is_sink(step) ? first_sink_tile + step : first_tile + step - sink_tiles;
+  }
 };
 
 /// Puts the warps' softmaxes together and writes rows `0 ..< rows`, each thread some components.
@@ -67,8 +115,8 @@ GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, int r
     }
     const int head = first_head + row;
     // Parts meet in `combine`, which adds the sink once.
-    const RowResult result =
-        RowResult::of(maximum_of_warps, sum, log2_factor, alone && p.sinks ? p.sinks + head : nullptr);
+    const RowResult result = RowResult::of(maximum_of_warps, sum, log2_factor,
+                                           alone && p.sink_logits ? p.sink_logits + head : nullptr);
     output *= result.factor;
     const int64_t slot = (int64_t(sequence) * p.query_heads + head) * d.splits + split;
     if (alone) {
@@ -108,37 +156,42 @@ decode_kernel(DecodeArguments d) {
   const bool alone = context <= d.workspace.split_keys;
   const int end = begin + d.workspace.split_keys < context ? begin + d.workspace.split_keys : context;
 
-  const int position = context - 1;
   const ScoreRules rules = ScoreRules::of(p, context);
   const float log2_factor = rules.log2_factor();
-  const int window_begin = p.window > 0 && context - p.window > begin ? context - p.window : begin;
-  const int first_tile = window_begin / Shape::keys;
-  const int tiles_end = (end + Shape::keys - 1) / Shape::keys;
+  const auto walk = DecodeWalk<Shape::keys>::of(p, context, begin, end);
 
   const T* query = static_cast<const T*>(p.query) + token * query_stride(p) + first_head * p.head_dimension;
   const CacheHead<T> cache(p, sequence, key_head);
   const SharedAddress query_tile = shared_address(shared);
   const SharedAddress first_stage = query_tile + Shape::query_bytes;
 
-  auto copy_part = [&](SharedAddress target, int tile, CachePart part) {
+  auto copy_part = [&](SharedAddress target, int tile, const DecodeKeys& seen, CachePart part) {
     copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
         target, p.head_dimension, query,
-        [&](int row) { return cache.row(tile * Shape::keys + row, context, part); });
+        [&](int row) { return cache.row(tile * Shape::keys + row, seen.begin, seen.end, part); });
   };
   // Past the last tile nothing is copied, but the group counts.
-  auto copy_tiles = [&](int tile) {
-    const SharedAddress keys = first_stage + SharedAddress(tile % Shape::stages * 2 * Shape::part_bytes);
-    if (tile < tiles_end) {
-      copy_part(keys, tile, CachePart::keys);
-      copy_part(keys + Shape::part_bytes, tile, CachePart::values);
+  auto copy_tiles = [&](int step) {
+    const SharedAddress keys = first_stage + SharedAddress(step % Shape::stages * 2 * Shape::part_bytes);
+    if (step < walk.steps) {
+      copy_part(keys, walk.tile(step), walk.keys(step), CachePart::keys);
+      copy_part(keys + Shape::part_bytes, walk.tile(step), walk.keys(step), CachePart::values);
     }
     commit_copies();
   };
+  auto copy_queries = [&](SharedAddress target, const T* first) {
+    copy_tile<T, columns, Shape::rows, Shape::threads, Shape::lookups>(
+        target, p.head_dimension, first,
+        [&](int row) { return row < rows ? first + row * p.head_dimension : nullptr; });
+  };
 
-  copy_tile<T, columns, Shape::rows, Shape::threads, Shape::lookups>(
-      query_tile, p.head_dimension, query,
-      [&](int row) { return row < rows ? query + row * p.head_dimension : nullptr; });
-  copy_tiles(first_tile);
+  copy_queries(query_tile, query);
+  if (walk.sink_tiles > 0) {
+    const T* sink_query =
+        static_cast<const T*>(p.sink_query) + token * sink_query_stride(p) + first_head * p.head_dimension;
+    copy_queries(query_tile + Shape::sink_query, sink_query);
+  }
+  copy_tiles(0);
 
   const int warp_key = warp_index() * 16;
   const int g = lane_index() / 4, q = lane_index() % 4;
@@ -151,19 +204,21 @@ decode_kernel(DecodeArguments d) {
   RowState state;
   state.start();
 
-  for (int tile = first_tile; tile < tiles_end; ++tile) {
+  for (int step = 0; step < walk.steps; ++step) {
     // This tile has arrived, and every warp is done with the one whose place the next takes.
     wait_copies<0>();
     sync_block();
-    copy_tiles(tile + 1);
+    copy_tiles(step + 1);
 
-    const SharedAddress keys = first_stage + SharedAddress(tile % Shape::stages * 2 * Shape::part_bytes);
+    const DecodeKeys seen = walk.keys(step);
+    const SharedAddress queries = query_tile + SharedAddress(walk.is_sink(step) ? Shape::sink_query : 0);
+    const SharedAddress keys = first_stage + SharedAddress(step % Shape::stages * 2 * Shape::part_bytes);
     const SharedAddress values = keys + Shape::part_bytes;
     float score[2][4] = {};
     GPU_UNROLL
     for (int k = 0; k < k_steps; ++k) {
       uint32_t a[4], b[4];
-      load_matrices(a, query_tile + Rows::offset(a_row.row, 2 * k + a_row.chunk));
+      load_matrices(a, queries + Rows::offset(a_row.row, 2 * k + a_row.chunk));
       load_matrices(b, keys + Rows::offset(warp_key + b_row.row, 2 * k + b_row.chunk));
       mma_m16n8k16<T>(score[0], a, b[0], b[1]);
       mma_m16n8k16<T>(score[1], a, b[2], b[3]);
@@ -172,9 +227,9 @@ decode_kernel(DecodeArguments d) {
     for (int n = 0; n < 2; ++n) {
       GPU_UNROLL
       for (int i = 0; i < 4; ++i) {
-        const int key = tile * Shape::keys + warp_key + 8 * n + 2 * q + i % 2;
-        if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope[i / 2], position, key);
-        if (!rules.visible(position, key)) score[n][i] = negative_infinity();
+        const int key = walk.tile(step) * Shape::keys + warp_key + 8 * n + 2 * q + i % 2;
+        if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope[i / 2], seen.position, key);
+        if (key < seen.begin || key >= seen.end) score[n][i] = negative_infinity();
       }
     }
     state.update(score, output, log2_factor);
@@ -220,7 +275,7 @@ Status launch_decode(Stream stream, const char* name, const DecodeArguments& d) 
   shape.grid = {d.splits, d.attention.key_heads * ((group + Shape::rows - 1) / Shape::rows),
                 d.attention.sequences};
   shape.threads = Shape::threads;
-  shape.shared_bytes = Shape::shared_bytes;
+  shape.shared_bytes = Shape::shared_bytes(d.attention.sinks > 0);
   return launch(stream, name, shape, decode_kernel<T, columns>, d);
 }
 

@@ -10,7 +10,7 @@ Status decode_bf16(Stream stream, const DecodeArguments& arguments) {
 
 Status attention_decode(Stream stream, const AttentionArguments& a, const DecodeWorkspace& workspace) {
   constexpr int tile_keys = DecodeShape<16>::keys;
-  if (!is_supported(a) || workspace.split_keys <= 0 || workspace.split_keys % tile_keys != 0) {
+  if (!attention_decode_supports(a) || workspace.split_keys <= 0 || workspace.split_keys % tile_keys != 0) {
     return invalid_arguments;
   }
   if (a.tokens == 0 || a.sequences == 0) return 0;

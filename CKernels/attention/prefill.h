@@ -83,7 +83,7 @@ prefill_kernel(AttentionArguments p) {
   auto copy_keys_or_values = [&](SharedAddress tile, int tile_index, CachePart part) {
     copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
         tile, p.head_dimension, query,
-        [&](int row) { return cache.row(tile_index * Shape::keys + row, context, part); });
+        [&](int row) { return cache.row(tile_index * Shape::keys + row, key_begin, context, part); });
   };
 
   float output[output_tiles][4] = {};
@@ -176,8 +176,8 @@ prefill_kernel(AttentionArguments p) {
   for (int half = 0; half < 2; ++half) {
     const int row = first_row + warp_row + g + 8 * half;
     if (row >= queries) continue;
-    const RowResult result =
-        RowResult::of(state.largest[half], state.sum[half], log2_factor, p.sinks ? p.sinks + head : nullptr);
+    const RowResult result = RowResult::of(state.largest[half], state.sum[half], log2_factor,
+                                           p.sink_logits ? p.sink_logits + head : nullptr);
     T* target = static_cast<T*>(p.output) + (start + row) * output_step + head * p.head_dimension;
     GPU_UNROLL
     for (int n = 0; n < output_tiles; ++n) {

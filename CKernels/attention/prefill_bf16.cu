@@ -9,7 +9,7 @@ Status prefill_bf16(Stream stream, const AttentionArguments& arguments) {
 }
 
 Status attention_prefill(Stream stream, const AttentionArguments& arguments) {
-  if (!is_supported(arguments)) return invalid_arguments;
+  if (!attention_prefill_supports(arguments)) return invalid_arguments;
   if (arguments.tokens == 0 || arguments.sequences == 0) return 0;
   return arguments.type == ElementType::bfloat16 ? prefill_bf16(stream, arguments)
                                                  : prefill_f16(stream, arguments);

@@ -12,10 +12,10 @@
 #include "cuda/context.h"
 
 namespace gpu::table {
-namespace {
+namespace runtime {
 
 /// Status and text of a failure; the runtime forgets it.
-gpi_kernel_status check(cudaError_t error, const char* what) {
+static gpi_kernel_status check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return GPI_KERNEL_OK;
   (void)cudaGetLastError();
   const std::string text =
@@ -36,12 +36,12 @@ gpi_kernel_status check(cudaError_t error, const char* what) {
   }
 }
 
-std::string version_text(int version) {
+static std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
 /// The runtime has one error for no driver and for one that is too old.
-gpi_kernel_status no_driver() {
+static gpi_kernel_status no_driver() {
   int driver = 0;
   (void)cudaDriverGetVersion(&driver);
   if (driver == 0) {
@@ -72,7 +72,9 @@ gpi_kernel_status device_count(int32_t* count) {
 
 /// Machine code runs on the same major version from its own minor version on: sm_80 on 8.0 to 8.7, sm_89
 /// on 8.9, and sm_90a on 9.0 alone.
-bool is_supported(int capability) { return (capability >= 80 && capability <= 89) || capability == 90; }
+static bool is_supported(int capability) {
+  return (capability >= 80 && capability <= 89) || capability == 90;
+}
 
 gpi_kernel_status open(int32_t device, int32_t, gpi_kernel_context** context) {
   int32_t count = 0;
@@ -240,40 +242,16 @@ void destroy_graph(gpi_kernel_graph* graph) {
   delete graph;
 }
 
-}  // namespace
+}  // namespace runtime
 
 const char* const runtime_name = "cuda";
-
-void fill_runtime(gpi_kernel_table& table) {
-  table.device_count = device_count;
-  table.open = open;
-  table.close = close;
-  table.device_info = device_info;
-  table.allocate = allocate;
-  table.release = release;
-  table.allocate_host = allocate_host;
-  table.release_host = release_host;
-  table.create_stream = create_stream;
-  table.destroy_stream = destroy_stream;
-  table.synchronize = synchronize;
-  table.copy = copy;
-  table.fill = fill;
-  table.create_event = create_event;
-  table.destroy_event = destroy_event;
-  table.record = record;
-  table.wait = wait;
-  table.synchronize_event = synchronize_event;
-  table.elapsed = elapsed;
-  table.begin_capture = begin_capture;
-  table.end_capture = end_capture;
-  table.launch_graph = launch_graph;
-  table.destroy_graph = destroy_graph;
-}
 
 Device device_of(gpi_kernel_context* context) { return {context->capability, false, context}; }
 gpi_kernel_context* context_of(gpi_kernel_stream* stream) { return stream->context; }
 Stream stream_of(gpi_kernel_stream* stream) { return stream->stream; }
 
-gpi_kernel_status finish(gpi_kernel_stream*, Status status) { return check(cudaError_t(status), "launch"); }
+gpi_kernel_status finish(gpi_kernel_stream*, Status status) {
+  return runtime::check(cudaError_t(status), "launch");
+}
 
 }  // namespace gpu::table

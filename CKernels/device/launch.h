@@ -90,6 +90,7 @@ Status launch(Stream stream, const char* name, const LaunchShape& shape, void (*
   request.threads = shape.threads;
   request.shared_bytes = shape.shared_bytes;
   request.reports_accesses = reports_accesses;
+  request.kernel = reinterpret_cast<void (*)()>(kernel);
   request.arguments = &call;
   request.argument_bytes = sizeof call;
   request.entry = [](const void* arguments) {

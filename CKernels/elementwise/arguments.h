@@ -120,6 +120,8 @@ struct EmbeddingArguments {
   const void* position_table;
   /// [tokens, width]
   void* output;
+  /// Elements from one row of `table` to the next; 0 when rows are contiguous.
+  int64_t table_stride = 0;
 };
 
 /// Also gathers rows of any matrix: `table` is the matrix, `ids` the rows.

@@ -12,7 +12,7 @@ template <class T, int width>
 GPU_KERNEL(block_threads, 8)
 embedding_kernel(EmbeddingArguments p) {
   const int64_t token = block_x();
-  const T* row = static_cast<const T*>(p.table) + int64_t(p.ids[token]) * p.width;
+  const T* row = static_cast<const T*>(p.table) + int64_t(p.ids[token]) * p.table_stride;
   const T* position = p.position_table
                           ? static_cast<const T*>(p.position_table) + int64_t(p.positions[token]) * p.width
                           : nullptr;
@@ -29,11 +29,13 @@ embedding_kernel(EmbeddingArguments p) {
 }
 
 template <class T>
-Status run(Stream stream, const EmbeddingArguments& a) {
+Status run(Stream stream, const EmbeddingArguments& given) {
+  EmbeddingArguments a = given;
+  if (a.table_stride == 0) a.table_stride = a.width;
   LaunchShape shape;
   shape.grid.x = a.tokens;
   shape.threads = block_threads;
-  if (allows_vectors(a.width, a.table, a.position_table, a.output)) {
+  if (allows_vectors(a.width, a.table, a.position_table, a.output) && a.table_stride % 8 == 0) {
     return launch(stream, "embedding<8>", shape, embedding_kernel<T, 8>, a);
   }
   return launch(stream, "embedding<1>", shape, embedding_kernel<T, 1>, a);

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /// Counts up with every change of a struct or of the table.
-#define GPI_KERNEL_ABI 1
+#define GPI_KERNEL_ABI 3
 
 typedef enum {
   GPI_KERNEL_OK = 0,
@@ -65,6 +65,33 @@ typedef struct {
   /// One sentence about the shapes it takes.
   const char* takes;
 } gpi_kernel_variant;
+
+/// How a probe's results on hardware may differ from the emulation's.
+typedef enum {
+  /// Not at all.
+  GPI_PROBE_BITS = 0,
+  /// float32; |difference| <= tolerance * |value|.
+  GPI_PROBE_RELATIVE = 1,
+  /// float32, and as many magnitudes behind them; |difference| <= tolerance * magnitude.
+  GPI_PROBE_SUM = 2,
+} gpi_probe_comparison;
+
+/// A small kernel around one primitive, for comparing hardware with the emulation.
+typedef struct {
+  /// Unique, such as "mma.bf16".
+  const char* name;
+  /// The primitive's file.
+  const char* header;
+  /// Devices of this and later ones have the primitive.
+  int32_t first_capability;
+  /// Sizes of the one input and the one output, in words of 32 bits.
+  int32_t input_words;
+  int32_t output_words;
+  gpi_probe_comparison comparison;
+  float tolerance;
+  /// Why it is compared so.
+  const char* reason;
+} gpi_kernel_probe;
 
 typedef struct gpi_kernel_table {
   /// GPI_KERNEL_ABI, and the size of this struct.
@@ -130,6 +157,15 @@ typedef struct gpi_kernel_table {
   /// Scratch memory that any variant of the operation needs, for these sizes and any smaller number of rows.
   int64_t (*workspace)(gpi_kernel_op op, const void* arguments);
   gpi_kernel_status (*launch)(gpi_kernel_stream* stream, int32_t variant, const void* arguments);
+
+  // Conformance
+  const gpi_kernel_probe* probes;
+  int32_t probe_count;
+  /// Writes a probe's inputs, which are a function of the seed, to host memory.
+  void (*fill_probe)(int32_t probe, uint64_t seed, uint32_t* input);
+  /// Input and output are device memory, aligned to 256 bytes.
+  gpi_kernel_status (*launch_probe)(gpi_kernel_stream* stream, int32_t probe, const uint32_t* input,
+                                    uint32_t* output);
 
   /// Host memory to host memory, rounding to nearest even.
   void (*convert)(gpi_kernel_element from, const void* source, gpi_kernel_element to, void* target,

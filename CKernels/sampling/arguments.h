@@ -36,15 +36,17 @@ struct LogitsRow {
   float repetition;
   float frequency;
   float presence;
+  /// Of the input.
+  int32_t row;
 };
 
 struct LogitsArguments {
   int rows;
   int vocabulary;
-  /// [rows, vocabulary], rows `input_stride` elements apart
+  /// [any, vocabulary], rows `input_stride` elements apart
   const float* input;
   int64_t input_stride;
-  /// The same of the output, which may be the input.
+  /// [rows, vocabulary]; may be the input where each row is the input's of its own number
   float* output;
   int64_t output_stride;
   /// [rows]
@@ -75,6 +77,10 @@ struct SamplingRow {
   float min_p;
   /// 0 for none.
   int32_t top_k;
+  /// Of the logits.
+  int32_t row;
+  /// Its place in `tokens` and `failures`.
+  int32_t target;
 };
 
 enum class SamplingFailure : int32_t {
@@ -88,16 +94,16 @@ enum class SamplingFailure : int32_t {
 struct SamplingArguments {
   int rows;
   int vocabulary;
-  /// [rows, vocabulary] after `process_logits`, rows `stride` elements apart
+  /// [any, vocabulary] as the model or `process_logits` gave them, rows `stride` elements apart
   const float* logits;
   int64_t stride;
   /// [rows]
   const SamplingRow* settings;
-  /// [rows] of `process_logits`, or null when nothing was processed
+  /// Of `process_logits`, by row of the logits; or null when nothing was processed
   const int32_t* broken;
-  /// [rows]
+  /// [any], by target
   int32_t* tokens;
-  /// [rows]
+  /// [any], by target
   SamplingFailure* failures;
 };
 
@@ -109,10 +115,12 @@ constexpr int most_logprobs = 1024;
 struct LogprobArguments {
   int rows;
   int vocabulary;
-  /// [rows, vocabulary] before any change, rows `stride` elements apart
+  /// [any, vocabulary] before any change, rows `stride` elements apart
   const float* logits;
   int64_t stride;
-  /// [rows]: the tokens that stand there; −1 skips the row.
+  /// [rows]: rows of the logits; null for 0, 1, 2 …
+  const int32_t* sources;
+  /// By row of the logits: the tokens that stand there; −1 skips the row.
   const int32_t* tokens;
   /// [rows]
   float* logprobs;
@@ -129,5 +137,19 @@ struct LogprobArguments {
 
 /// `invalid_arguments` when `top` is more than said.
 Status token_logprobs(Stream stream, const LogprobArguments& arguments);
+
+/// Puts sampled tokens where the next step reads its own, so that it can be enqueued before the host knows
+/// them.
+struct FeedArguments {
+  int count;
+  /// [count]: targets of `sample`; −1 leaves the token as it is.
+  const int32_t* sources;
+  const int32_t* sampled;
+  /// [count]
+  int32_t* tokens;
+};
+
+/// `invalid_arguments` for a negative count.
+Status feed_tokens(Stream stream, const FeedArguments& arguments);
 
 }  // namespace gpu

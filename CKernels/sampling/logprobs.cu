@@ -14,9 +14,10 @@ logprob_kernel(LogprobArguments p) {
   GPU_SHARED(shared);
   SelectionMemory& memory = *reinterpret_cast<SelectionMemory*>(shared);
   const int index = block_x();
-  const int token = p.tokens[index];
+  const int source = p.sources ? p.sources[index] : index;
+  const int token = p.tokens[source];
   if (token < 0) return;
-  const LogitRow row = {p.logits + index * p.stride, p.vocabulary};
+  const LogitRow row = {p.logits + source * p.stride, p.vocabulary};
   const RowSummary summary = summarise(row, memory.scratch);
   const float largest = candidate_logit(summary.largest);
   SamplingFailure failure = SamplingFailure::none;
@@ -48,7 +49,7 @@ logprob_kernel(LogprobArguments p) {
   if (p.top == 0) return;
 
   // Keys of the first `top`, in any order; each thread then counts how many are before its own.
-  Candidates all = {row, 1.0f, largest, negative_infinity(), 0, false};
+  Candidates all = {row, 1.0f, largest, negative_infinity(), 0, false, true};
   const uint64_t limit = uint64_t(p.top);
   const uint64_t least = key_at_limit(all, memory, [=](uint64_t) { return limit; });
   sync_block();

@@ -13,9 +13,9 @@ process_kernel(LogitsArguments p) {
   GPU_SHARED(shared);
   uint64_t* scratch = reinterpret_cast<uint64_t*>(shared);
   const int index = block_x();
-  const LogitRow input = {p.input + index * p.input_stride, p.vocabulary};
-  float* output = p.output + index * p.output_stride;
   const LogitsRow settings = p.settings[index];
+  const LogitRow input = {p.input + settings.row * p.input_stride, p.vocabulary};
+  float* output = p.output + index * p.output_stride;
   const uint32_t* mask =
       settings.mask >= 0 ? p.masks + int64_t(settings.mask) * ((p.vocabulary + 31) / 32) : nullptr;
 

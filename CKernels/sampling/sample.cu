@@ -84,14 +84,14 @@ GPU_KERNEL(row_threads, 2)
 sample_kernel(SamplingArguments p) {
   GPU_SHARED(shared);
   SelectionMemory& memory = *reinterpret_cast<SelectionMemory*>(shared);
-  const int index = block_x();
-  const LogitRow row = {p.logits + index * p.stride, p.vocabulary};
-  const SamplingRow settings = p.settings[index];
+  const SamplingRow settings = p.settings[block_x()];
+  const LogitRow row = {p.logits + settings.row * p.stride, p.vocabulary};
   const RowSummary summary = summarise(row, memory.scratch);
 
   int token = candidate_token(summary.largest);
   SamplingFailure failure = SamplingFailure::none;
-  const int broken = p.broken && p.broken[index] >= 0 ? p.broken[index] : summary.broken;
+  const int hidden = p.broken ? p.broken[settings.row] : -1;
+  const int broken = hidden >= 0 ? hidden : summary.broken;
   const float largest = candidate_logit(summary.largest);
   constexpr float greedy_temperature = 1e-5f;
   if (broken >= 0) {
@@ -108,8 +108,8 @@ sample_kernel(SamplingArguments p) {
     }
   }
   if (thread_index() == 0) {
-    p.tokens[index] = token;
-    p.failures[index] = failure;
+    p.tokens[settings.target] = token;
+    p.failures[settings.target] = failure;
   }
 }
 

@@ -42,6 +42,8 @@ struct Candidates {
   uint64_t least;
   /// Weigh by mass, or each 1.
   bool by_mass;
+  /// Tokens of −∞ are candidates too, behind all others.
+  bool takes_excluded = false;
 
   /// Logits below this are 28 nats from the top or more: their mass is 0 and their bin the last. Saves most
   /// divisions; the margin covers the rounding of product and quotient.
@@ -52,7 +54,8 @@ struct Candidates {
   }
 
   GPU_DEVICE bool contains(float logit, int token, float y) const {
-    return logit > negative_infinity() && y >= floor && (least == 0 || candidate_key(logit, token) >= least);
+    return (takes_excluded || logit > negative_infinity()) && y >= floor &&
+           (least == 0 || candidate_key(logit, token) >= least);
   }
   GPU_DEVICE uint64_t weight(float y) const { return by_mass ? portable_weight(subtract_rn(y, top)) : 1; }
 };

@@ -112,7 +112,12 @@ struct Launch {
   const void* arguments;
   int argument_bytes;
   void (*entry)(const void* arguments);
+  /// The kernel's own function.
+  void (*kernel)();
 };
+
+/// Told of each launch that is run.
+void note_launch(const Launch& launch);
 
 /// Runs every block; 0, or 1 after a fault, whose text is then in `stream->fault`. A null stream means
 /// default options.

@@ -35,13 +35,14 @@ struct gpi_kernel_graph {
 };
 
 namespace gpu::table {
-namespace {
 
 /// The emulation has the primitives of sm_90a.
 constexpr int emulated_capability = 90;
 
+namespace runtime {
+
 /// What the system could hand out without swapping, from /proc/meminfo; -1 when it does not say.
-int64_t available_memory() {
+static int64_t available_memory() {
   std::FILE* file = std::fopen("/proc/meminfo", "r");
   if (!file) return -1;
   char line[128];
@@ -77,7 +78,7 @@ gpi_kernel_status device_info(gpi_kernel_context* context, gpi_kernel_device_inf
 }
 
 /// The system hands out more than it has and ends the process later; so large requests are compared first.
-bool is_too_large(int64_t byte_count) {
+static bool is_too_large(int64_t byte_count) {
   constexpr int64_t always_tried = int64_t(64) << 20;
   if (byte_count < always_tried) return false;
   const int64_t available = available_memory();
@@ -115,7 +116,7 @@ gpi_kernel_status create_stream(gpi_kernel_context* context, gpi_kernel_stream**
 
 void destroy_stream(gpi_kernel_stream* stream) { delete stream; }
 
-gpi_kernel_status refuse_capture(const gpi_kernel_stream* stream, const char* what) {
+static gpi_kernel_status refuse_capture(const gpi_kernel_stream* stream, const char* what) {
   if (!stream->recording) return GPI_KERNEL_OK;
   return fail(GPI_KERNEL_INVALID, std::string(what) + " while the stream is captured");
 }
@@ -124,7 +125,7 @@ gpi_kernel_status synchronize(gpi_kernel_stream* stream) { return refuse_capture
 
 /// Now, or when the recording is replayed.
 template <class Step>
-gpi_kernel_status perform(gpi_kernel_stream* stream, Step step) {
+static gpi_kernel_status perform(gpi_kernel_stream* stream, Step step) {
   if (stream->recording) {
     stream->recording->push_back([step](simt::Stream*) {
       step();
@@ -206,35 +207,9 @@ gpi_kernel_status launch_graph(gpi_kernel_graph* graph, gpi_kernel_stream* strea
 
 void destroy_graph(gpi_kernel_graph* graph) { delete graph; }
 
-}  // namespace
+}  // namespace runtime
 
 const char* const runtime_name = "simt";
-
-void fill_runtime(gpi_kernel_table& table) {
-  table.device_count = device_count;
-  table.open = open;
-  table.close = close;
-  table.device_info = device_info;
-  table.allocate = allocate;
-  table.release = release;
-  table.allocate_host = allocate_host;
-  table.release_host = release_host;
-  table.create_stream = create_stream;
-  table.destroy_stream = destroy_stream;
-  table.synchronize = synchronize;
-  table.copy = copy;
-  table.fill = fill;
-  table.create_event = create_event;
-  table.destroy_event = destroy_event;
-  table.record = record;
-  table.wait = wait;
-  table.synchronize_event = synchronize_event;
-  table.elapsed = elapsed;
-  table.begin_capture = begin_capture;
-  table.end_capture = end_capture;
-  table.launch_graph = launch_graph;
-  table.destroy_graph = destroy_graph;
-}
 
 Device device_of(gpi_kernel_context* context) { return {emulated_capability, true, context}; }
 gpi_kernel_context* context_of(gpi_kernel_stream* stream) { return stream->context; }

@@ -35,13 +35,17 @@ AttentionArguments attention(const gpi_kernel_attention& a) {
   result.log_sums = a.log_sums;
   result.query_stride = a.query_stride;
   result.fewest_rows = a.skips_single_rows ? 2 : 0;
+  result.sink_logits = a.sink_logits;
+  result.sinks = a.sinks;
+  result.sink_query = a.sink_query;
+  result.sink_query_stride = a.sink_query_stride;
   return result;
 }
 
 /// Rows are copied 16 bytes at a time.
 bool is_aligned(const gpi_kernel_attention& a) {
   return ((reinterpret_cast<uintptr_t>(a.query) | reinterpret_cast<uintptr_t>(a.output) |
-           reinterpret_cast<uintptr_t>(a.cache)) &
+           reinterpret_cast<uintptr_t>(a.cache) | reinterpret_cast<uintptr_t>(a.sink_query)) &
           15) == 0;
 }
 
@@ -53,7 +57,7 @@ bool fits_a_grid(const gpi_kernel_attention& a) {
 
 bool takes_prefill(const void* arguments) {
   const gpi_kernel_attention& a = of(arguments);
-  return fits_a_grid(a) && is_aligned(a) && is_supported(attention(a));
+  return fits_a_grid(a) && is_aligned(a) && attention_prefill_supports(attention(a));
 }
 
 bool takes_prefill_sm90(const void* arguments) {
@@ -85,7 +89,7 @@ int64_t decode_workspace(const void* arguments) {
 bool takes_decode(const void* arguments) {
   const gpi_kernel_attention& a = of(arguments);
   return fits_a_grid(a) && is_aligned(a) && a.split_keys > 0 && a.split_keys % 64 == 0 &&
-         a.workspace_bytes >= decode_workspace(arguments) && is_supported(attention(a));
+         a.workspace_bytes >= decode_workspace(arguments) && attention_decode_supports(attention(a));
 }
 
 /// ```
@@ -100,10 +104,25 @@ Status launch_decode(Stream stream, const Device&, const void* arguments) {
                           {a.split_keys, outputs, outputs ? outputs + parts * a.head_dimension : nullptr});
 }
 
+bool takes_plain(const void* arguments) {
+  const gpi_kernel_attention& a = of(arguments);
+  return fits_a_grid(a) && attention_plain_supports(attention(a));
+}
+
+Status launch_plain_prefill(Stream stream, const Device&, const void* arguments) {
+  return attention_plain_prefill(stream, attention(of(arguments)));
+}
+
+Status launch_plain_decode(Stream stream, const Device&, const void* arguments) {
+  return attention_plain_decode(stream, attention(of(arguments)));
+}
+
 }  // namespace
 
 std::vector<Variant> attention_variants() {
-  const char* takes = "heads of up to 256 components, a multiple of 8; rows aligned to 16 bytes";
+  const char* takes = "heads of up to 256 components, a multiple of 8; rows aligned to 16 bytes; no sinks";
+  const char* decode_takes = "heads of up to 256 components, a multiple of 8; rows aligned to 16 bytes";
+  const char* plain_takes = "heads of up to 256 components; rows anywhere";
   return {
       {{"prefill.sm90", GPI_KERNEL_PREFILL, 90, 90, sixteen_bit, takes},
        takes_prefill_sm90,
@@ -114,10 +133,16 @@ std::vector<Variant> attention_variants() {
       {{"prefill.mma", GPI_KERNEL_PREFILL, first_capability, last_capability, sixteen_bit, takes},
        takes_prefill,
        launch_prefill},
-      {{"decode.mma", GPI_KERNEL_DECODE, first_capability, last_capability, sixteen_bit, takes},
+      {{"prefill.plain", GPI_KERNEL_PREFILL, first_capability, last_capability, sixteen_bit, plain_takes},
+       takes_plain,
+       launch_plain_prefill},
+      {{"decode.mma", GPI_KERNEL_DECODE, first_capability, last_capability, sixteen_bit, decode_takes},
        takes_decode,
        launch_decode,
        decode_workspace},
+      {{"decode.plain", GPI_KERNEL_DECODE, first_capability, last_capability, sixteen_bit, plain_takes},
+       takes_plain,
+       launch_plain_decode},
   };
 }
 

@@ -95,7 +95,7 @@ bool takes_embedding(const void* arguments) {
 Status launch_embedding(Stream stream, const Device&, const void* arguments) {
   const auto& a = of<gpi_kernel_embedding>(arguments);
   return embedding(stream, {element_type(a.element), a.count, a.width, a.rows, a.table, a.positions,
-                            a.position_table, a.output});
+                            a.position_table, a.output, a.table_stride});
 }
 
 Variant row(const char* name, gpi_kernel_op op, bool (*accepts)(const void*),

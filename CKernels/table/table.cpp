@@ -120,7 +120,29 @@ gpi_kernel_table made() {
   table.byte_count = int32_t(sizeof table);
   table.name = runtime_name;
   table.last_error = last_error;
-  fill_runtime(table);
+  table.device_count = runtime::device_count;
+  table.open = runtime::open;
+  table.close = runtime::close;
+  table.device_info = runtime::device_info;
+  table.allocate = runtime::allocate;
+  table.release = runtime::release;
+  table.allocate_host = runtime::allocate_host;
+  table.release_host = runtime::release_host;
+  table.create_stream = runtime::create_stream;
+  table.destroy_stream = runtime::destroy_stream;
+  table.synchronize = runtime::synchronize;
+  table.copy = runtime::copy;
+  table.fill = runtime::fill;
+  table.create_event = runtime::create_event;
+  table.destroy_event = runtime::destroy_event;
+  table.record = runtime::record;
+  table.wait = runtime::wait;
+  table.synchronize_event = runtime::synchronize_event;
+  table.elapsed = runtime::elapsed;
+  table.begin_capture = runtime::begin_capture;
+  table.end_capture = runtime::end_capture;
+  table.launch_graph = runtime::launch_graph;
+  table.destroy_graph = runtime::destroy_graph;
   table.variants = descriptions().data();
   table.variant_count = int32_t(descriptions().size());
   table.runs = runs;
@@ -128,6 +150,7 @@ gpi_kernel_table made() {
   table.choose = choose;
   table.workspace = workspace;
   table.launch = launch;
+  fill_conformance(table);
   table.convert = convert;
   return table;
 }
@@ -142,7 +165,8 @@ gpi_kernel_status fail(gpi_kernel_status status, const std::string& text) {
 const std::vector<Variant>& variants() {
   static const std::vector<Variant> all = [] {
     std::vector<Variant> result;
-    for (auto group : {runtime_variants, linear_variants, attention_variants, elementwise_variants}) {
+    for (auto group :
+         {runtime_variants, linear_variants, attention_variants, elementwise_variants, sampling_variants}) {
       for (const Variant& variant : group()) result.push_back(variant);
     }
     return result;

@@ -41,8 +41,12 @@ const std::vector<Variant>& variants();
 std::vector<Variant> elementwise_variants();
 std::vector<Variant> linear_variants();
 std::vector<Variant> attention_variants();
+std::vector<Variant> sampling_variants();
 /// What only this build has, such as a vendor's library.
 std::vector<Variant> runtime_variants();
+
+/// Sets the functions of probes.
+void fill_conformance(gpi_kernel_table& table);
 
 constexpr uint32_t sixteen_bit = 1u << GPI_KERNEL_BFLOAT16 | 1u << GPI_KERNEL_FLOAT16;
 /// Every device that there are kernels for: sm_80 (8.0 and 8.6), sm_89 and sm_90a.

@@ -32,7 +32,8 @@ AttentionInputs<T>::AttentionInputs(const AttentionCase& c) : shape(c) {
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(uint32_t(i))]);
 
   const int row = c.key_heads * c.dimension;
-  cache = std::make_unique<DeviceArray<T>>("cache", size_t(pages) * 2 * size_t(row) * kv_block_tokens);
+  cache = std::make_unique<DeviceArray<T>>(
+      "cache", size_t(c.offset) + size_t(pages) * 2 * size_t(row) * kv_block_tokens);
   // Entries past a sequence's last block must not be read as block numbers.
   tables.assign(sequences * size_t(table_stride), 1 << 28);
   size_t next = 0;
@@ -44,16 +45,35 @@ AttentionInputs<T>::AttentionInputs(const AttentionCase& c) : shape(c) {
         for (int head = 0; head < c.key_heads; ++head) {
           auto values = random_values<T>(size_t(c.dimension), random.next(), part ? 1.0f : 2.0f);
           for (int i = 0; i < c.dimension; ++i) {
-            (*cache)[place_in_cache(block, part, c.key_heads, head, position % kv_block_tokens, c.dimension,
-                                    i)] = values[size_t(i)];
+            cache_element(int(s), position, part, head, i) = values[size_t(i)];
           }
         }
       }
     }
   }
-  const size_t count = size_t(tokens) * size_t(c.query_heads) * size_t(c.dimension);
-  query = std::make_unique<DeviceArray<T>>("query", random_values<T>(count, 12, 2.0f));
-  output = std::make_unique<DeviceArray<T>>("output", count);
+  for (size_t s = 0; s < sequences; ++s) {
+    for (int block = 0; block * kv_block_tokens < c.contexts[s]; ++block) {
+      bool seen = false;
+      for (int key = block * kv_block_tokens; key < (block + 1) * kv_block_tokens; ++key) {
+        for (int r = 0; r < c.queries[s]; ++r) seen |= sees(int(s), c.contexts[s] - c.queries[s] + r, key);
+      }
+      if (!seen) tables[s * size_t(table_stride) + size_t(block)] = order[next];
+    }
+  }
+  const int width = c.query_heads * c.dimension;
+  query_step = width + c.padding;
+  auto make_query = [&](const char* name, uint64_t seed) {
+    auto values = random_values<T>(size_t(c.offset) + size_t(tokens) * size_t(query_step), seed, 2.0f);
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (i < size_t(c.offset) || int(i - size_t(c.offset)) % query_step >= width) values[i].bits = 0xffff;
+    }
+    return std::make_unique<DeviceArray<T>>(name, values);
+  };
+  query = make_query("query", 12);
+  sink_query = make_query("sink query", 13);
+  output = std::make_unique<DeviceArray<T>>("output", size_t(c.offset) + size_t(tokens) * size_t(width));
+  // Zeros, as the reference gives them: they must stay.
+  for (size_t i = 0; i < size_t(c.offset); ++i) (*output)[i].bits = 0;
   query_starts = std::make_unique<DeviceArray<int32_t>>("query starts", starts);
   contexts = std::make_unique<DeviceArray<int32_t>>(
       "contexts", std::vector<int32_t>(c.contexts.begin(), c.contexts.end()));
@@ -64,15 +84,34 @@ AttentionInputs<T>::AttentionInputs(const AttentionCase& c) : shape(c) {
   // One far below the scores, one among them, one far above, and so on.
   std::vector<float> sink_values;
   for (int head = 0; head < c.query_heads; ++head) sink_values.push_back(float(head % 3) * 60.0f - 59.0f);
-  sinks = std::make_unique<DeviceArray<float>>("sinks", sink_values);
+  sink_logits = std::make_unique<DeviceArray<float>>("sink logits", sink_values);
   log_sums = std::make_unique<DeviceArray<float>>("log sums", size_t(c.query_heads) * size_t(tokens));
 }
 
 template <class T>
 T& AttentionInputs<T>::cache_element(int sequence, int position, int part, int key_head, int i) {
   int block = tables[size_t(sequence * table_stride + position / kv_block_tokens)];
-  return (*cache)[place_in_cache(block, part, shape.key_heads, key_head, position % kv_block_tokens,
-                                 shape.dimension, i)];
+  return (*cache)[size_t(shape.offset) + place_in_cache(block, part, shape.key_heads, key_head,
+                                                        position % kv_block_tokens, shape.dimension, i)];
+}
+
+template <class T>
+bool AttentionInputs<T>::meets_as_sink(int position, int key) const {
+  return key < shape.sinks && position - shape.window + 1 > shape.sinks;
+}
+
+template <class T>
+bool AttentionInputs<T>::sees(int sequence, int position, int key) const {
+  if (key >= shape.contexts[size_t(sequence)] || (shape.causal && key > position)) return false;
+  return shape.window == 0 || key > position - shape.window || key < shape.sinks ||
+         (shape.sinks > 0 && position - shape.window + 1 <= shape.sinks);
+}
+
+template <class T>
+std::vector<unsigned char> AttentionInputs<T>::results() const {
+  auto bytes = output->bytes(), more = log_sums->bytes();
+  bytes.insert(bytes.end(), more.begin(), more.end());
+  return bytes;
 }
 
 template <class T>
@@ -86,9 +125,10 @@ AttentionArguments AttentionInputs<T>::arguments() {
   for (int count : shape.queries) a.max_queries = std::max(a.max_queries, count);
   for (int context : shape.contexts) a.max_context = std::max(a.max_context, context);
   a.tokens = tokens;
-  a.query = query->data();
-  a.output = output->data();
-  a.cache = cache->data();
+  a.query = query->data() + shape.offset;
+  a.query_stride = shape.padding > 0 ? query_step : 0;
+  a.output = output->data() + shape.offset;
+  a.cache = cache->data() + shape.offset;
   a.block_tables = block_tables->data();
   a.table_stride = table_stride;
   a.query_starts = query_starts->data();
@@ -99,14 +139,17 @@ AttentionArguments AttentionInputs<T>::arguments() {
   a.causal = shape.causal;
   a.alibi_slopes = shape.alibi ? slopes->data() : nullptr;
   a.log_sums = log_sums->data();
-  a.sinks = shape.sinks ? sinks->data() : nullptr;
+  a.sink_logits = shape.sink_logits ? sink_logits->data() : nullptr;
+  a.sinks = shape.sinks;
+  a.sink_query = shape.sinks > 0 ? sink_query->data() + shape.offset : nullptr;
+  a.sink_query_stride = a.query_stride;
   return a;
 }
 
 template <class T>
 AttentionReference reference(AttentionInputs<T>& inputs) {
   const AttentionCase& c = inputs.shape;
-  const size_t count = size_t(inputs.tokens) * size_t(c.query_heads) * size_t(c.dimension);
+  const size_t count = size_t(c.offset) + size_t(inputs.tokens) * size_t(c.query_heads) * size_t(c.dimension);
   AttentionReference result;
   result.output.assign(count, 0);
   result.bound.assign(count, 0);
@@ -118,27 +161,32 @@ AttentionReference reference(AttentionInputs<T>& inputs) {
       for (int head = 0; head < c.query_heads; ++head) {
         const int key_head = head / (c.query_heads / c.key_heads);
         const size_t token = size_t(inputs.starts[s] + r);
-        const size_t start = (token * size_t(c.query_heads) + size_t(head)) * size_t(c.dimension);
+        const size_t start =
+            size_t(c.offset) + (token * size_t(c.query_heads) + size_t(head)) * size_t(c.dimension);
+        const size_t query_start =
+            size_t(c.offset) + token * size_t(inputs.query_step) + size_t(head * c.dimension);
         std::vector<double> scores;
         std::vector<int> keys;
         double largest = -INFINITY;
         for (int key = 0; key < c.contexts[s]; ++key) {
-          if (c.causal && key > position) continue;
-          if (c.window > 0 && key <= position - c.window) continue;
+          if (!inputs.sees(int(s), position, key)) continue;
+          const bool as_sink = inputs.meets_as_sink(position, key);
+          DeviceArray<T>& query = as_sink ? *inputs.sink_query : *inputs.query;
+          const int place = as_sink ? c.sinks + c.window - 1 : position;
           double dot = 0;
           for (int i = 0; i < c.dimension; ++i) {
-            dot += double(to_float((*inputs.query)[start + size_t(i)])) *
+            dot += double(to_float(query[query_start + size_t(i)])) *
                    to_float(inputs.cache_element(int(s), key, 0, key_head, i));
           }
           double score = dot * scale;
           if (c.softcap > 0) score = c.softcap * std::tanh(score / c.softcap);
-          if (c.alibi) score += double((*inputs.slopes)[size_t(head)]) * (key - position);
+          if (c.alibi) score += double((*inputs.slopes)[size_t(head)]) * (key - place);
           scores.push_back(score);
           keys.push_back(key);
           largest = std::max(largest, score);
         }
-        const double sink = c.sinks ? double((*inputs.sinks)[size_t(head)]) : -INFINITY;
-        if (keys.empty() && !c.sinks) continue;
+        const double sink = c.sink_logits ? double((*inputs.sink_logits)[size_t(head)]) : -INFINITY;
+        if (keys.empty() && !c.sink_logits) continue;
         largest = std::max(largest, sink);
         double sum = std::exp(sink - largest);
         for (double& score : scores) sum += score = std::exp(score - largest);

@@ -297,6 +297,8 @@ TEST("embedding gathers rows and adds learned positions") {
     test_embedding<f16>(3, 1100, has_positions);
     test_embedding<bf16>(0, 8, has_positions);
     test_embedding<f16>(4, 3, has_positions);
+    test_embedding<bf16>(5, 7, has_positions);
+    test_embedding<f16>(2, 64, has_positions);
   }
 }
 

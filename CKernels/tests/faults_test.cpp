@@ -7,7 +7,7 @@
 
 #include <fstream>
 
-#include "tests/support.h"
+#include "tests/fault_text.h"
 
 namespace gpu::test {
 namespace {
@@ -15,25 +15,19 @@ namespace {
 std::string fault_of(Mistake mistake, simt::Options options = {}) {
   DeviceArray<float> global("numbers", std::vector<float>(64, 1.0f));
   static const std::vector<float> elsewhere(16, 1.0f);
-  simt::Stream stream;
-  stream.options = options;
-  Status status = make_mistake(&stream, {mistake, global.data(), elsewhere.data()});
-  EXPECT((status != 0) == !stream.fault.empty());
-  return stream.fault;
+  return fault_of_launch(options, [&](Stream stream) {
+    return make_mistake(stream, {mistake, global.data(), elsewhere.data()});
+  });
 }
 
 /// The fault of a mistake that every flavour finds.
 void expect_fault(Mistake mistake, const char* part) {
-  std::string fault = fault_of(mistake);
-  EXPECT_TEXT(fault, part);
-  EXPECT_TEXT(fault, "kernel mistake, block (0, 0, 0)");
-  EXPECT_TEXT(fault, "tests/kernels/faults.cu:");
+  expect_fault_text(fault_of(mistake), part, "mistake", "tests/kernels/faults.cu");
 }
 
 /// One that takes the checker.
 void expect_report(Mistake mistake, const char* part) {
-  if (!checked) return;
-  expect_fault(mistake, part);
+  if (checked) expect_fault(mistake, part);
 }
 
 TEST("a right kernel has no fault") { EXPECT(fault_of(Mistake::none) == ""); }

@@ -1,7 +1,7 @@
 // Each kind of fault of the primitives of sm_90 is provoked once.
 
+#include "tests/fault_text.h"
 #include "tests/kernels/hopper.h"
-#include "tests/support.h"
 
 namespace gpu::test {
 namespace {
@@ -14,30 +14,19 @@ std::string fault_of(HopperMistake mistake, simt::Options options = {}) {
   d.address = output.data();
   EXPECT(encode_tensor_map(arguments.output, d) == 0);
   arguments.mistake = mistake;
-  simt::Stream stream;
-  stream.options = options;
-  Status status = make_hopper_mistake(&stream, arguments);
-  EXPECT((status != 0) == !stream.fault.empty());
-  return stream.fault;
+  return fault_of_launch(options, [&](Stream stream) { return make_hopper_mistake(stream, arguments); });
 }
 
 /// The fault of a mistake that every flavour finds.
 void expect_fault(HopperMistake mistake, const char* part) {
-  std::string fault = fault_of(mistake);
-  EXPECT_TEXT(fault, part);
-  EXPECT_TEXT(fault, "kernel hopper_mistake, block (0, 0, 0)");
-  EXPECT_TEXT(fault, "tests/kernels/sm90/hopper_faults.cu:");
+  expect_fault_text(fault_of(mistake), part, "hopper_mistake", "tests/kernels/sm90/hopper_faults.cu");
 }
 
 /// One that takes the checker, which finds it under every schedule.
 void expect_report(HopperMistake mistake, const char* part) {
   if (!checked) return;
   expect_fault(mistake, part);
-  for (const simt::Options& options :
-       {simt::Options{simt::Schedule::descending, simt::AsyncTiming::eager, 1, 1},
-        simt::Options{simt::Schedule::random, simt::AsyncTiming::random, 9, 1}}) {
-    EXPECT_TEXT(fault_of(mistake, options), part);
-  }
+  expect_report_text([&](const simt::Options& options) { return fault_of(mistake, options); }, part);
 }
 
 TEST("hopper: a right kernel has no fault") {

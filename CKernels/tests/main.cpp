@@ -1,11 +1,13 @@
 // Runs the tests whose name contains the argument, or all; the last line is "N passed, N failed".
-//   --quick   stop at the first failure: what a mutant needs
-//   --times   print the processor time of each test
+//   --quick           stop at the first failure: what a mutant needs
+//   --times           print the processor time of each test
+//   --launches FILE   write how large the blocks of each kernel were
 
 #include <cstring>
 #include <ctime>
 
 #include "tests/check.h"
+#include "tests/launch_log.h"
 
 namespace gpu::test {
 namespace {
@@ -55,15 +57,23 @@ int run(const char* filter, bool quick, bool times) {
 
 int main(int count, char** arguments) {
   const char* filter = nullptr;
+  const char* launches = nullptr;
   bool quick = false, times = false;
   for (int i = 1; i < count; ++i) {
     if (!std::strcmp(arguments[i], "--quick")) {
       quick = true;
     } else if (!std::strcmp(arguments[i], "--times")) {
       times = true;
+    } else if (!std::strcmp(arguments[i], "--launches") && i + 1 < count) {
+      launches = arguments[++i];
     } else {
       filter = arguments[i];
     }
   }
-  return gpu::test::run(filter, quick, times);
+  const int status = gpu::test::run(filter, quick, times);
+  if (launches && !gpu::test::write_launches(launches)) {
+    std::printf("%s cannot be written\n0 passed, 1 failed\n", launches);
+    return 1;
+  }
+  return status;
 }

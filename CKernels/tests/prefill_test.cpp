@@ -7,20 +7,7 @@ namespace {
 
 template <class T>
 void test_prefill(const AttentionCase& c) {
-  AttentionInputs<T> inputs(c);
-  AttentionArguments arguments = inputs.arguments();
-  auto statistics = expect_same_bits(
-      c.name, [&](Stream stream) { return attention_prefill(stream, arguments); },
-      [&] {
-        auto bytes = inputs.output->bytes(), more = inputs.log_sums->bytes();
-        bytes.insert(bytes.end(), more.begin(), more.end());
-        return bytes;
-      });
-  EXPECT(statistics.bank_conflicts == 0);
-  AttentionReference expected = reference(inputs);
-  expect_close(c.name, *inputs.output, expected.output, expected.bound);
-  std::vector<double> bound(expected.log_sums.size(), 1e-4 + 2.0 * c.softcap * 0x1p-11);
-  expect_close(std::string(c.name) + " log sums", *inputs.log_sums, expected.log_sums, bound);
+  EXPECT(expect_attention<T>(c, attention_prefill).bank_conflicts == 0);
 }
 
 TEST("prefill: one sequence, whole tiles and tails, causal") {

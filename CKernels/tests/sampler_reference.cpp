@@ -6,8 +6,27 @@
 
 #include "sampling/philox.h"
 #include "sampling/portable_math.h"
+#include "simt/random.h"
 
 namespace gpu::test {
+
+std::vector<float> random_logits(size_t count, uint64_t seed) {
+  simt::Random random(seed);
+  std::vector<float> row(count);
+  const uint32_t kind = uint32_t(seed % 5);
+  for (float& logit : row) {
+    const float uniform = float(random.below(1 << 20)) / (1 << 19) - 1.0f;
+    logit = kind == 0   ? 3 * uniform
+            : kind == 1 ? 60 * uniform
+            : kind == 2 ? float(int(random.below(4)))  // ties
+            : kind == 3 ? 1.0f                         // nothing but ties
+                        : -100 + uniform * 0.01f;      // one bin
+    if (kind != 3 && random.below(16) == 0) logit = -INFINITY;
+  }
+  row[random.below(uint32_t(count))] = kind == 1 ? 70.0f : 1.25f;
+  if (kind == 2) row[random.below(uint32_t(count))] = -0.0f;
+  return row;
+}
 
 std::vector<float> reference_logits(std::vector<float> row, const RowSettings& settings) {
   for (size_t token = 0; token < row.size(); ++token) {

@@ -9,6 +9,9 @@
 
 namespace gpu::test {
 
+/// Logits of one of five kinds, some with many ties.
+std::vector<float> random_logits(size_t count, uint64_t seed);
+
 /// Edits and penalties of one row, by token.
 struct RowSettings {
   std::vector<bool> allowed;

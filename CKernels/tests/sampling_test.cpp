@@ -26,25 +26,6 @@ TEST("sampling: noise and weights have the bits of the CPU's") {
   EXPECT(block.word[2] == 0x5001e420 && block.word[3] == 0x24126ea1);
 }
 
-/// Logits of several kinds, some with many ties.
-std::vector<float> random_logits(size_t count, uint64_t seed) {
-  simt::Random random(seed);
-  std::vector<float> row(count);
-  const uint32_t kind = uint32_t(seed % 5);
-  for (float& logit : row) {
-    const float uniform = float(random.below(1 << 20)) / (1 << 19) - 1.0f;
-    logit = kind == 0   ? 3 * uniform
-            : kind == 1 ? 60 * uniform
-            : kind == 2 ? float(int(random.below(4)))  // ties
-            : kind == 3 ? 1.0f                         // nothing but ties
-                        : -100 + uniform * 0.01f;      // one bin
-    if (kind != 3 && random.below(16) == 0) logit = -INFINITY;
-  }
-  row[random.below(uint32_t(count))] = kind == 1 ? 70.0f : 1.25f;
-  if (kind == 2) row[random.below(uint32_t(count))] = -0.0f;
-  return row;
-}
-
 struct SamplingCase {
   std::vector<float> logits;
   SamplingRow settings;
@@ -58,7 +39,11 @@ void test_sampling(const char* what, const std::vector<SamplingCase>& cases, int
     logits.insert(logits.end(), c.logits.begin(), c.logits.end());
     logits.resize(logits.size() + size_t(padding), NAN);
     settings.push_back(c.settings);
+    settings.back().row = int(settings.size()) - 1;
   }
+  // Neither settings nor results need be in the order of the logits.
+  for (size_t i = 0; i + 1 < settings.size(); i += 2) std::swap(settings[i], settings[i + 1]);
+  for (SamplingRow& row : settings) row.target = int(cases.size()) - 1 - row.row;
   logits.resize(logits.size() - size_t(padding));
   DeviceArray<float> device_logits("logits", logits);
   DeviceArray<SamplingRow> device_settings("settings", settings);
@@ -76,7 +61,8 @@ void test_sampling(const char* what, const std::vector<SamplingCase>& cases, int
       });
   for (size_t i = 0; i < cases.size(); ++i) {
     const int expected = reference_token(cases[i].logits, cases[i].settings);
-    const int given = failures[i] == SamplingFailure::none ? tokens[i] : -1 - int(failures[i]);
+    const size_t target = cases.size() - 1 - i;
+    const int given = failures[target] == SamplingFailure::none ? tokens[target] : -1 - int(failures[target]);
     if (given == expected) continue;
     fail(__FILE__, __LINE__,
          std::string(what) + ": row " + std::to_string(i) + " gives " + std::to_string(given) +
@@ -85,8 +71,15 @@ void test_sampling(const char* what, const std::vector<SamplingCase>& cases, int
 }
 
 SamplingRow drawn(uint64_t seed, float temperature = 1, int top_k = 0, float top_p = 1, float min_p = 0) {
-  return {
-      seed * 0x9e3779b97f4a7c15u, uint32_t(seed % 3), uint32_t(seed * 7), temperature, top_p, min_p, top_k};
+  return {seed * 0x9e3779b97f4a7c15u,
+          uint32_t(seed % 3),
+          uint32_t(seed * 7),
+          temperature,
+          top_p,
+          min_p,
+          top_k,
+          0,
+          0};
 }
 
 TEST("sampling: the largest logit, by the lower id") {
@@ -168,7 +161,7 @@ TEST("sampling: masks, biases and penalties") {
     std::vector<std::vector<float>> expected;
     for (int row = 0; row < rows; ++row) {
       RowSettings& s = settings[size_t(row)];
-      LogitsRow r = {-1, int(edits.size()), 0, int(seen.size()), 0, 1, 0, 0};
+      LogitsRow r = {-1, int(edits.size()), 0, int(seen.size()), 0, 1, 0, 0, row};
       if (row % 2 == 1) {
         s.allowed.resize(size_t(vocabulary));
         r.mask = int(masks.size()) / ((vocabulary + 31) / 32);
@@ -222,12 +215,27 @@ TEST("sampling: masks, biases and penalties") {
         }
       }
     }
+
+    // Only some rows, in another order.
+    std::memcpy(input.data(), logits.data(), logits.size() * sizeof(float));
+    const int chosen[] = {3, 1};
+    for (size_t i = 0; i < 2; ++i) rows_array[i] = device_rows[size_t(chosen[i])];
+    arguments.rows = 2;
+    arguments.input = input.data();
+    arguments.output = output.data();
+    simt::Stream stream;
+    EXPECT(process_logits(&stream, arguments) == 0);
+    for (size_t i = 0; i < 2; ++i) {
+      for (int token = 0; token < vocabulary; ++token) {
+        EXPECT(output[i * size_t(vocabulary) + size_t(token)] == expected[size_t(chosen[i])][size_t(token)]);
+      }
+    }
   }
 }
 
 TEST("sampling: a broken logit that a mask hides still fails the row") {
   DeviceArray<float> logits("logits", std::vector<float>{1, 2, NAN, 4, INFINITY});
-  DeviceArray<LogitsRow> rows("rows", std::vector<LogitsRow>{{0, 0, 0, 0, 0, 1, 0, 0}});
+  DeviceArray<LogitsRow> rows("rows", std::vector<LogitsRow>{{0, 0, 0, 0, 0, 1, 0, 0, 0}});
   DeviceArray<uint32_t> masks("masks", std::vector<uint32_t>{0x0b});
   DeviceArray<SamplingRow> settings("settings", std::vector<SamplingRow>{drawn(1)});
   DeviceArray<int32_t> broken("broken", 1), tokens("tokens", 1);
@@ -238,76 +246,6 @@ TEST("sampling: a broken logit that a mask hides still fails the row") {
   EXPECT(sample(&stream, {1, 5, logits.data(), 5, settings.data(), broken.data(), tokens.data(),
                           failures.data()}) == 0);
   EXPECT(broken[0] == 2 && tokens[0] == 2 && failures[0] == SamplingFailure::not_finite);
-}
-
-void test_logprobs(size_t vocabulary, int top) {
-  const int rows = 6;
-  std::vector<float> logits;
-  std::vector<int32_t> chosen;
-  for (uint64_t row = 0; row < rows; ++row) {
-    auto values = random_logits(vocabulary, row);
-    if (row == 5) values[vocabulary - 1] = NAN;
-    logits.insert(logits.end(), values.begin(), values.end());
-    chosen.push_back(row == 3 ? -1 : int((row * 37) % vocabulary));
-  }
-  DeviceArray<float> input("logits", logits), logprobs("logprobs", rows),
-      top_logprobs("top logprobs", size_t(rows * top));
-  DeviceArray<int32_t> tokens("tokens", chosen), ranks("ranks", rows),
-      top_tokens("top tokens", size_t(rows * top));
-  DeviceArray<SamplingFailure> failures("failures", rows);
-  const LogprobArguments arguments = {rows,
-                                      int(vocabulary),
-                                      input.data(),
-                                      int(vocabulary),
-                                      tokens.data(),
-                                      logprobs.data(),
-                                      ranks.data(),
-                                      top,
-                                      top_tokens.data(),
-                                      top_logprobs.data(),
-                                      failures.data()};
-  expect_same_bits(
-      "logprobs", [&](Stream stream) { return token_logprobs(stream, arguments); },
-      [&] {
-        auto bytes = logprobs.bytes();
-        for (auto more : {ranks.bytes(), top_tokens.bytes(), top_logprobs.bytes()}) {
-          bytes.insert(bytes.end(), more.begin(), more.end());
-        }
-        return bytes;
-      });
-  EXPECT(failures[5] == SamplingFailure::not_finite);
-  for (int row = 0; row < 5; ++row) {
-    if (row == 3) continue;
-    std::vector<float> values(logits.begin() + row * long(vocabulary),
-                              logits.begin() + (row + 1) * long(vocabulary));
-    std::vector<int> order = reference_order(values);
-    double largest = values[size_t(order[0])], sum = 0;
-    for (float value : values) sum += std::exp(value - largest);
-    auto expect_logprob = [&](float given, int token) {
-      const double expected = values[size_t(token)] - largest - std::log(sum);
-      if (std::isinf(expected))
-        EXPECT(given == expected);
-      else
-        EXPECT(std::abs(given - expected) <= 3e-7 + 1e-6 * std::abs(expected));
-    };
-    const int token = chosen[size_t(row)];
-    EXPECT(failures[size_t(row)] == SamplingFailure::none);
-    expect_logprob(logprobs[size_t(row)], token);
-    EXPECT(order[size_t(ranks[size_t(row)] - 1)] == token);
-    for (int place = 0; place < top; ++place) {
-      const size_t at = size_t(row * top + place);
-      EXPECT(top_tokens[at] == order[size_t(place)]);
-      expect_logprob(top_logprobs[at], order[size_t(place)]);
-    }
-  }
-}
-
-TEST("sampling: log-probabilities, ranks and the most likely tokens") {
-  test_logprobs(1, 1);
-  test_logprobs(75, 0);
-  test_logprobs(75, 5);
-  test_logprobs(75, 75);
-  test_logprobs(1500, 20);
 }
 
 TEST("sampling: what cannot be computed is refused, and no rows are no work") {
@@ -339,7 +277,7 @@ TEST("sampling: draws follow the distribution") {
   double sum = 0, counts[5] = {}, chi = 0;
   for (float logit : row) sum += std::exp(double(logit));
   const int draws = 100000;
-  for (int i = 0; i < draws; ++i) counts[reference_token(row, {7, 0, uint32_t(i), 1, 1, 0, 0})] += 1;
+  for (int i = 0; i < draws; ++i) counts[reference_token(row, {7, 0, uint32_t(i), 1, 1, 0, 0, 0, 0})] += 1;
   for (int i = 0; i < 5; ++i) {
     const double expected = draws * std::exp(double(row[size_t(i)])) / sum;
     chi += (counts[i] - expected) * (counts[i] - expected) / expected;

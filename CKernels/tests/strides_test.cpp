@@ -83,6 +83,25 @@ TEST("appending reads columns of a fused projection, of any width") {
   }
 }
 
+TEST("gathering reads columns of a fused projection, of any width") {
+  for (int query_width : {64, 36}) {
+    const int tokens = 4, width = 32;
+    FusedProjection p(tokens, query_width, width);
+    DeviceArray<bf16> output("output", size_t(3 * width));
+    DeviceArray<int32_t> rows("rows", std::vector<int32_t>{3, 0, 2});
+    EmbeddingArguments arguments = {ElementType::bfloat16,        3,       width,   rows.data(),
+                                    p.fused.data() + query_width, nullptr, nullptr, output.data()};
+    arguments.table_stride = p.stride;
+    simt::Stream stream;
+    EXPECT(embedding(&stream, arguments) == 0);
+    for (size_t i = 0; i < 3; ++i) {
+      for (size_t j = 0; j < size_t(width); ++j) {
+        EXPECT(output[i * width + j].bits == p.key[size_t(rows[i]) * width + j].bits);
+      }
+    }
+  }
+}
+
 TEST("attention reads the query from columns of a fused projection") {
   AttentionInputs<bf16> inputs({"strided", {3, 1}, {70, 150}, 4, 2, 32});
   AttentionArguments arguments = inputs.arguments();

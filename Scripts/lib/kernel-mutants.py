@@ -13,7 +13,8 @@ CKernels/tests/mutants holds one mutant a paragraph:
 will do. `survives` in its place marks an equivalent program, which must pass. Lines of `-` and of `+` are joined.
 
 A mutant is compiled over the objects that Scripts/test-kernels left, and tried in the flavours check, plain and asan
-until one notices it. It costs a few seconds.
+until one notices it. It costs a few seconds. Before the first one, every entry of the list must match its file;
+`--check` does nothing else, and Scripts/test-kernels always does that.
 """
 
 import concurrent.futures
@@ -51,11 +52,19 @@ class Mutant:
                 raise SystemExit(f"mutants: '{self.name}': unknown line '{line}'")
         self.old, self.new = "\n".join(old), "\n".join(new)
 
+    def problem(self):
+        """What keeps the entry from being tried, or None."""
+        if not self.file or not self.test or not self.old:
+            return "it needs lines of file, test and -"
+        if self.old == self.new:
+            return "it changes nothing"
+        if not (SOURCES / self.file).is_file():
+            return f"there is no {self.file}"
+        count = (SOURCES / self.file).read_text().count(self.old)
+        return None if count == 1 else f"its text is in {self.file} {count} times"
+
     def mutated_source(self):
-        text = (SOURCES / self.file).read_text()
-        if text.count(self.old) != 1:
-            raise ValueError(f"its text is in {self.file} {text.count(self.old)} times")
-        return text.replace(self.old, self.new)
+        return (SOURCES / self.file).read_text().replace(self.old, self.new)
 
 
 def shell(function, *arguments):
@@ -128,10 +137,28 @@ def judge(mutant):
     return mutant.survives, "survives, as it should" if mutant.survives else "SURVIVED"
 
 
-def main():
-    only = sys.argv[1] if len(sys.argv) > 1 else ""
+def read_mutants():
+    """All of the list, or an exit with every entry that is not right."""
     paragraphs = (SOURCES / "tests" / "mutants").read_text().strip().split("\n\n")
     mutants = [Mutant(p) for p in paragraphs if not p.startswith("#")]
+    names, errors = set(), []
+    for mutant in mutants:
+        problem = mutant.problem()
+        if mutant.name in names:
+            problem = "there is another of this name"
+        names.add(mutant.name)
+        if problem:
+            errors.append(f"error: CKernels/tests/mutants: '{mutant.name}': {problem}")
+    if errors:
+        sys.exit("\n".join(errors))
+    return mutants
+
+
+def main():
+    mutants = read_mutants()
+    only = sys.argv[1] if len(sys.argv) > 1 else ""
+    if only == "--check":
+        return
     mutants = [m for m in mutants if only in m.name or only in m.file]
     good = 0
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:

@@ -224,8 +224,16 @@ static void attention(const void* opaque, size_t chunk, size_t thread) {
     float* output = a->output + (start + (begin + r) / group) * a->output_stride +
                     (head * group + (begin + r) % group) * a->head_dim;
     f32x16 total = splat(sum16(load(rows.sums + r * LANES)));
+    f32x16 weight = splat(1);
+    if (a->sink_logits) {
+      // Offsets by the greater of the two, as for any other key.
+      f32x16 sink = splat(a->sink_logits[query_heads[r]]), largest = splat(rows.maximum[r]);
+      f32x16 offset = pick(sink > largest, sink, largest);
+      weight = exp16(largest - offset);
+      total = fma16(total, weight, exp16(sink - offset));
+    }
     for (size_t column = 0; column < a->head_dim; column += LANES) {
-      f32x16 value = load(rows.output + r * rows.padded + column) / total;
+      f32x16 value = load(rows.output + r * rows.padded + column) * weight / total;
       size_t left = a->head_dim - column;
       if (left >= LANES)
         store(output + column, value);

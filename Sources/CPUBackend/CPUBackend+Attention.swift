@@ -43,7 +43,8 @@ extension CPUBackend {
       query_heads: parameters.queryHeads, kv_heads: parameters.keyValueHeads,
       head_dim: parameters.headDimension, scale: parameters.scale, softcap: parameters.softcap ?? 0,
       window: parameters.window ?? 0, slopes: parameters.alibiSlopes?.floats, sinks: parameters.sinks,
-      sink_query: sinkQuery.floats, sink_query_stride: sinkQuery.rowStride)
+      sink_query: sinkQuery.floats, sink_query_stride: sinkQuery.rowStride,
+      sink_logits: parameters.sinkLogits?.floats)
     try checks.finish(unsafe gpi_attention(context, &arguments))
   }
 

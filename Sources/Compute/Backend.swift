@@ -142,10 +142,12 @@ package struct AttentionParameters {
   package var alibiSlopes: TensorView?
   /// `softcap · tanh(score / softcap)` before the mask.
   package var softcap: Float?
+  /// float32 `[Hq]`: the score of one more key, without a value, that every query of the head sees (gpt-oss).
+  package var sinkLogits: TensorView?
 
   package init(
     queryHeads: Int, keyValueHeads: Int, headDimension: Int, scale: Float, window: Int? = nil,
-    sinks: Int = 0, alibiSlopes: TensorView? = nil, softcap: Float? = nil
+    sinks: Int = 0, alibiSlopes: TensorView? = nil, softcap: Float? = nil, sinkLogits: TensorView? = nil
   ) {
     self.queryHeads = queryHeads
     self.keyValueHeads = keyValueHeads
@@ -155,6 +157,7 @@ package struct AttentionParameters {
     self.sinks = sinks
     self.alibiSlopes = alibiSlopes
     self.softcap = softcap
+    self.sinkLogits = sinkLogits
   }
 }
 

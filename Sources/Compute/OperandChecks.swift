@@ -76,6 +76,9 @@ extension OperandChecks {
     if let slopes = parameters.alibiSlopes {
       try vector(slopes, "alibiSlopes", count: parameters.queryHeads, types: [.float32])
     }
+    if let logits = parameters.sinkLogits {
+      try vector(logits, "sinkLogits", count: parameters.queryHeads, types: [.float32])
+    }
   }
 
   /// The cache as the backend's own type, and a layer it has.

@@ -29,14 +29,14 @@ extension KernelBackend {
     let checks = OperandChecks("attention")
     let cache = try checks.own(cache, layer: layer, as: KernelKVCache.self)
     try checks.attention(parameters, cache.geometry)
-    try checks.require(
-      parameters.sinks == 0, "attention sinks (--kv-policy); only the CPU computes with them so far")
-    guard parameters.sinks == 0 else {
-      throw .unsupported(operation: "attention", reason: "these kernels have no attention sinks")
-    }
     let columns = parameters.queryHeads * parameters.headDimension
     try checks.matrix(query, "query", columns: columns, types: [activationType])
     try dense(output, "output", rows: query.rows, columns: columns, checks)
+    let sinkQuery = parameters.sinks > 0 ? batch.sinkQuery ?? query : nil
+    if let sinkQuery {
+      try checks.matrix(
+        sinkQuery, "sinkQuery", rows: query.rows, columns: columns, types: [activationType])
+    }
     let sequences = batch.sequenceCount
     try checks.require(sequences >= 0, "\(sequences) sequences")
     try checks.vector(batch.queryStarts, "queryStarts", count: sequences + 1, types: [.int32])
@@ -57,7 +57,9 @@ extension KernelBackend {
       query_starts: batch.queryStarts.int32s, context_lengths: batch.contextLengths.int32s,
       scale: parameters.scale, softcap: parameters.softcap ?? 0,
       window: count(parameters.window ?? 0, "attention"), alibi_slopes: parameters.alibiSlopes?.floats,
-      log_sums: nil, split_keys: count(splitKeys, "attention"), workspace: nil, workspace_bytes: 0)
+      sink_logits: parameters.sinkLogits?.floats, sinks: count(parameters.sinks, "attention"),
+      sink_query: sinkQuery?.address, sink_query_stride: Int64(sinkQuery?.rowStride ?? 0), log_sums: nil,
+      split_keys: count(splitKeys, "attention"), workspace: nil, workspace_bytes: 0)
     let describe = {
       "\(parameters.queryHeads) heads over \(parameters.keyValueHeads) of \(parameters.headDimension)"
     }

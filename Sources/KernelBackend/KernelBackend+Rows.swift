@@ -27,7 +27,7 @@ extension KernelBackend {
   ) throws(KernelError) {
     let checks = OperandChecks("gatherRows")
     try dense(output, "output", checks)
-    try dense(input, "input", columns: output.columns, checks)
+    try checks.matrix(input, "input", columns: output.columns, types: [activationType])
     try checks.vector(rows, "rows", count: output.rows, types: [.int32])
     try gather(input, rows, nil, nil, into: output, checks.operation)
   }
@@ -38,7 +38,8 @@ extension KernelBackend {
   ) throws(KernelError) {
     var arguments = try unsafe gpi_kernel_embedding(
       element: element, count: count(output.rows, operation), width: count(output.columns, operation),
-      rows: rows.int32s, table: table.address, positions: positions?.int32s,
+      rows: rows.int32s, table: table.address, table_stride: Int64(table.rowStride),
+      positions: positions?.int32s,
       position_table: positionTable?.address, output: output.address)
     try unsafe launch(.embedding, &arguments, operation, describe: "rows of \(output.columns)")
   }

@@ -15,6 +15,11 @@ package enum KernelOperation: String, Sendable, CaseIterable {
   case prefill
   /// Attention of one query row a sequence.
   case decode
+  case processLogits = "process_logits"
+  case sample
+  case logprobs
+  /// Sampled tokens as the next step's inputs.
+  case feed
 
   var code: gpi_kernel_op {
     switch self {
@@ -28,6 +33,10 @@ package enum KernelOperation: String, Sendable, CaseIterable {
     case .linear: GPI_KERNEL_LINEAR
     case .prefill: GPI_KERNEL_PREFILL
     case .decode: GPI_KERNEL_DECODE
+    case .processLogits: GPI_KERNEL_PROCESS_LOGITS
+    case .sample: GPI_KERNEL_SAMPLE
+    case .logprobs: GPI_KERNEL_LOGPROBS
+    case .feed: GPI_KERNEL_FEED
     }
   }
 }

@@ -1,5 +1,5 @@
 extension Scheduler {
-  /// Takes the results of the step under way.
+  /// Takes the results of the step under way; where one was counted in advance, of that one, which is the older.
   ///
   /// - Parameters:
   ///   - plan: what `next` gave.
@@ -8,10 +8,15 @@ extension Scheduler {
   package mutating func commit(
     _ plan: borrowing StepPlan, sampled: [SampledToken], outcomes: inout [CommitOutcome]
   ) {
-    precondition(stepInFlight, "no step is under way")
+    precondition(stepInFlight || hasPresumedStep, "no step is under way")
     precondition(sampled.count == plan.entries.count, "one sampled token an entry")
-    stepInFlight = false
     outcomes.removeAll(keepingCapacity: true)
+    if hasPresumedStep {
+      hasPresumedStep = false
+      for index in 0..<plan.entries.count { outcomes.append(confirm(plan.entries[index], sampled[index])) }
+      return
+    }
+    stepInFlight = false
     for index in 0..<plan.entries.count {
       outcomes.append(commit(plan.entries[index], sampled[index], plan))
     }
@@ -22,15 +27,19 @@ extension Scheduler {
   ///
   /// - Parameter outcomes: overwritten with one element an entry, `finished(.failed)` or `discarded`.
   package mutating func abandon(_ plan: borrowing StepPlan, outcomes: inout [CommitOutcome]) {
-    precondition(stepInFlight, "no step is under way")
+    precondition(stepInFlight && !hasPresumedStep, "no step is under way, or one was counted in advance")
     stepInFlight = false
     outcomes.removeAll(keepingCapacity: true)
-    for index in 0..<plan.entries.count {
+    for index in 0..<plan.entries.count where isLive(plan.entries[index].id) {
       let slot = plan.entries[index].id.slot
       let first = sequences[slot].computed / KVBlockPool.blockSize
       withdraw(first..<sequences[slot].table.count, of: slot)
     }
     for index in 0..<plan.entries.count {
+      if isOverrun(plan.entries[index]) {
+        outcomes.append(.discarded)
+        continue
+      }
       let slot = plan.entries[index].id.slot
       let wasCancelled = sequences[slot].isCancelled
       end(slot, wasCancelled ? .cancelled : .failed)
@@ -39,7 +48,7 @@ extension Scheduler {
   }
 
   /// Takes the names of blocks away that may hold nonsense.
-  private mutating func withdraw(_ places: Range<Int>, of slot: Int) {
+  mutating func withdraw(_ places: Range<Int>, of slot: Int) {
     for place in places where sequences[slot].table[place] >= 0 {
       pool.withdraw(sequences[slot].table[place])
     }
@@ -48,10 +57,9 @@ extension Scheduler {
   private mutating func commit(
     _ entry: StepPlan.Entry, _ sampled: SampledToken, _ plan: borrowing StepPlan
   ) -> CommitOutcome {
+    if isOverrun(entry) { return .discarded }
     let slot = entry.id.slot
-    precondition(
-      sequences[slot].id == entry.id && sequences[slot].scheduled == entry.tokenCount,
-      "the plan is not the one under way")
+    precondition(sequences[slot].scheduled == entry.tokenCount, "the plan is not the one under way")
     if sequences[slot].isCancelled {
       end(slot, .cancelled)
       return .discarded

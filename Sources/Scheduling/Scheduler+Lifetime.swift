@@ -39,6 +39,8 @@ extension Scheduler {
     sequences[slot].table.releaseAll(to: &pool)
     sequences[slot].scheduled = 0
     sequences[slot].scheduledDrafts = 0
+    sequences[slot].isPresumed = false
+    sequences[slot].isUnconfirmed = false
     sequences[slot].move(to: .finished(reason))
     recycleBuffers(of: slot)
     vacantSlots.append(slot)

@@ -11,9 +11,9 @@ extension Scheduler {
   /// Plans the next step.
   ///
   /// - Parameter plan: overwritten; pass the same one each time, its rows are reused.
-  /// - Returns: false when there is nothing to compute, which is only the case when no sequence is alive.
-  ///   `plan` is empty then.
-  /// - Precondition: the step before was committed or abandoned.
+  /// - Returns: false when there is nothing to compute, which is only the case when no sequence is alive, or when
+  ///   each of them ends with the step that was counted in advance. `plan` is empty then.
+  /// - Precondition: the step before was committed, abandoned or counted in advance (`presume`).
   package mutating func next(into plan: inout StepPlan) -> Bool {
     precondition(!stepInFlight, "the step before was neither committed nor abandoned")
     var budget = StepBudget(tokens: configuration.maxNumBatchedTokens, logitRows: configuration.maxLogitRows)
@@ -42,7 +42,7 @@ extension Scheduler {
     while index < running.count {
       let slot = running[index]
       // There are at most `maxNumSeqs` decodes, and tokens and rows for as many.
-      if sequences[slot].remaining == 1 {
+      if sequences[slot].remaining == 1, !sequences[slot].isCancelled {
         let drafts = draftCount(of: slot, spare: spare)
         schedule(slot, 1 + drafts, drafts: drafts, &budget)
         spare -= drafts
@@ -61,7 +61,7 @@ extension Scheduler {
     while index < running.count {
       let slot = running[index]
       index += 1
-      if sequences[slot].scheduled > 0 { continue }
+      if sequences[slot].scheduled > 0 || sequences[slot].isCancelled { continue }
       let count = pieceLength(of: slot, budget)
       if count > 0 { schedule(slot, count, &budget) }
       // It may have preempted itself.

@@ -50,7 +50,7 @@ extension Scheduler {
     let start = sequences[slot].computed
     let count = sequences[slot].scheduled
     let drafts = sequences[slot].scheduledDrafts
-    let known = sequences[slot].known
+    let known = sequences[slot].tokens.count
     let tokenStart = plan.tokens.count
     let logitStart = plan.logitRows.count
     for position in start..<start + count {
@@ -63,6 +63,9 @@ extension Scheduler {
     for position in wanted.prompt { plan.logitRows.append(Int32(tokenStart + position - start)) }
     if wanted.samples {
       for row in tokenStart + count - 1 - drafts..<tokenStart + count { plan.logitRows.append(Int32(row)) }
+    }
+    if hasPresumedStep, isDecode(slot) {
+      plan.tokenSources.append(sequences[slot].isUnconfirmed ? sequences[slot].sampledRow : -1)
     }
     plan.writeRow(
       plan.entries.count, of: sequences[slot].table,

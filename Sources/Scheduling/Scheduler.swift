@@ -37,10 +37,7 @@
 ///
 /// **Drafts.** `propose` gives a decode guesses to verify; see `Scheduler+Drafts.swift`.
 ///
-/// Room left for what comes later, at these places:
-/// - *Overlap of two steps*: `next` may come before the `commit` of the step before once a sampled token
-///   can be counted before it is known; all step state is in `Sequence.scheduled`, and plans are the
-///   caller's, so that two can be in use.
+/// **Two steps.** `presume` lets `next` come before the `commit` of the step before; see `Scheduler+Overlap.swift`.
 package struct Scheduler: ~Copyable {
   /// Choices of one request.
   package static let maxChoices = 16384
@@ -57,6 +54,10 @@ package struct Scheduler: ~Copyable {
   var followerCount = 0
   var nextSerial: UInt64 = 0
   var stepInFlight = false
+  /// A step was counted in advance and is still to be committed, before the one that is in flight if there is one.
+  var hasPresumedStep = false
+  /// Entries of the step in flight whose sequences ended when the step before was committed.
+  var overruns = 0
 
   /// Buffers of ended sequences, for the next ones; at most `maxNumSeqs`.
   var spareBuffers: [SequenceBuffers] = []
@@ -127,7 +128,7 @@ package struct Scheduler: ~Copyable {
   @discardableResult
   package mutating func cancel(_ id: SequenceID) -> Bool {
     guard isLive(id), !sequences[id.slot].isCancelled else { return false }
-    if sequences[id.slot].scheduled > 0 {
+    if sequences[id.slot].scheduled > 0 || sequences[id.slot].isPresumed {
       sequences[id.slot].isCancelled = true
     } else {
       end(id.slot, .cancelled)
@@ -147,7 +148,8 @@ package struct Scheduler: ~Copyable {
     isLive(id) ? sequences[id.slot].cachedTokens : nil
   }
 
-  /// Lends prompt and sampled tokens of a live sequence; nil when it is over.
+  /// Lends prompt and sampled tokens of a live sequence; nil when it is over. While a step is counted in advance,
+  /// the last token may stand for one that is not known yet.
   package func withTokens<Result>(of id: SequenceID, _ body: (Span<Int32>) -> Result) -> Result? {
     guard isLive(id) else { return nil }
     let tokens = sequences[id.slot].tokens

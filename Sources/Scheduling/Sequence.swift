@@ -70,6 +70,15 @@ extension Scheduler {
     /// Tokens found in the cache at the first admission; nil before.
     var cachedTokens: Int?
 
+    /// Carried by a step that was counted in advance and has not been committed; see `Scheduler.presume`.
+    var isPresumed = false
+    /// That step ends it, unless it fails.
+    var endsPresumed = false
+    /// The last of `tokens` stands for one that this step samples and nobody knows yet.
+    var isUnconfirmed = false
+    /// The row of that step's logits which it is sampled from.
+    var sampledRow: Int32 = -1
+
     var wantsPromptLogits: Bool
     /// Prompt positions whose logits were computed in committed steps.
     var promptLogitsDone = 0
@@ -100,7 +109,7 @@ extension Scheduler {
     /// A sequence that only has its prompt computed (`maxNewTokens` 0) samples nothing.
     var samples: Bool { tokens.count < limit }
     /// Tokens in KV memory or on their way there that the sequence is known to have.
-    var known: Int { computed + scheduled - scheduledDrafts }
+    var known: Int { min(computed + scheduled - scheduledDrafts, tokens.count - (isUnconfirmed ? 1 : 0)) }
     /// Lacks only its last token: the next step gives it a new one.
     var decodes: Bool { state == .running && remaining == 1 && samples }
 

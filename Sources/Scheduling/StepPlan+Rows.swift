@@ -14,6 +14,7 @@ extension StepPlan {
   mutating func removeEntries() {
     entries.removeAll(keepingCapacity: true)
     tokens.removeAll(keepingCapacity: true)
+    tokenSources.removeAll(keepingCapacity: true)
     positions.removeAll(keepingCapacity: true)
     slots.removeAll(keepingCapacity: true)
     queryStarts.removeAll(keepingCapacity: true)
@@ -31,12 +32,14 @@ extension StepPlan {
     blockTableStride = Self.stride(forBlocks: count)
   }
 
-  static func stride(forBlocks count: Int) -> Int { (count + count / 4 + 7) / 8 * 8 }
+  /// Of rows that a step with tables of up to `count` blocks may have.
+  package static func stride(forBlocks count: Int) -> Int { (count + count / 4 + 7) / 8 * 8 }
 
   /// Room for every step within these limits, so that planning never grows an array.
   package mutating func reserve(maxTokens: Int, maxSequences: Int, maxLogitRows: Int, maxModelLength: Int) {
     entries.reserveCapacity(maxSequences)
     tokens.reserveCapacity(maxTokens)
+    tokenSources.reserveCapacity(maxSequences)
     positions.reserveCapacity(maxTokens)
     slots.reserveCapacity(maxTokens)
     queryStarts.reserveCapacity(maxSequences + 1)

@@ -66,6 +66,9 @@ package struct StepPlan: Sendable {
 
   package var entries: [Entry] = []
   package var tokens: [Int32] = []
+  /// Where the step before has not been committed yet: for each decode, the row of that step's logits which its token
+  /// is sampled from, or −1 for a token that `tokens` has. Empty otherwise.
+  package var tokenSources: [Int32] = []
   package var positions: [Int32] = []
   package var slots: [Int32] = []
   package var queryStarts: [Int32] = []

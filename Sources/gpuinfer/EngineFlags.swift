@@ -21,6 +21,11 @@ enum EngineFlags {
       .value("--block-size", "N", default: "16", "Tokens in a block; only 16 is supported."),
       .flag("--enable-prefix-caching", "Share blocks of equal prompts (this is the default)."),
       .flag("--no-enable-prefix-caching", "Never share blocks between requests."),
+      .flag(
+        "--async-scheduling",
+        "Launch a step before the tokens of the one before are on the host, where the device samples (the default)."
+      ),
+      .flag("--no-async-scheduling", "Wait for each step's tokens before the next one is planned."),
       .value("--scheduling-policy", "P", default: "fcfs", "fcfs or priority."),
       .value(
         "--long-prefill-token-threshold", "N", default: "0",
@@ -144,6 +149,10 @@ enum EngineFlags {
       throw UsageError.conflict("--enable-prefix-caching", "--no-enable-prefix-caching")
     }
     options.enablePrefixCaching = !arguments.has("--no-enable-prefix-caching")
+    if arguments.has("--async-scheduling"), arguments.has("--no-async-scheduling") {
+      throw UsageError.conflict("--async-scheduling", "--no-async-scheduling")
+    }
+    options.overlapsSteps = !arguments.has("--no-async-scheduling")
     options.policy =
       try arguments.choice("--scheduling-policy", as: Policy.self) == .priority
       ? .priority : .firstComeFirstServed

@@ -16,6 +16,8 @@ struct AttentionCase: CustomTestStringConvertible {
   /// With a window; queries have another value for the sinks unless there is ALiBi.
   var sinks = 0
   var alibi = false
+  /// One more key without a value, below, among and above the scores in turn.
+  var hasSinkLogits = false
   var softcap: Float?
   var type = DataType.float32
   var blockSize = 16
@@ -28,6 +30,9 @@ struct AttentionCase: CustomTestStringConvertible {
   var scale: Float { 1 / Float(headDimension).squareRoot() }
   var slopes: [Float]? {
     alibi ? (0..<queryHeads).map { 0.5 / Float(1 << ($0 % 8)) } : nil
+  }
+  var sinkLogits: [Float]? {
+    hasSinkLogits ? (0..<queryHeads).map { Float($0 % 3) * 50 - 49 } : nil
   }
 }
 
@@ -85,9 +90,10 @@ struct AttentionData {
         if let slopes = shape.slopes { score += Double(slopes[head]) * Double(key - from) }
         scores.append(score)
       }
-      let peak = scores.max() ?? 0
+      let logit = shape.sinkLogits.map { Double($0[head]) } ?? -.infinity
+      let peak = max(scores.max() ?? 0, logit)
       let weights = scores.map { exp($0 - peak) }
-      let total = weights.reduce(0, +)
+      let total = weights.reduce(0, +) + exp(logit - peak)
       for d in 0..<dimension {
         var sum = 0.0
         for (index, weight) in weights.enumerated() {
@@ -165,8 +171,9 @@ final class AttentionRun {
       AttentionParameters(
         queryHeads: shape.queryHeads, keyValueHeads: shape.keyValueHeads,
         headDimension: shape.headDimension, scale: shape.scale, window: shape.window,
-        sinks: shape.sinks, alibiSlopes: try shape.slopes.map { try bench.vector($0) }, softcap: shape.softcap
-      ),
+        sinks: shape.sinks, alibiSlopes: try shape.slopes.map { try bench.vector($0) },
+        softcap: shape.softcap,
+        sinkLogits: try shape.sinkLogits.map { try bench.vector($0) }),
       query: query, cache: cache, layer: 1,
       batch: batch, into: output)
     return try bench.read(output)

@@ -25,6 +25,11 @@ struct AttentionTests {
     AttentionCase(
       name: "sinks in a bfloat16 cache", sequences: [(9, 80)], window: 33, sinks: 5, type: .bfloat16,
       blockSize: 32),
+    AttentionCase(
+      name: "learned sinks", sequences: [(1, 40), (30, 50)], queryHeads: 6, hasSinkLogits: true),
+    AttentionCase(
+      name: "learned sinks in a stream", sequences: [(1, 90), (30, 50)], window: 16, sinks: 4,
+      hasSinkLogits: true),
     AttentionCase(name: "alibi", sequences: [(1, 40), (30, 50)], alibi: true),
     AttentionCase(name: "softcap", sequences: [(1, 40), (30, 30)], softcap: 1.5),
     AttentionCase(

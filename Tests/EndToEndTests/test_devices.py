@@ -77,6 +77,7 @@ def test_doctor_lists_the_kernels_of_the_emulated_device():
     assert simt["available"] and simt["capability"] == 90
     names = {variant["name"] for variant in simt["variants"]}
     assert {"linear.sm80", "prefill.mma", "decode.mma"} <= names
+    assert {"process_logits", "sample", "logprobs", "feed_tokens"} <= names
     assert all(variant["runs"] for variant in simt["variants"])
 
 

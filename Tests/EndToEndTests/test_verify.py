@@ -22,6 +22,7 @@ def test_operations_and_demo_model():
     operations = {row["operation"] for row in report["operations"]}
     assert operations == {
         "embed", "norm", "linear", "rope", "appendKV", "attention", "activation", "gatherRows", "add",
+        "sample", "logprobs", "feed",
     }
     assert all(row["error_of_allowed"] <= 1 for row in report["operations"])
     assert {row["step"] for row in report["layers"]} == {"prompt", "decode"}
@@ -50,6 +51,14 @@ def test_a_table_for_people():
     text = result.stdout.decode()
     assert text.startswith("verify simt (bfloat16) against cpu")
     assert "passed: " in text and "breach:" not in text
+
+
+def test_primitives_need_a_gpu():
+    result = gpuinfer("verify", "--candidate", "simt", "--only", "primitives", check=0)
+    text = result.stdout.decode()
+    assert "primitives: not compared: the emulation cannot be compared with itself" in text
+    assert "nothing was checked" in text
+    assert "primitives_note" in verify("--only", "primitives")
 
 
 def test_wrong_usage():

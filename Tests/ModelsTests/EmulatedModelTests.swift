@@ -1,16 +1,20 @@
 import Checkpoints
+import Compute
 import KernelBackend
 import Models
 import Numerics
+import Scheduling
 import TestSupport
 import Testing
 
 /// Whole models through the CUDA kernels under their emulation, against transformers in float32.
 @Suite struct EmulatedModelTests {
-  /// Every norm, position scheme, activation, block form and mask that the families have.
+  /// Every norm, position scheme, activation, block form and mask that the families have, and heads of 4, 6 and 12
+  /// components, which the tensor core kernels leave to the plain ones.
   static let fixtures = [
     "tiny/llama", "tiny/mistral", "tiny/gpt2", "tiny/bloom", "tiny/qwen2", "families/llama-rope-yarn",
-    "families/llama-biases", "families/bloom-3-heads",
+    "families/llama-biases", "families/bloom-3-heads", "families/bloom-12-heads", "families/gpt2-odd",
+    "families/gpt-neox-parallel", "families/llama-mqa-tied", "families/mistral-window-5",
   ]
 
   @Test(arguments: fixtures, DataType.sixteenBit)
@@ -44,6 +48,35 @@ import Testing
       let logits = try alone.logits(prompt) + alone.step([(0, [Int32(index + 20)])])[0]
       #expect(logits.map(\.bitPattern) == found[index].map(\.bitPattern), "sequence \(index)")
     }
+  }
+
+  @Test(arguments: ["llama", "bloom"])
+  func `streams with attention sinks have the logits of the paper's cache but for rounding`(
+    _ family: String
+  ) throws {
+    let golden = try SafetensorsText("sinks/\(family).safetensors")
+    let numbers = try golden.integers("policy")
+    let tokens = try golden.integers("tokens")
+    let expected = try golden.floats("logits")
+    let runner = try ModelRunner(
+      try Checkpoint.open(Fixtures.path("tiny/" + family)),
+      policy: KVRetention(sinks: Int(numbers[0]), window: Int(numbers[1])),
+      backend: KernelBackend(.emulated, activationType: .float16, workers: 2))
+    // Prompts in pieces, then one token at a time: what prefill computes, and what decode does.
+    var logits: [Float] = []
+    var start = 0
+    for piece in [90, 30] + Array(repeating: 1, count: tokens.count - 120) {
+      logits += try runner.step([(0, Array(tokens[start..<start + piece]))])[0]
+      start += piece
+    }
+    let largest = expected.map(abs).max() ?? 0
+    var error: Float = 0
+    for (index, position) in try golden.integers("positions").enumerated() {
+      for token in 0..<512 {
+        error = max(error, abs(logits[Int(position) * 512 + token] - expected[index * 512 + token]))
+      }
+    }
+    #expect(error <= 0.06 / 8 * largest, "\(error / largest) of the greatest logit")
   }
 
   @Test func `the demo model gives the greedy tokens of the CPU`() throws {
@@ -80,5 +113,42 @@ import Testing
     }
     #expect(recorded.graph.recordedShapes == 3)
     #expect(computed.graph.recordedShapes == 0)
+  }
+  @Test func `tokens that only the device knows give the bits of those that are sent`() throws {
+    let checkpoint = try Checkpoint.open(Fixtures.path("tiny/llama"))
+    let backend = try KernelBackend(.emulated)
+    let sent = try ModelRunner(checkpoint, sequences: 4, modelLength: 40, backend: backend)
+    let fed = try ModelRunner(checkpoint, sequences: 4, modelLength: 40, backend: backend)
+    let storage = try backend.allocate(byteCount: 4 * 6)
+    let sampled = unsafe TensorView(address: storage.address, shape: Shape(6), dataType: .int32)
+    fed.graph.sampledTokens = ModelGraph.SampledTokens(backend, sampled)
+    var generator = SeededGenerator(seed: 3)
+    for sequence in 0..<3 {
+      let prompt = (0...sequence * 2).map { _ in Int32.random(in: 0..<100, using: &generator) }
+      _ = try sent.step([(sequence, prompt)])
+      _ = try fed.step([(sequence, prompt)])
+    }
+    for step in 0..<8 {
+      // Decodes alone, which are recorded and replayed, and beside a prompt.
+      let rows = (0..<6).shuffled(using: &generator)
+      let tokens = (0..<6).map { _ in Int32.random(in: 0..<100, using: &generator) }
+      unsafe try tokens.withUnsafeBytes { unsafe try backend.upload($0, to: sampled) }
+      var work: [(sequence: Int, tokens: [Int32])] = []
+      var sources: [Int32] = []
+      for sequence in 0..<3 {
+        // One of them was sampled earlier, and its token is sent.
+        let isKnown = sequence == step % 4
+        work.append((sequence, [isKnown ? Int32(sequence) : tokens[rows[sequence]]]))
+        sources.append(isKnown ? -1 : Int32(rows[sequence]))
+      }
+      if step == 5 { work.append((3, [4, 5, 6, 7])) }
+      let (found, wanted) = (try fed.step(work, sources: sources), try sent.step(work))
+      #expect(found.map { $0.map(\.bitPattern) } == wanted.map { $0.map(\.bitPattern) }, "step \(step)")
+    }
+    #expect(fed.graph.recordedShapes == 1)
+    for (sources, runner) in [([Int32(6)], fed), ([-2], fed), ([0], sent), ([-1, -1], fed)] {
+      #expect(throws: KernelError.self) { try runner.step([(0, [1])], sources: sources) }
+    }
+    withExtendedLifetime(storage) {}
   }
 }

@@ -93,6 +93,8 @@ final class RoundingCandidate: Backend {
     batch: AttentionBatch, into output: TensorView
   ) throws(KernelError) {
     let wide = try widened(output)
+    var batch = batch
+    if let sinkQuery = batch.sinkQuery { batch.sinkQuery = try widened(sinkQuery).view }
     try inner.attention(
       parameters, query: try widened(query).view, cache: cache, layer: layer, batch: batch, into: wide.view)
     try narrow("attention", wide, output)

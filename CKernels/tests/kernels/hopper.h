@@ -1,4 +1,4 @@
-// One kernel for each primitive of sm_90, so that its map can be compared with a plain computation.
+// A kernel of the primitives of sm_90 with one mistake at a time.
 #pragma once
 
 #include <cstdint>
@@ -7,67 +7,6 @@
 #include "device/tensor_map.h"
 
 namespace gpu::test {
-
-/// Copies one box to shared memory and dumps the bytes there, swizzle and all.
-struct DumpBoxArguments {
-  TensorMap map;
-  int rank;
-  int at[4];
-  int bytes;
-  uint32_t* output;
-};
-Status dump_box(Stream stream, const DumpBoxArguments& arguments);
-
-/// Puts an image in shared memory and stores it as one box, the number of times a ring of two would.
-struct StoreBoxArguments {
-  TensorMap map;
-  int rank;
-  int at[3];
-  int bytes;
-  const uint32_t* image;
-};
-Status store_image(Stream stream, const StoreBoxArguments& arguments);
-
-/// d[64][n] = a · b from operands that the host has laid out in shared memory.
-struct WarpgroupProductArguments {
-  /// Of sixteen k each; d is accumulated over them.
-  static constexpr int steps = 2;
-
-  /// float16, else bfloat16.
-  bool half;
-  bool transposed_b;
-  int n;
-  /// a comes from registers, gathered from `plain_a`.
-  bool a_in_registers;
-  /// [64][16 · steps], 16-bit
-  const uint16_t* plain_a;
-  /// Contents of shared memory from a 1024-byte boundary on; a first, then b at `b_start`.
-  const uint32_t* image;
-  int image_bytes;
-  int b_start;
-  Swizzle swizzle;
-  int a_stride, a_leading, a_advance;
-  int b_stride, b_leading, b_advance;
-  /// [64][n]
-  float* d;
-};
-Status multiply_in_warpgroup(Stream stream, const WarpgroupProductArguments& arguments);
-
-/// Sums `rounds` slices of 128 floats through a ring of two stages: a producer warp copies them in bulk, and
-/// two warpgroups consume them. Registers change hands as in a real kernel.
-struct RingArguments {
-  const float* input;
-  int rounds;
-  /// [2][128]: the sums of each warpgroup
-  float* output;
-};
-Status sum_through_ring(Stream stream, const RingArguments& arguments);
-
-/// Which lane of each of four warps was elected; output [4].
-struct ElectArguments {
-  int* output;
-};
-Status elect_lanes(Stream stream, const ElectArguments& arguments);
 
 /// A load, a product and a store that are right but for one thing.
 enum class HopperMistake : int {

@@ -79,6 +79,7 @@ typedef struct {
   size_t sinks;  // 0: none
   const float* sink_query;
   size_t sink_query_stride;
+  const float* sink_logits;  // [query_heads] or NULL: scores of one more key without a value
 } gpi_attention_args;
 
 /// Writes one key and one value row per token; slot −1 is skipped. Layout as in `gpi_attention_args`.

@@ -8,15 +8,15 @@ extension EngineCore {
     let metrics = self.metrics
     metrics.update { metrics in
       metrics.counters.steps += 1
-      metrics.iterationTokens.observe(Double(plan.tokens.count))
+      metrics.iterationTokens.observe(Double(work.plan.tokens.count))
       metrics.stepModelTime.observe(modelTime)
       // Almost all sequences got their last token in the same step: one observation for each run of those.
       var interval: UInt64 = 0
       var intervalCount = 0
-      for index in 0..<plan.entries.count {
-        let entry = plan.entries[index]
+      for index in 0..<work.plan.entries.count {
+        let entry = work.plan.entries[index]
         let outcome = outcomes[index]
-        guard let sequence = sequences[entry.id.slot] else { continue }
+        guard let sequence = live(entry.id) else { continue }
         let request = sequence.request
         if let failure = sequence.failure {
           metrics.finished.error += 1
@@ -68,7 +68,7 @@ extension EngineCore {
   private func stageTokens(_ entry: StepPlan.Entry, _ sampled: SampledToken, _ sequence: LiveSequence) {
     let drafts = entry.tokenStart + entry.tokenCount - entry.draftCount
     for place in 0...sampled.accepted {
-      let token = place < sampled.accepted ? plan.tokens[drafts + place] : sampled.token
+      let token = place < sampled.accepted ? work.plan.tokens[drafts + place] : sampled.token
       let logprobs = place < sequence.logprobs.count ? sequence.logprobs[place] : nil
       sequence.request.staged.append(.token(choice: sequence.choice, token: token, logprobs: logprobs))
       speculation?.source.observe(sequence.id, token: token, isShared: sequence.request.sharesCache)

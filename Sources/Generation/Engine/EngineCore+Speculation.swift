@@ -67,20 +67,17 @@ extension EngineCore {
   ///
   /// A failure behind the first row ends the drafts only: the next step meets it again in its own place.
   mutating func verify(
-    _ entry: StepPlan.Entry, _ sequence: LiveSequence, _ rows: LogitRows
+    _ entry: StepPlan.Entry, _ sequence: LiveSequence, _ rows: LogitRows?
   ) throws(SamplingFailure) -> SampledToken {
     let first = entry.logitRange.upperBound - 1 - entry.draftCount
     let firstDraft = entry.tokenStart + entry.tokenCount - entry.draftCount
     var result = SampledToken(token: -1)
     for place in 0...entry.draftCount {
-      let row = unsafe rows.row(first + place)
-      let position = Int(plan.positions[firstDraft - 1]) + place + 1
+      let position = Int(work.plan.positions[firstDraft - 1]) + place + 1
       do throws(SamplingFailure) {
-        let token = try unsafe sampler.sample(row, sequence.sampling, position: position)
-        if let count = sequence.request.logprobs {
-          sequence.logprobs.append(try unsafe sampler.logprobs(row, token: token, top: count))
-        }
-        result.token = token
+        let chosen = try choose(row: first + place, position: position, sequence, rows)
+        if let logprobs = chosen.logprobs { sequence.logprobs.append(logprobs) }
+        result.token = chosen.token
       } catch {
         if place == 0 { throw error }
         // The draft before this row was chosen, and is the last token then.
@@ -90,7 +87,7 @@ extension EngineCore {
       result.accepted = place
       sequence.sampling.append(result.token)
       result.ends = sequence.sampling.endTokens.contains(result.token)
-      let isAccepted = place < entry.draftCount && plan.tokens[firstDraft + place] == result.token
+      let isAccepted = place < entry.draftCount && work.plan.tokens[firstDraft + place] == result.token
       if result.ends || !isAccepted { return result }
     }
     return result
@@ -103,12 +100,12 @@ extension EngineCore {
     var emitted = 0
     var onlyDecodes = true
     state.decoding.removeAll(keepingCapacity: true)
-    for index in 0..<plan.entries.count {
-      let entry = plan.entries[index]
+    for index in 0..<work.plan.entries.count {
+      let entry = work.plan.entries[index]
       rows += entry.tokenCount
       if entry.tokenCount - entry.draftCount > 1 || !entry.samples { onlyDecodes = false }
       emitted += 1 + sampled[index].accepted
-      guard let sequence = sequences[entry.id.slot], !sampled[index].isFailure else { continue }
+      guard let sequence = live(entry.id), !sampled[index].isFailure else { continue }
       if entry.draftCount > 0 {
         let accepted = sampled[index].accepted
         state.policy.record(accepted: accepted, of: entry.draftCount)
@@ -124,7 +121,7 @@ extension EngineCore {
     }
     if onlyDecodes, rows > 0 {
       state.policy.observe(rows: rows, seconds: seconds)
-      let batch = plan.entries.count
+      let batch = work.plan.entries.count
       if let plain = state.policy.costs.seconds(rows: batch) {
         let speed = Double(emitted) / Double(batch) * plain / (seconds + state.draftingSeconds)
         let decision = state.decision.length

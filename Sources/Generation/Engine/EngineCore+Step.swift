@@ -2,34 +2,52 @@ internal import Compute
 internal import Scheduling
 
 extension EngineCore {
-  /// Plans and runs one step, if anything is alive.
+  /// Plans and runs one step, if anything is alive. Where steps overlap, launches one and takes the results of the one
+  /// before.
   /// - Throws: the engine cannot go on.
   mutating func step() throws(EngineFailure) {
+    if let stepSampler { return try step(stepSampler) }
     try proposeDrafts()
-    let start = options.clock.now()
-    guard scheduler.next(into: &plan) else { return }
-    let planned = options.clock.now()
-    markStarted(planned)
+    guard plan(work) else { return }
     let rows: LogitRows
-    do {
-      rows = try model.forward(plan)
-    } catch {
-      throw .model(error)
-    }
+    do throws(KernelError) { rows = try model.forward(work.plan) } catch { throw .model(error) }
+    try finish(rows)
+  }
+
+  /// Plans a step; false when there is nothing to compute.
+  mutating func plan(_ work: StepWork) -> Bool {
+    work.start = options.clock.now()
+    guard scheduler.next(into: &work.plan) else { return false }
+    work.planned = options.clock.now()
+    markStarted(work)
+    return true
+  }
+
+  /// Takes the results of `work`: tokens, events, and what became of its sequences.
+  ///
+  /// - Parameter rows: its logits, where the host is to look at any.
+  mutating func finish(_ rows: LogitRows?) throws(EngineFailure) {
     let computed = options.clock.now()
-    if rows.count < plan.logitRows.count || rows.vocabularySize != sampler.vocabularySize {
-      throw .logits(rows: rows.count, vocabulary: rows.vocabularySize, wanted: plan.logitRows.count)
+    if let rows,
+      rows.count < work.plan.logitRows.count || rows.vocabularySize != sampler.vocabularySize
+    {
+      throw .logits(rows: rows.count, vocabulary: rows.vocabularySize, wanted: work.plan.logitRows.count)
     }
     sample(rows)
     let chosen = options.clock.now()
-    scheduler.commit(plan, sampled: sampled, outcomes: &outcomes)
-    learn(seconds: Self.seconds(start, chosen))
-    report(now: chosen, modelTime: Self.seconds(planned, computed))
+    scheduler.commit(work.plan, sampled: sampled, outcomes: &outcomes)
+    learn(seconds: Self.seconds(work.start, chosen))
+    // A step that was launched early began when the one before was over.
+    let began = max(work.planned, lastComputed)
+    report(now: chosen, modelTime: Self.seconds(began, computed))
     publish()
     let end = options.clock.now()
-    timings.add(start: start, planned: planned, computed: computed, chosen: chosen, end: end)
-    metrics.update { metrics in
-      metrics.stepHostTime.observe(Self.seconds(start, planned) + Self.seconds(computed, end))
+    timings.add(
+      schedule: work.planned &- work.start, model: computed > began ? computed - began : 0,
+      sample: chosen &- computed, postprocess: end &- chosen)
+    lastComputed = computed
+    metrics.update { [work] metrics in
+      metrics.stepHostTime.observe(Self.seconds(work.start, work.planned) + Self.seconds(computed, end))
     }
     if options.validateEachStep {
       do {
@@ -44,11 +62,11 @@ extension EngineCore {
     to > from ? Double(to - from) / 1e9 : 0
   }
 
-  private mutating func markStarted(_ now: UInt64) {
-    for index in 0..<plan.entries.count {
-      let entry = plan.entries[index]
-      guard let request = sequences[entry.id.slot]?.request, request.startTime == nil else { continue }
-      request.startTime = now
+  private mutating func markStarted(_ work: StepWork) {
+    for index in 0..<work.plan.entries.count {
+      let entry = work.plan.entries[index]
+      guard let request = live(entry.id)?.request, request.startTime == nil else { continue }
+      request.startTime = work.planned
       request.cachedTokens = entry.cachedTokens
       startedCount += 1
     }
@@ -56,16 +74,18 @@ extension EngineCore {
   }
 
   /// Fills `sampled`, one element an entry; leaves log-probabilities and failures with the sequences.
-  private mutating func sample(_ rows: LogitRows) {
+  private mutating func sample(_ rows: LogitRows?) {
     sampled.removeAll(keepingCapacity: true)
-    for index in 0..<plan.entries.count {
-      let entry = plan.entries[index]
-      guard let sequence = sequences[entry.id.slot] else {
-        preconditionFailure("a plan carries a lost sequence")
-      }
+    for index in 0..<work.plan.entries.count {
+      let entry = work.plan.entries[index]
       var result = SampledToken(token: -1)
+      // It was cancelled, or ended with the step before, while the device computed this one.
+      guard let sequence = live(entry.id) else {
+        sampled.append(result)
+        continue
+      }
       do {
-        if entry.logitRange.count > (entry.samples ? 1 + entry.draftCount : 0) {
+        if let rows, entry.logitRange.count > (entry.samples ? 1 + entry.draftCount : 0) {
           try readPromptLogprobs(entry, sequence, rows)
         }
         if entry.samples { result = try verify(entry, sequence, rows) }
@@ -84,7 +104,7 @@ extension EngineCore {
     let request = sequence.request
     guard let count = request.promptLogprobs else { return }
     for row in entry.logitRange {
-      let target = Int(plan.positions[Int(plan.logitRows[row])]) + 1
+      let target = Int(work.plan.positions[Int(work.plan.logitRows[row])]) + 1
       if target >= request.prompt.count || request.foundPromptLogprobs[target] != nil { continue }
       request.foundPromptLogprobs[target] = try unsafe sampler.logprobs(
         rows.row(row), token: request.prompt[target], top: count)
@@ -117,11 +137,11 @@ package struct StepTimings: Sendable, Equatable {
   /// Commit, events and publishing.
   package var postprocess: UInt64 = 0
 
-  mutating func add(start: UInt64, planned: UInt64, computed: UInt64, chosen: UInt64, end: UInt64) {
+  mutating func add(schedule: UInt64, model: UInt64, sample: UInt64, postprocess: UInt64) {
     steps += 1
-    schedule &+= planned &- start
-    model &+= computed &- planned
-    sample &+= chosen &- computed
-    postprocess &+= end &- chosen
+    self.schedule &+= schedule
+    self.model &+= model
+    self.sample &+= sample
+    self.postprocess &+= postprocess
   }
 }

@@ -9,8 +9,9 @@ internal import Scheduling
 ///        ↑ blocks while nothing is alive                                                     │
 ///        └───────────────────────────────────────────────────────────────────────────────────┘
 /// ```
-/// Commands are applied between steps only, so that a cancelled sequence is never in a step under way and its
-/// memory is free before the next one. A warm loop allocates nothing for greedy requests without logprobs.
+/// Where a device samples, the host's part of a step runs while the device computes the next one (`EngineCore+Overlap`).
+/// Commands are applied between steps only. A sequence that is cancelled while a step carries it gets no more tokens, and
+/// its memory is free with the end of that step. A warm loop allocates nothing for greedy requests without logprobs.
 struct EngineCore: ~Copyable {
   let options: EngineOptions
   let mailbox: Mailbox
@@ -21,7 +22,17 @@ struct EngineCore: ~Copyable {
   /// nil without speculation.
   var speculation: SpeculationState?
 
-  var plan = StepPlan()
+  /// The step whose results are taken now, or next.
+  var work: StepWork
+  /// The one behind it.
+  var nextWork: StepWork
+  /// `work` has been launched, and its results have not been taken.
+  var isInFlight = false
+  /// Samples on the device; nil where the host does.
+  let stepSampler: (any StepSampler)?
+  var results = SamplingResults()
+  /// When the results of the last step were there.
+  var lastComputed: UInt64 = 0
   var sampled: [SampledToken] = []
   var outcomes: [CommitOutcome] = []
   var commands: [Mailbox.Command] = []
@@ -56,6 +67,9 @@ struct EngineCore: ~Copyable {
     configuration.longPrefillTokenThreshold = options.longPrefillTokenThreshold
     scheduler = try Scheduler(configuration)
     sampler = Sampler(vocabularySize: limits.vocabularySize)
+    stepSampler = options.samplesOnHost ? nil : model.stepSampler
+    work = StepWork(limits, stepSampler?.capacity)
+    nextWork = StepWork(limits, stepSampler?.capacity)
     if let settings = options.speculation, let drafts {
       speculation = SpeculationState(settings, drafts)
     }
@@ -63,9 +77,6 @@ struct EngineCore: ~Copyable {
     self.model = model
     self.mailbox = mailbox
     self.metrics = metrics
-    plan.reserve(
-      maxTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
-      maxLogitRows: limits.maxBatchTokens, maxModelLength: limits.maxModelLength)
     sampled.reserveCapacity(limits.maxSequences)
     outcomes.reserveCapacity(limits.maxSequences)
     touched.reserveCapacity(limits.maxSequences)
@@ -74,7 +85,7 @@ struct EngineCore: ~Copyable {
   /// Runs until it is told to stop or cannot go on. Every request has had its last event then.
   mutating func run() {
     while true {
-      let phase = mailbox.collect(into: &commands, blocks: scheduler.isIdle)
+      let phase = mailbox.collect(into: &commands, blocks: scheduler.isIdle && !isInFlight)
       apply()
       if phase == .stopping {
         close("it was shut down", .aborted)

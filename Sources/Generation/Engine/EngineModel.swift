@@ -11,6 +11,9 @@ package protocol EngineModel: AnyObject {
   /// - Throws: the step, and with it the engine, cannot go on.
   func forward(_ plan: borrowing StepPlan) throws(KernelError) -> LogitRows
 
+  /// Samples where the logits lie; nil where the host does, with what `forward` gives.
+  var stepSampler: (any StepSampler)? { get }
+
   /// Places a LoRA adapter beside the weights, under a number that no other has had.
   func loadAdapter(path: String, id: Int32) throws(ModelError)
   func unloadAdapter(_ id: Int32)
@@ -19,11 +22,35 @@ package protocol EngineModel: AnyObject {
 }
 
 extension EngineModel {
+  package var stepSampler: (any StepSampler)? { nil }
   package func loadAdapter(path: String, id: Int32) throws(ModelError) {
     throw .adapter(path: path, reason: "the model of this engine takes none")
   }
   package func unloadAdapter(_ id: Int32) {}
   package func hasAdapter(_ id: Int32) -> Bool { id == 0 }
+}
+
+/// Computes and samples steps on a device, without waiting for them. The reference is `forward` and `Sampler`.
+///
+/// ```
+/// launch A, sample A ─ launch B, sample B ─ collect A ─ launch C …       at most two at once, collected in order
+/// ```
+/// A step that is launched behind another one may use its tokens (`StepPlan.tokenSources`).
+package protocol StepSampler: AnyObject {
+  var capacity: SamplingCapacity { get }
+
+  /// Enqueues a step.
+  func launch(_ plan: borrowing StepPlan) throws(KernelError)
+
+  /// Enqueues the sampling of rows of the step that was launched last: once a step, with an empty batch too.
+  func sample(_ batch: borrowing SamplingBatch) throws(KernelError)
+
+  /// Waits for the oldest step that was launched and not collected.
+  func collect(_ batch: borrowing SamplingBatch, into results: inout SamplingResults) throws(KernelError)
+
+  /// Logits of some rows of the step that was launched last, for what the device does not sample; other rows hold
+  /// anything. Valid until the next call.
+  func logits(ofRows rows: [Int32]) throws(KernelError) -> LogitRows
 }
 
 /// What a model was built for.

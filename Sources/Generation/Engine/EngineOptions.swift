@@ -12,6 +12,10 @@ package struct EngineOptions: Sendable {
   package var seed: UInt64 = 0
   /// Proves the scheduler's books after each step, at O(blocks) a step; a breach stops the engine. For tests.
   package var validateEachStep = false
+  /// Downloads every row of logits, even from devices that can sample: the reference, for tests and for finding faults.
+  package var samplesOnHost = false
+  /// Whether a step may be launched before the results of the one before are known, where the device samples.
+  package var overlapsSteps = true
   package var clock = MonotonicClock.system
   /// The key of the prefix cache's hash; random by default.
   package var hashKey = BlockHashKey.random()

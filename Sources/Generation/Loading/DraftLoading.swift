@@ -31,6 +31,7 @@ extension MemoryReservation.Draft {
     limits = target
     limits.maxLogitRows = target.maxSequences
     limits.maxAdapterRank = 0
+    limits.samples = false
     if let limit = draft.configuration.hardPositionLimit {
       limits.maxModelLength = min(limits.maxModelLength, limit)
     }

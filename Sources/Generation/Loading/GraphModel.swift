@@ -11,6 +11,9 @@ package final class GraphModel: EngineModel {
   package let cache: any KVCache
   /// Where logits are copied to from a device whose memory the host cannot read; empty otherwise.
   private let staging: UnsafeMutableBufferPointer<Float>
+  private let tokenSampler: (any TokenSampler)?
+  /// Of the step that was launched last.
+  private var logits: TensorView?
 
   /// Binds the weights and reserves workspace and pool; nothing is reserved later.
   package init(
@@ -24,6 +27,17 @@ package final class GraphModel: EngineModel {
       maxBatchTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
       maxLogitRows: graph.maxLogitRows, device: backend.name,
       retention: ModelGraph.retention(graph.configuration, limits))
+    let capacity = limits.samplingCapacity(graph.configuration)
+    if limits.samples, vocabularySize < SamplingCapacity.vocabularyLimit,
+      let sampling = backend as? any SamplingBackend
+    {
+      let sampler: any TokenSampler
+      do { sampler = try sampling.makeTokenSampler(capacity) } catch { throw .kernel(error) }
+      tokenSampler = sampler
+      graph.sampledTokens = ModelGraph.SampledTokens(sampling, sampler.tokens)
+    } else {
+      tokenSampler = nil
+    }
     let count = backend.sharesHostMemory ? 0 : graph.maxLogitRows * vocabularySize
     unsafe staging = .allocate(capacity: count)
   }
@@ -47,6 +61,8 @@ package final class GraphModel: EngineModel {
     return unsafe LogitRows(UnsafePointer(base), count: rows, vocabularySize: vocabularySize)
   }
 
+  package var stepSampler: (any StepSampler)? { tokenSampler == nil ? nil : self }
+
   package func loadAdapter(path: String, id: Int32) throws(ModelError) {
     try graph.loadAdapter(path: path, id: id)
   }
@@ -54,4 +70,43 @@ package final class GraphModel: EngineModel {
   package func unloadAdapter(_ id: Int32) { graph.unloadAdapter(id) }
 
   package func hasAdapter(_ id: Int32) -> Bool { graph.hasAdapter(id) }
+}
+
+extension GraphModel: StepSampler {
+  package var capacity: SamplingCapacity {
+    tokenSampler?.capacity
+      ?? SamplingCapacity(vocabularySize: 0, rows: 0, edits: 0, seenTokens: 0, masks: 0, alternatives: 0)
+  }
+
+  package func launch(_ plan: borrowing StepPlan) throws(KernelError) {
+    logits = try graph.forward(copy plan, cache: cache)
+  }
+
+  package func sample(_ batch: borrowing SamplingBatch) throws(KernelError) {
+    guard let tokenSampler, let logits else { throw Self.samplesNot }
+    try tokenSampler.enqueue(batch, logits: logits)
+  }
+
+  package func collect(
+    _ batch: borrowing SamplingBatch, into results: inout SamplingResults
+  ) throws(KernelError) {
+    guard let tokenSampler else { throw Self.samplesNot }
+    try tokenSampler.collect(batch, into: &results)
+  }
+
+  package func logits(ofRows rows: [Int32]) throws(KernelError) -> LogitRows {
+    guard let logits, let base = unsafe staging.baseAddress else { throw Self.samplesNot }
+    let vocabularySize = limits.vocabularySize
+    for row in rows {
+      let row = Int(row)
+      let target = unsafe UnsafeMutableBufferPointer(
+        rebasing: staging[row * vocabularySize..<(row + 1) * vocabularySize])
+      try unsafe graph.backend.download(logits.rows(row..<row + 1), to: UnsafeMutableRawBufferPointer(target))
+    }
+    return unsafe LogitRows(UnsafePointer(base), count: logits.rows, vocabularySize: vocabularySize)
+  }
+
+  private static var samplesNot: KernelError {
+    .unsupported(operation: "sample", reason: "this backend leaves sampling to the host")
+  }
 }

@@ -183,11 +183,6 @@ package struct MemoryReservation: Sendable, Equatable {
     if options.maxAdapterRank > 0, device.name != "cpu" {
       throw .option(name: "--enable-lora", found: "given", allowed: "left out on \(device.name)")
     }
-    if options.policy != nil, device.name != "cpu" {
-      throw .option(
-        name: "--kv-policy", found: "sinks",
-        allowed: "full on \(device.name): its kernels have no attention sinks")
-    }
     for (name, value) in [
       ("--max-model-len", options.maxModelLength), ("--max-num-batched-tokens", options.maxBatchTokens),
       ("--max-num-seqs", options.maxSequences),

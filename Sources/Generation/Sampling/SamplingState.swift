@@ -17,7 +17,15 @@ package final class SamplingState {
   /// Tokens of the longest bad word before its last.
   private let longestBadPrefix: Int
   /// The settings alone say that logits have to be changed.
-  private let alwaysChangesLogits: Bool
+  let alwaysChangesLogits: Bool
+
+  /// A bit for each of `parameters.allowedTokens`, as devices take them; nil allows all.
+  private(set) lazy var allowedMask: [UInt32]? = parameters.allowedTokens.map { tokens in
+    var words = [UInt32](repeating: 0, count: (vocabularySize + 31) / 32)
+    for token in tokens { words[Int(token) / 32] |= 1 << UInt32(token % 32) }
+    return words
+  }
+  private let vocabularySize: Int
 
   /// Occurrences by token; kept only with penalties.
   private(set) var occurrences: [Int32: Occurrences] = [:]
@@ -35,6 +43,7 @@ package final class SamplingState {
     endTokens: [Int32] = [], minTokens: Int = 0, vocabularySize: Int
   ) {
     let isToken = { (token: Int32) in token >= 0 && Int(token) < vocabularySize }
+    self.vocabularySize = vocabularySize
     var parameters = parameters
     parameters.allowedTokens = parameters.allowedTokens?.filter(isToken)
     parameters.badWords = parameters.badWords.filter { !$0.isEmpty && $0.allSatisfy(isToken) }
@@ -72,10 +81,16 @@ package final class SamplingState {
     }
   }
 
+  /// What a token is drawn from depends on which tokens came before it, not only on how many.
+  var dependsOnTokens: Bool { countsTokens || longestBadPrefix > 0 }
+
   /// The logits have to be copied and changed before a token is chosen.
   var changesLogits: Bool { alwaysChangesLogits || masksEnd }
 
-  var masksEnd: Bool { outputCount < minTokens && !endTokens.isEmpty }
+  var masksEnd: Bool { masksEnd(pending: 0) }
+
+  /// The same for a token that `pending` tokens come in front of which are not recorded yet.
+  func masksEnd(pending: Int) -> Bool { outputCount + pending < minTokens && !endTokens.isEmpty }
 }
 
 extension SamplingParameters {

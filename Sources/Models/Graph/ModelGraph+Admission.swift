@@ -34,6 +34,9 @@ extension ModelGraph {
       "[\(sequences), \(stride)], at most \(workspace.step.layout.tableCapacity) entries")
 
     try check("tokens", plan.tokens, 0..<configuration.vocabularySize)
+    try check(
+      "tokenSources", plan.tokenSources.count, plan.tokenSources.count <= sequences, "at most \(sequences)")
+    try check("tokenSources", plan.tokenSources, -1..<(sampledTokens?.tokens.rows ?? 0))
     try check("positions", plan.positions, 0..<limits.maxModelLength)
     try check("slots", plan.slots, -1..<geometry.blockCount * geometry.blockSize)
     try check("blockTables", plan.blockTables, 0..<geometry.blockCount)

@@ -32,10 +32,20 @@ extension ModelGraph {
     let tokens = plan.tokens.count
     guard tokens > 0 else { return }
     try uploadInputs(plan)
+    try feedSampledTokens(plan.tokenSources.count)
 
     try layers(StepViews(workspace, tokens: tokens, batch: batch, adapterRuns: plan.adapterRuns), cache)
     stepTokens = tokens
     stepLogitRows = plan.logitRows.count
+  }
+
+  /// Puts the tokens that the step before sampled in the places of the first `count` tokens that ask for them.
+  func feedSampledTokens(_ count: Int) throws(KernelError) {
+    guard count > 0, let sampledTokens else { return }
+    let inputs = workspace.step
+    try sampledTokens.backend.feed(
+      sampledTokens.tokens, sources: inputs.view(inputs.layout.tokenSources, count),
+      into: inputs.view(inputs.layout.tokens, count))
   }
 
   func layers(_ step: StepViews, _ cache: any KVCache) throws(KernelError) {

@@ -106,6 +106,7 @@ extension ModelGraph {
       sequenceCount: shape.sequences, maxQueryLength: 1, maxContextLength: reachable)
     let step = StepViews(workspace, tokens: shape.sequences, batch: batch)
     let enqueue = { () throws(KernelError) in
+      try self.feedSampledTokens(shape.sequences)
       try self.layers(step, cache)
       _ = try self.project(0..<shape.sequences, tokens: shape.sequences)
     }

@@ -30,6 +30,8 @@ package final class ModelGraph {
   var adapters: [Int32: AdapterUpdates] = [:]
   /// The backend, if it can record steps.
   let recorder: (any RecordingBackend)?
+  /// Where the tokens of the step before lie that the host need not know yet; set before the first step.
+  package var sampledTokens: SampledTokens?
   var recordings = DecodeRecordings()
   /// Tokens and logit rows of the last step.
   var stepTokens = 0
@@ -41,6 +43,17 @@ package final class ModelGraph {
     var attentionNorm: NormParameters
     var feedForwardNorm: NormParameters
     let attention: AttentionParameters
+  }
+
+  /// Tokens that a sampler on the backend leaves there: int32, by row of the last step's logits.
+  package struct SampledTokens {
+    let backend: any SamplingBackend
+    let tokens: TensorView
+
+    package init(_ backend: any SamplingBackend, _ tokens: TensorView) {
+      self.backend = backend
+      self.tokens = tokens
+    }
   }
 
   /// Reads the configuration, checks and places all weights, and reserves the workspace.
@@ -142,6 +155,10 @@ extension MemoryPlan {
     workspaceBytes = layout.byteCount
     // Backends with 16-bit activations compute a long context in parts.
     if activationType != .float32 { workspaceBytes += limits.attentionDemand(configuration).scratchBytes }
+    // They sample there, too.
+    if activationType != .float32, limits.samples {
+      workspaceBytes += limits.samplingCapacity(configuration).byteCount
+    }
     let cacheType = limits.cacheType ?? activationType
     blockSize = ModelLimits.blockSize
     bytesPerBlock = ModelGraph.cacheGeometry(configuration, 1, cacheType).bytesPerBlock

@@ -1,4 +1,4 @@
-internal import Compute
+package import Compute
 package import Numerics
 package import Scheduling
 
@@ -17,6 +17,8 @@ package struct ModelLimits: Sendable, Equatable {
   package var policy: KVRetention?
   /// The largest rank of a LoRA adapter; 0 takes none.
   package var maxAdapterRank = 0
+  /// Tokens are sampled where the logits lie, if the backend can.
+  package var samples = true
 
   package init(
     maxBatchTokens: Int, maxSequences: Int, maxModelLength: Int, maxLogitRows: Int, cacheType: DataType? = nil
@@ -32,6 +34,12 @@ package struct ModelLimits: Sendable, Equatable {
   package static let blockSize = 16
 
   var maxBlocksPerSequence: Int { (maxModelLength - 1) / Self.blockSize + 1 }
+
+  package func samplingCapacity(_ configuration: ModelConfiguration) -> SamplingCapacity {
+    SamplingCapacity(
+      vocabularySize: configuration.vocabularySize, rows: Swift.min(maxLogitRows, maxBatchTokens),
+      sequences: maxSequences, modelLength: maxModelLength)
+  }
 
   func attentionDemand(_ configuration: ModelConfiguration) -> AttentionDemand {
     AttentionDemand(

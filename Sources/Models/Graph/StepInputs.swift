@@ -5,8 +5,10 @@ internal import Scheduling
 /// The integers of a step on the device: one block of host memory, copied once a step.
 ///
 /// ```
-/// | tokens T | positions T | slots T | queryStarts S+1 | contextLengths S | logitRows T | blockTables … |
+/// | tokens T | positions T | slots T | queryStarts S+1 | contextLengths S | logitRows T | sources S | blockTables … |
 /// ```
+/// `sources` says which tokens are on the device only (`StepPlan.tokenSources`); −1 for those that are here.
+///
 /// Each part has a fixed place, so a recorded graph of kernels can be replayed; the block tables come last because
 /// only their used part is copied.
 struct StepInputs {
@@ -17,6 +19,7 @@ struct StepInputs {
     let queryStarts: Int
     let contextLengths: Int
     let logitRows: Int
+    let tokenSources: Int
     let blockTables: Int
     /// Logit rows that fit.
     let rowCapacity: Int
@@ -36,9 +39,10 @@ struct StepInputs {
       contextLengths = part(limits.maxSequences)
       rowCapacity = limits.maxBatchTokens
       logitRows = part(limits.maxBatchTokens)
+      tokenSources = part(limits.maxSequences)
       blockTables = end
       let (tables, overflow) = limits.maxSequences.multipliedReportingOverflow(
-        by: limits.maxBlocksPerSequence)
+        by: StepPlan.stride(forBlocks: limits.maxBlocksPerSequence))
       guard !overflow, tables <= 1 << 40 else {
         throw .limit(
           name: "the sequence limit", found: limits.maxSequences, allowed: "less for this model length")
@@ -73,9 +77,13 @@ struct StepInputs {
     put(plan.queryStarts, at: layout.queryStarts)
     put(plan.contextLengths, at: layout.contextLengths)
     put(plan.logitRows, at: layout.logitRows)
+    put(plan.tokenSources, at: layout.tokenSources)
     put(plan.blockTables, at: layout.blockTables)
     var used = layout.blockTables + plan.blockTables.count
     if let rows {
+      for row in plan.tokenSources.count..<Swift.max(rows, plan.tokenSources.count) {
+        staging[layout.tokenSources + row] = -1
+      }
       for row in plan.tokens.count..<Swift.max(rows, plan.tokens.count) {
         staging[layout.tokens + row] = 0
         staging[layout.positions + row] = 0

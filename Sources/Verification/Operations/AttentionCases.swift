@@ -5,7 +5,7 @@ internal import Numerics
 enum AttentionCases {
   static var all: [OperationCase] {
     var cases: [OperationCase] = []
-    for head in [8, 16, 32, 64, 72, 80, 96, 128, 160, 256] {
+    for head in [1, 8, 12, 16, 20, 32, 64, 72, 80, 96, 100, 128, 160, 255, 256] {
       cases.append(Setting(head: head).operation)
       cases.append(Setting(head: head, batch: Setting.prompts).operation)
     }
@@ -17,17 +17,20 @@ enum AttentionCases {
       },
       { ($0.queryHeads, $0.keyHeads) = (8, 1) }, { ($0.queryHeads, $0.keyHeads) = (5, 5) },
       { ($0.queryHeads, $0.keyHeads) = (12, 4) },
+      { ($0.queryHeads, $0.keyHeads, $0.hasSinkLogits) = (6, 2, true) },
+      { ($0.window, $0.sinks) = (20, 4) },
+      { ($0.window, $0.sinks, $0.hasSlopes) = (9, 30, true) },
     ]
     for option in options {
       for batch in [Setting.decodes, Setting.prompts, Setting.mixed] {
-        for head in [32, 64] {
+        for head in [20, 64] {
           var setting = Setting(head: head, batch: batch)
           option(&setting)
           cases.append(setting.operation)
         }
       }
     }
-    for head in [8, 32, 80, 128] { cases.append(append(head: head)) }
+    for head in [8, 20, 32, 80, 128] { cases.append(append(head: head)) }
     return cases
   }
 
@@ -79,6 +82,9 @@ extension AttentionCases {
     /// New rows and keys of each sequence.
     var batch: [(rows: Int, keys: Int)] = decodes
     var window: Int?
+    /// First positions that every query sees.
+    var sinks = 0
+    var hasSinkLogits = false
     var hasSlopes = false
     var softcap: Float?
 
@@ -90,6 +96,8 @@ extension AttentionCases {
       var text = batch.map { "\($0.rows)/\($0.keys)" }.joined(separator: " ")
       text += " rows/keys, \(queryHeads):\(keyHeads) heads of \(head)"
       if let window { text += ", window \(window)" }
+      if sinks > 0 { text += ", \(sinks) sinks" }
+      if hasSinkLogits { text += ", learned sinks" }
       if hasSlopes { text += ", ALiBi" }
       if let softcap { text += ", softcap \(softcap)" }
       return text
@@ -143,18 +151,25 @@ extension AttentionCases {
       let lengths = try bench.integers(batch.map { Int32($0.keys) }, Shape(batch.count))
       let tableOperand = try bench.integers(tables, Shape(batch.count, stride))
       let slopes = try bench.floats((0..<queryHeads).map { 0.25 / Float($0 + 1) }, Shape(queryHeads))
+      let logits = try bench.floats((0..<queryHeads).map { Float($0 % 3) * 20 - 19 }, Shape(queryHeads))
+      var step = AttentionBatch(
+        queryStarts: startOperand.view, contextLengths: lengths.view, blockTables: tableOperand.view,
+        sequenceCount: batch.count, maxQueryLength: batch.map(\.rows).max() ?? 0,
+        maxContextLength: batch.map(\.keys).max() ?? 0)
+      if sinks > 0 {
+        step.sinkQuery = try bench.activation(
+          bench.values.normal(rows * queryHeads * head, 3, bench.weightType),
+          Shape(rows, queryHeads * head)
+        ).view
+      }
       let output = try bench.output(Shape(rows, queryHeads * head))
       try bench.backend.attention(
         AttentionParameters(
           queryHeads: queryHeads, keyValueHeads: keyHeads, headDimension: head,
-          scale: 1 / Float(head).squareRoot(), window: window, alibiSlopes: hasSlopes ? slopes.view : nil,
-          softcap: softcap),
-        query: query.view, cache: cache, layer: 0,
-        batch: AttentionBatch(
-          queryStarts: startOperand.view, contextLengths: lengths.view, blockTables: tableOperand.view,
-          sequenceCount: batch.count, maxQueryLength: batch.map(\.rows).max() ?? 0,
-          maxContextLength: batch.map(\.keys).max() ?? 0),
-        into: output.view)
+          scale: 1 / Float(head).squareRoot(), window: window, sinks: sinks,
+          alibiSlopes: hasSlopes ? slopes.view : nil, softcap: softcap,
+          sinkLogits: hasSinkLogits ? logits.view : nil),
+        query: query.view, cache: cache, layer: 0, batch: step, into: output.view)
       return try bench.read(output.view)
     }
   }

@@ -1,9 +1,10 @@
 internal import Compute
 package import Numerics
 
-/// An operation of the `Backend` protocol, by the name that errors and reports give it.
+/// An operation of the `Backend` and `SamplingBackend` protocols, by the name that errors and reports give it.
 package enum OperationName: String, Sendable, CaseIterable {
   case embed, norm, linear, rope, appendKV, attention, activation, gatherRows, add
+  case sample, logprobs, feed
 }
 
 /// One operation on operands of one shape.

@@ -15,7 +15,9 @@ package struct OperationSweep {
     values = CaseValues(seed: seed)
   }
 
-  package static var cases: [OperationCase] { RowCases.all + LinearCases.all + AttentionCases.all }
+  package static var cases: [OperationCase] {
+    RowCases.all + LinearCases.all + AttentionCases.all + SamplingCases.all
+  }
 
   /// What one case gave on one kernel.
   package struct Row: Sendable, Equatable {
@@ -111,6 +113,9 @@ extension OperationName {
     case .attention: [.prefill, .decode]
     case .activation: [.activation]
     case .add: [.add]
+    case .sample: [.processLogits, .sample]
+    case .logprobs: [.logprobs]
+    case .feed: [.feed]
     }
   }
 }

@@ -123,14 +123,18 @@ enum RowCases {
   }
 
   private static var gather: [OperationCase] {
-    widths.map { width in
-      OperationCase(.gatherRows, "4 of 6 rows x \(width)", .exact) { bench throws(KernelError) in
-        let rows = try bench.integers([5, 0, 5, 2], Shape(4))
-        let input = try bench.activation(
-          bench.values.normal(6 * width, 0, bench.weightType), Shape(6, width))
-        let output = try bench.output(Shape(4, width))
-        try bench.backend.gatherRows(input.view, rows: rows.view, into: output.view)
-        return try bench.read(output.view)
+    widths.flatMap { width in
+      // Rows of their own, and columns of a fused projection.
+      [0, 24].map { padding in
+        let shape = "4 of 6 rows x \(width)" + (padding > 0 ? ", \(width + padding) apart" : "")
+        return OperationCase(.gatherRows, shape, .exact) { bench throws(KernelError) in
+          let rows = try bench.integers([5, 0, 5, 2], Shape(4))
+          let input = try bench.activation(
+            bench.values.normal(6 * width, 0, bench.weightType), Shape(6, width), padding: padding)
+          let output = try bench.output(Shape(4, width))
+          try bench.backend.gatherRows(input.view, rows: rows.view, into: output.view)
+          return try bench.read(output.view)
+        }
       }
     }
   }

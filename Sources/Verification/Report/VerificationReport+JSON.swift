@@ -12,6 +12,11 @@ extension VerificationReport {
     writer.member("element_type", elementType)
     if let model { writer.member("model", model) }
     if let first = firstBadActivation { writer.member("first_bad_activation", "\(first.point)") }
+    writer.key("primitives")
+    writer.beginArray()
+    for row in primitives { write(row, to: &writer) }
+    writer.endArray()
+    if let primitivesNote { writer.member("primitives_note", primitivesNote) }
     writer.key("operations")
     writer.beginArray()
     for row in operations { write(row, to: &writer) }
@@ -26,6 +31,28 @@ extension VerificationReport {
     writer.endArray()
     writer.endObject()
     return String(decoding: writer.bytes, as: UTF8.self) + "\n"
+  }
+
+  private func write(_ row: PrimitiveConformance.Row, to writer: inout JSONWriter) {
+    writer.beginObject()
+    writer.member("primitive", row.name)
+    writer.member("header", row.header)
+    writer.member("compared_by", row.rule)
+    writer.member("passed", !row.isBreach)
+    switch row.outcome {
+    case .agreed(let words, let worst):
+      writer.member("words", words)
+      finite("error_of_allowed", worst, to: &writer)
+    case .differs(let difference):
+      writer.member("differing_words", difference.count)
+      writer.member("seed", Int(clamping: difference.seed))
+      writer.member("word", difference.word)
+      writer.member("emulated", Int(difference.emulated))
+      writer.member("found", Int(difference.found))
+    case .unavailable(let reason): writer.member("unavailable", reason)
+    case .failed(let reason): writer.member("failed", reason)
+    }
+    writer.endObject()
   }
 
   private func write(_ row: OperationSweep.Row, to writer: inout JSONWriter) {

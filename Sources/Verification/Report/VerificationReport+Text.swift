@@ -4,6 +4,8 @@ extension VerificationReport {
     var text = "verify \(candidate) (\(elementType)) against \(reference)"
     if let model { text += ", \(model)" }
     text += "\nErrors are parts of what rounding allows; above 1 is a breach.\n"
+    if !primitives.isEmpty { text += "\n" + primitiveTable }
+    if let primitivesNote { text += "\nprimitives: " + primitivesNote + "\n" }
     if !operations.isEmpty { text += "\n" + operationTable }
     if !layers.isEmpty { text += "\n" + layerTable }
     if !texts.isEmpty { text += "\n" + tokenTable }
@@ -12,9 +14,27 @@ extension VerificationReport {
   }
 
   private var verdict: String {
-    let checks = operations.count + layers.count + texts.count
-    guard breaches > 0 else { return "passed: \(checks) checks" }
+    let checks = primitives.count + operations.count + layers.count + texts.count
+    guard breaches > 0 else { return checks == 0 ? "nothing was checked" : "passed: \(checks) checks" }
     return "FAILED: \(breaches) of \(checks) checks"
+  }
+
+  private var primitiveTable: String {
+    var rows = [["primitive", "header", "against the emulation", "compared by"]]
+    for row in primitives { rows.append([row.name, row.header, Self.describe(row.outcome), row.rule]) }
+    return Self.aligned(rows)
+  }
+
+  static func describe(_ outcome: PrimitiveConformance.Row.Outcome) -> String {
+    switch outcome {
+    case .agreed(let words, let worst):
+      worst == 0 ? "equal, \(words) words" : "\(ratio(worst)) of what is allowed, \(words) words"
+    case .differs(let difference):
+      "DIFFERS in \(difference.count) words with seed \(difference.seed): word \(difference.word) is "
+        + "0x\(String(difference.found, radix: 16)), emulated 0x\(String(difference.emulated, radix: 16))"
+    case .unavailable(let reason): reason
+    case .failed(let reason): "FAILED: \(reason)"
+    }
   }
 
   private var operationTable: String {

@@ -9,6 +9,9 @@ package struct VerificationReport: Sendable {
   package var elementType: String
   /// Path of the model; nil when only operations were swept.
   package var model: String?
+  package var primitives: [PrimitiveConformance.Row] = []
+  /// Why primitives were asked for and not compared.
+  package var primitivesNote: String?
   package var operations: [OperationSweep.Row] = []
   package var layers: [LayerTrace.Row] = []
   package var texts: [GreedyComparison.Row] = []
@@ -21,7 +24,8 @@ package struct VerificationReport: Sendable {
   }
 
   package var breaches: Int {
-    operations.count(where: \.isBreach) + layers.count(where: \.isBreach) + texts.count(where: \.isBreach)
+    primitives.count(where: \.isBreach) + operations.count(where: \.isBreach)
+      + layers.count(where: \.isBreach) + texts.count(where: \.isBreach)
   }
 
   /// The activation that went wrong first; what comes after it was computed from right inputs and counts by itself.

@@ -15,7 +15,7 @@ enum VerifyCommand: Command {
     options: [
       .value("--reference", "DEVICE", default: "cpu", "The side that is right: cpu."),
       .value("--candidate", "DEVICE", default: "cuda, else simt", "The side under test: cuda, simt or cpu."),
-      .repeated("--only", "PART", "Only this part: operations, layers or tokens."),
+      .repeated("--only", "PART", "Only this part: primitives, operations, layers or tokens."),
       .value(
         "--text", "FILE", "Take the prompts from this text instead of the built-in ones; - is standard input."
       ),
@@ -26,13 +26,14 @@ enum VerifyCommand: Command {
       DeviceChoice.threadsOption,
     ],
     discussion: """
-      Three parts. operations: every operation, kernel and shape, against the bound that rounding sets. layers: the
+      Four parts. primitives: each hardware primitive on a GPU against its emulation, bit for bit where the hardware's
+      results are specified. operations: every operation, kernel and shape, against the bound that rounding sets. layers: the
       model activation by activation, both sides fed what the reference computed, so that the first wrong operation is
       named. tokens: what the candidate writes greedily; each of its tokens must be within half a nat of the
       reference's choice on the same prefix. Exit code 1 when any check fails.
       """)
 
-  private enum Part: String, CaseIterable { case operations, layers, tokens }
+  private enum Part: String, CaseIterable { case primitives, operations, layers, tokens }
 
   static func run(_ arguments: ParsedArguments) throws {
     let parts = try parts(arguments)
@@ -54,6 +55,7 @@ enum VerifyCommand: Command {
 
     var report = VerificationReport(
       reference: reference.name, candidate: candidate.name, elementType: candidate.activationType.rawValue)
+    if parts.contains(.primitives) { try comparePrimitives(of: candidate, into: &report) }
     if parts.contains(.operations) {
       var progress = ProgressLine("operation", total: OperationSweep.cases.count)
       report.operations = try OperationSweep(
@@ -93,6 +95,17 @@ enum VerifyCommand: Command {
     Console.write(arguments.has("--json") ? report.json : report.text)
     // The report says it all.
     if report.breaches > 0 { throw Failure(.checkFailed, "") }
+  }
+
+  private static func comparePrimitives(
+    of candidate: any Backend, into report: inout VerificationReport
+  ) throws {
+    guard let device = candidate as? KernelBackend, device.name != KernelLibrary.emulated.name else {
+      report.primitivesNote = "not compared: the emulation cannot be compared with itself; this needs a GPU"
+      return
+    }
+    let emulation = try KernelBackend(.emulated, activationType: device.activationType)
+    report.primitives = PrimitiveConformance(emulation: emulation, device: device).run()
   }
 
   /// A comparison of the CPU with itself would prove nothing, so without a GPU its kernels are emulated.

@@ -190,7 +190,7 @@ struct Answer: Equatable {
 extension Engine {
   static func history(
     _ hooks: HistoryModel.Hooks = HistoryModel.Hooks(), vocabulary: Int = 61, length: Int = 512,
-    blocks: Int = 400, batch: Int = 256, sequences: Int = 64,
+    blocks: Int = 400, batch: Int = 256, sequences: Int = 64, device: HistoryDevice.Log? = nil,
     _ change: (inout EngineOptions) -> Void = { _ in }
   ) throws -> Engine {
     var options = EngineOptions()
@@ -200,7 +200,9 @@ extension Engine {
     let limits = EngineLimits(
       vocabularySize: vocabulary, maxModelLength: length, blockCount: blocks, maxBatchTokens: batch,
       maxSequences: sequences, maxLogitRows: batch, device: "history")
-    return try Engine.start(options) { HistoryModel(limits, hooks) }
+    return try Engine.start(options) {
+      if let device { HistoryDevice(limits, hooks, device) } else { HistoryModel(limits, hooks) }
+    }
   }
 
   func answer(_ request: GenerationRequest) throws -> Answer { Answer(try submit(request)) }

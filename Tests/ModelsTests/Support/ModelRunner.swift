@@ -63,8 +63,12 @@ final class ModelRunner {
   }
 
   /// Runs one step and gives the logits of its new tokens, one array a piece of work.
-  func step(_ work: [(sequence: Int, tokens: [Int32])]) throws -> [[Float]] {
-    let plan = plan(work)
+  ///
+  /// - Parameter sources: `StepPlan.tokenSources`; the plan then has nothing but zeros for tokens that it names.
+  func step(_ work: [(sequence: Int, tokens: [Int32])], sources: [Int32] = []) throws -> [[Float]] {
+    var plan = plan(work)
+    plan.tokenSources = sources
+    for (index, source) in sources.enumerated() where source >= 0 { plan.tokens[index] = 0 }
     let rows = try read(try graph.forward(plan, cache: cache))
     var start = 0
     return work.map { sequence, tokens in

@@ -1,0 +1,26 @@
+/// A backend that draws tokens where the logits lie, by the scheme that `Sampler` (Generation) defines: the same token
+/// for equal logits, settings, seed and position. Log-probabilities may differ by what their sum is rounded to.
+package protocol SamplingBackend: Backend {
+  /// Reserves memory for the sampling of steps within `capacity`; a step then allocates nothing.
+  func makeTokenSampler(_ capacity: SamplingCapacity) throws(KernelError) -> any TokenSampler
+
+  /// `tokens[i] = sampled[sources[i]]`, where a source of −1 leaves the token. All int32; sources and tokens `[n]`.
+  func feed(_ sampled: TensorView, sources: TensorView, into tokens: TensorView) throws(KernelError)
+}
+
+/// Samples the rows of one step after another. At most two may be under way: one whose results are still to be
+/// collected while the next is enqueued behind it.
+package protocol TokenSampler: AnyObject {
+  var capacity: SamplingCapacity { get }
+  /// int32 `[capacity.rows]` on the device: the tokens of the batch that was enqueued last, by row of logits. Those of
+  /// rows that failed are some token of the vocabulary.
+  var tokens: TensorView { get }
+
+  /// Enqueues a batch, which may be empty, over float32 logits `[any, vocabularySize]` on the device, and the copy of its
+  /// results to the host.
+  func enqueue(_ batch: borrowing SamplingBatch, logits: TensorView) throws(KernelError)
+
+  /// Waits for the oldest batch that was enqueued and not collected, and reads its results.
+  /// - Parameter batch: the one that was enqueued.
+  func collect(_ batch: borrowing SamplingBatch, into results: inout SamplingResults) throws(KernelError)
+}

@@ -1,0 +1,100 @@
+internal import Compute
+internal import Scheduling
+
+/// Steps on a device that samples: the next one is launched before the results of the one before are taken.
+///
+/// ```
+/// device   |  step 1  |  step 2  |  step 3  |
+/// host     plan 2, launch, settings ┤ take 1, report 1, commands ├ plan 3, launch, settings ┤ take 2 …
+/// ```
+/// Step 2 reads the tokens that step 1 samples where they lie. What step 1 ends (a stop token, a failure) is computed once
+/// more for nothing. The host's part is all that it does with tokens: events, log-probabilities, and what other threads
+/// then make of them (text, stop strings, streams).
+extension EngineCore {
+  mutating func step(_ device: any StepSampler) throws(EngineFailure) {
+    if !isInFlight {
+      try proposeDrafts()
+      guard plan(work) else { return }
+      try launch(work, device)
+    }
+    var hasNext = false
+    if work.mayRunAhead {
+      scheduler.presume(work.plan)
+      hasNext = plan(nextWork)
+      if hasNext { try launch(nextWork, device) }
+    }
+    try take(device)
+    isInFlight = hasNext
+    if hasNext { swap(&work, &nextWork) }
+  }
+
+  /// Enqueues a step, and then the sampling of its rows: their settings are put together while the device computes.
+  private mutating func launch(_ work: StepWork, _ device: any StepSampler) throws(EngineFailure) {
+    do throws(KernelError) { try device.launch(work.plan) } catch { throw .model(error) }
+    prepareSampling(work)
+    do throws(KernelError) { try device.sample(work.batch) } catch { throw .model(error) }
+  }
+
+  /// Shares the rows out between the device and the host.
+  private func prepareSampling(_ work: StepWork) {
+    work.batch.removeAll()
+    work.hostRows.removeAll(keepingCapacity: true)
+    work.mayRunAhead = mayRunAhead(work.plan)
+    for index in 0..<work.plan.entries.count {
+      let entry = work.plan.entries[index]
+      guard let sequence = live(entry.id) else { continue }
+      let first = entry.logitRange.upperBound - (entry.samples ? 1 + entry.draftCount : 0)
+      // Rows of a prompt are scored with tokens that are known, by the host.
+      for row in entry.logitRange.lowerBound..<first { work.hostRows.append(Int32(row)) }
+      if !entry.samples { continue }
+      let last = entry.tokenStart + entry.tokenCount - entry.draftCount - 1
+      let isPending = index < work.plan.tokenSources.count && work.plan.tokenSources[index] >= 0
+      for place in 0...entry.draftCount {
+        let isTaken = work.batch.add(
+          sequence.sampling, row: first + place, position: Int(work.plan.positions[last]) + place + 1,
+          pending: place + (isPending ? 1 : 0), alternatives: sequence.request.logprobs)
+        if !isTaken { work.hostRows.append(Int32(first + place)) }
+      }
+    }
+    if !work.hostRows.isEmpty { work.mayRunAhead = false }
+  }
+
+  /// Whether the step behind this one may be planned before its tokens are known. Not where
+  ///
+  /// - drafts are proposed: they continue the last token;
+  /// - a token depends on which ones came before it (penalties, bad words): the host counts those;
+  /// - an adapter is used: the end of its last request gives its memory back, and an overrun would still read it.
+  ///
+  /// `prepareSampling` adds the rows that the host has to look at, as it cannot while their successor overwrites them.
+  private func mayRunAhead(_ plan: borrowing StepPlan) -> Bool {
+    guard options.overlapsSteps, speculation == nil, plan.adapterRuns.isEmpty else { return false }
+    for entry in plan.entries where entry.samples {
+      if let sequence = live(entry.id), sequence.sampling.dependsOnTokens { return false }
+    }
+    return true
+  }
+
+  private mutating func take(_ device: any StepSampler) throws(EngineFailure) {
+    let rows: LogitRows?
+    do throws(KernelError) {
+      try device.collect(work.batch, into: &results)
+      rows = work.hostRows.isEmpty ? nil : try device.logits(ofRows: work.hostRows)
+    } catch {
+      throw .model(error)
+    }
+    try finish(rows)
+  }
+
+  /// The token of one row of logits, with log-probabilities where they were asked for: as the device found them, or the
+  /// host now does.
+  mutating func choose(
+    row: Int, position: Int, _ sequence: LiveSequence, _ rows: LogitRows?
+  ) throws(SamplingFailure) -> (token: Int32, logprobs: TokenLogprobs?) {
+    if let place = work.batch.place(ofRow: row) { return try results.token(at: place) }
+    guard let rows else { preconditionFailure("row \(row) was given to nobody") }
+    let logits = unsafe rows.row(row)
+    let token = try unsafe sampler.sample(logits, sequence.sampling, position: position)
+    guard let count = sequence.request.logprobs else { return (token, nil) }
+    return (token, try unsafe sampler.logprobs(logits, token: token, top: count))
+  }
+}
