@@ -45,6 +45,15 @@ struct SparseOutputTests {
   @Test(arguments: familyFixtures, ["2:4", "0.5"])
   func `a sparse output computes what the dense one does`(_ fixture: String, _ text: String) throws {
     let folder = try TemporaryFolder()
+    if fixture == "families/gpt2-odd", text == "2:4" {
+      // 30 inputs are no whole runs of four.
+      #expect(throws: MethodError.self) {
+        _ = try Self.compress(fixture, "magnitude", to: folder.path + "/odd", samples: 0) {
+          $0.scheme.sparsity = Sparsity(text)
+        }
+      }
+      return
+    }
     for format in OutputFormat.allCases {
       _ = try Self.compress(
         fixture, "magnitude", to: folder.path + "/" + format.rawValue, format: format, samples: 0
