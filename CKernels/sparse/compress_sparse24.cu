@@ -7,8 +7,6 @@ namespace gpu {
 namespace {
 
 constexpr int block_threads = 128;
-/// The end of the grid's y axis; the z axis takes the rest.
-constexpr int most_rows = 65535;
 
 struct CompressCall {
   Sparse24CompressArguments compress;
@@ -18,14 +16,14 @@ struct CompressCall {
 /// The larger a float's size, the larger its bits without the sign, for both formats; NaN is above infinity.
 GPU_DEVICE uint32_t size_of(uint16_t bits) { return bits & 0x7fffu; }
 
-/// A thread takes eight inputs of a feature: one byte of the mask, four kept values, or the half of both.
+/// A thread takes eight inputs of a feature: one byte of the mask, four kept values, or the half of both. A
+/// block's bytes are whole words of the mask, wherever rows end.
 GPU_KERNEL(block_threads, 8)
 compress_sparse24_kernel(CompressCall c) {
   const Sparse24CompressArguments& p = c.compress;
-  const int byte = block_x() * block_threads + thread_index();
-  if (byte >= c.bytes) return;
-  const int feature = block_y() + block_z() * most_rows;
-  if (feature >= p.n) return;
+  const int64_t index = int64_t(block_x()) * block_threads + thread_index();
+  if (index >= int64_t(p.n) * c.bytes) return;
+  const int feature = int(index / c.bytes), byte = int(index % c.bytes);
   const auto* weight = static_cast<const uint16_t*>(p.weight) + feature * p.stride;
   auto* values = static_cast<uint16_t*>(p.values) + int64_t(feature) * (p.k / 2);
   uint32_t mask = 0;
@@ -47,7 +45,7 @@ compress_sparse24_kernel(CompressCall c) {
       ++kept;
     }
   }
-  p.mask[int64_t(feature) * c.bytes + byte] = uint8_t(mask);
+  p.mask[index] = uint8_t(mask);
 }
 
 }  // namespace
@@ -55,11 +53,12 @@ compress_sparse24_kernel(CompressCall c) {
 Status compress_sparse24(Stream stream, const Sparse24CompressArguments& a) {
   if (a.n < 0 || a.k < 0 || a.k % 4 != 0 || a.stride < a.k) return invalid_arguments;
   if (a.n == 0 || a.k == 0) return 0;
+  // The grid's x axis ends at 2^31 - 1.
+  if (int64_t(a.n) * ((a.k + 7) / 8) > int64_t(block_threads) * 0x7fffffff) return invalid_arguments;
   const CompressCall c = {a, (a.k + 7) / 8};
   LaunchShape shape;
   shape.threads = block_threads;
-  shape.grid = {(c.bytes + block_threads - 1) / block_threads, a.n < most_rows ? a.n : most_rows,
-                (a.n + most_rows - 1) / most_rows};
+  shape.grid = {int((int64_t(a.n) * c.bytes + block_threads - 1) / block_threads), 1, 1};
   return launch(stream, "compress_sparse24", shape, compress_sparse24_kernel, c);
 }
 
