@@ -80,7 +80,7 @@ reorder_values_kernel(ReorderCall c) {
 }
 
 /// The same of four steps of codes.
-GPU_KERNEL(block_threads, 8)
+GPU_KERNEL(block_threads, 4)
 reorder_codes_kernel(ReorderCall c) {
   const Sparse24ReorderArguments& p = c.reorder;
   const int unit = block_x() * block_threads + thread_index();
