@@ -2,11 +2,12 @@
 #
 #   docker build -t gpuinfer .
 #   docker run --rm -p 8000:8000 gpuinfer                                 # the demo model
+#   docker run --rm -p 8000:8000 --gpus all gpuinfer                      # on an NVIDIA host
 #   docker run --rm -p 8000:8000 -v /models/my-model:/model:ro gpuinfer serve /model --host 0.0.0.0
 FROM swift:6.3-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN Scripts/package && mkdir /out && tar -C /out --strip-components=1 -xJf dist/gpuinfer-*.tar.xz
+RUN Scripts/build-cuda --library && Scripts/package && mkdir /out && tar -C /out --strip-components=1 -xJf dist/gpuinfer-*.tar.xz
 
 FROM debian:bookworm-slim
 # libmicrohttpd is linked against GnuTLS, which the slim image leaves out.
@@ -14,7 +15,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends libgnutls30 lib
   && rm -rf /var/lib/apt/lists/* \
   && useradd --system --uid 10001 --no-create-home gpuinfer
 COPY --from=build /out /opt/gpuinfer
-ENV PATH=/opt/gpuinfer/bin:$PATH
+# What the NVIDIA container toolkit hands in when it is asked for GPUs; without it these do nothing.
+ENV PATH=/opt/gpuinfer/bin:$PATH NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -27,7 +27,8 @@ struct AttentionArguments {
   /// [tokens, query_heads, head_dimension]
   const void* query;
   void* output;
-  /// [block][0 key, 1 value][key_heads][16 tokens][head_dimension]
+  /// [block][0 key, 1 value][key_heads][16 tokens][head_dimension]; of codes, [block][key, value][key_heads]
+  /// of codes [16 tokens][head_dimension] and then float scales [16 tokens]
   const void* cache;
   /// [sequences, table_stride]: the cache block of each 16 positions
   const int32_t* block_tables;
@@ -65,6 +66,7 @@ struct AttentionArguments {
   const void* sink_query = nullptr;
   /// As `query_stride`, of `sink_query`.
   int64_t sink_query_stride = 0;
+  CacheCodes codes = CacheCodes::elements;
 };
 
 /// Elements from one query row to the next.
@@ -77,16 +79,22 @@ GPU_DEVICE_OR_HOST int64_t sink_query_stride(const AttentionArguments& a) {
 
 constexpr int widest_head = 256;
 
-/// Whether `attention_plain_...` take it, which is to say that it means something.
-inline bool attention_plain_supports(const AttentionArguments& a) {
+/// Heads and sinks that belong together.
+inline bool attention_means_something(const AttentionArguments& a) {
   return a.head_dimension > 0 && a.head_dimension <= widest_head && a.key_heads > 0 &&
          a.query_heads % a.key_heads == 0 &&
          (a.sinks == 0 || (a.sinks > 0 && a.window > 0 && a.sink_query != nullptr));
 }
 
+/// Whether `attention_plain_...` take it: everything but codes.
+inline bool attention_plain_supports(const AttentionArguments& a) {
+  return attention_means_something(a) && a.codes == CacheCodes::elements;
+}
+
 /// Whether the rows can be copied 16 bytes at a time.
 inline bool attention_decode_supports(const AttentionArguments& a) {
-  return attention_plain_supports(a) && a.head_dimension % 8 == 0 && a.query_stride % 8 == 0 &&
+  const int unit = a.codes == CacheCodes::elements ? 8 : 16;
+  return attention_means_something(a) && a.head_dimension % unit == 0 && a.query_stride % 8 == 0 &&
          a.sink_query_stride % 8 == 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include "attention/arguments.h"
 #include "attention/cache.h"
+#include "attention/code_cache.h"
 #include "attention/softmax.h"
 #include "device/tile.h"
 
@@ -25,24 +26,31 @@ struct DecodeArguments {
 
 /// ```
 /// shared   query rows | keys 0 | values 0 | keys 1 | values 1                     | sink query rows
+/// codes    query rows | keys | values | codes of keys | of values | scales of keys | sink query rows
 /// then                | outputs [4 warps][16 rows][columns] float | largest [4][16] | sums [4][16]
 /// ```
-/// The last part is there for streams only.
-template <int columns>
+/// The sinks' query is there for streams only. Codes have one pair of tiles, which is widened from what has
+/// arrived; the next codes are on their way meanwhile.
+template <int columns, bool codes = false>
 struct DecodeShape {
   static constexpr int rows = 16;
   /// Two stages of wide heads must fit into the 99 KiB that sm_89 offers.
   static constexpr int warps = columns > 128 ? 2 : 4;
   static constexpr int keys = warps * 16;
   static constexpr int threads = warps * warp_size;
-  static constexpr int stages = 2;
+  static constexpr int stages = codes ? 1 : 2;
   static constexpr int lookups = columns > 128 ? 4 : 8;
   static constexpr int query_bytes = Tile<columns>::bytes(rows);
   static constexpr int part_bytes = Tile<columns>::bytes(keys);
   static constexpr int merge_floats = warps * rows * (columns + 2);
-  static constexpr int sink_query = query_bytes + 2 * stages * part_bytes;
+  /// Of one part as it lies in the cache.
+  static constexpr int code_bytes = keys * (columns + 4);
+  static constexpr int key_codes = query_bytes + 2 * stages * part_bytes;
+  static constexpr int value_codes = key_codes + code_bytes;
+  static constexpr int key_scales = value_codes + code_bytes;
+  static constexpr int sink_query = codes ? key_scales + keys * 4 : key_codes;
   static constexpr int shared_bytes(bool has_sinks) { return sink_query + (has_sinks ? query_bytes : 0); }
-  static_assert(merge_floats * 4 <= 2 * stages * part_bytes, "the merge takes the place of the tiles");
+  static_assert(merge_floats * 4 <= sink_query - query_bytes, "the merge takes the place of the tiles");
 };
 
 /// A run of keys of one part that the row sees, and where the row stands to them.
@@ -130,11 +138,11 @@ GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, int r
   }
 }
 
-template <class T, int columns>
-GPU_KERNEL(DecodeShape<columns>::threads, 2)
-decode_kernel(DecodeArguments d) {
-  using Shape = DecodeShape<columns>;
+template <class T, int columns, bool codes>
+GPU_DEVICE void decode(const DecodeArguments& d) {
+  using Shape = DecodeShape<columns, codes>;
   using Rows = Tile<columns>;
+  using Codes = CodeTile<T, columns, Shape::keys, Shape::threads>;
   constexpr int k_steps = columns / 16;
   constexpr int output_tiles = columns / 8;
   const AttentionArguments& p = d.attention;
@@ -161,14 +169,20 @@ decode_kernel(DecodeArguments d) {
   const auto walk = DecodeWalk<Shape::keys>::of(p, context, begin, end);
 
   const T* query = static_cast<const T*>(p.query) + token * query_stride(p) + first_head * p.head_dimension;
-  const CacheHead<T> cache(p, sequence, key_head);
+  const std::conditional_t<codes, CodeCacheHead, CacheHead<T>> cache(p, sequence, key_head);
   const SharedAddress query_tile = shared_address(shared);
   const SharedAddress first_stage = query_tile + Shape::query_bytes;
+  [[maybe_unused]] float* key_scales = reinterpret_cast<float*>(shared + Shape::key_scales);
 
   auto copy_part = [&](SharedAddress target, int tile, const DecodeKeys& seen, CachePart part) {
-    copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
-        target, p.head_dimension, query,
-        [&](int row) { return cache.row(tile * Shape::keys + row, seen.begin, seen.end, part); });
+    if constexpr (codes) {
+      Codes::copy(query_tile + SharedAddress(part == CachePart::keys ? Shape::key_codes : Shape::value_codes),
+                  cache, p.head_dimension, tile * Shape::keys, seen.begin, seen.end, part, query);
+    } else {
+      copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
+          target, p.head_dimension, query,
+          [&](int row) { return cache.row(tile * Shape::keys + row, seen.begin, seen.end, part); });
+    }
   };
   // Past the last tile nothing is copied, but the group counts.
   auto copy_tiles = [&](int step) {
@@ -178,6 +192,16 @@ decode_kernel(DecodeArguments d) {
       copy_part(keys + Shape::part_bytes, walk.tile(step), walk.keys(step), CachePart::values);
     }
     commit_copies();
+  };
+  auto widen_tiles = [&](int step) {
+    const DecodeKeys seen = walk.keys(step);
+    const int first = walk.tile(step) * Shape::keys;
+    const bool is_float8 = p.codes == CacheCodes::float8;
+    unsigned char* keys = shared + Shape::query_bytes;
+    Codes::widen_keys(shared + Shape::key_codes, keys, key_scales, first, seen.begin, seen.end, is_float8);
+    Codes::widen_values(shared + Shape::value_codes, keys + Shape::part_bytes, first, seen.begin, seen.end,
+                        is_float8);
+    sync_block();
   };
   auto copy_queries = [&](SharedAddress target, const T* first) {
     copy_tile<T, columns, Shape::rows, Shape::threads, Shape::lookups>(
@@ -208,6 +232,7 @@ decode_kernel(DecodeArguments d) {
     // This tile has arrived, and every warp is done with the one whose place the next takes.
     wait_copies<0>();
     sync_block();
+    if constexpr (codes) widen_tiles(step);
     copy_tiles(step + 1);
 
     const DecodeKeys seen = walk.keys(step);
@@ -227,7 +252,9 @@ decode_kernel(DecodeArguments d) {
     for (int n = 0; n < 2; ++n) {
       GPU_UNROLL
       for (int i = 0; i < 4; ++i) {
-        const int key = walk.tile(step) * Shape::keys + warp_key + 8 * n + 2 * q + i % 2;
+        const int row = warp_key + 8 * n + 2 * q + i % 2;
+        const int key = walk.tile(step) * Shape::keys + row;
+        if constexpr (codes) score[n][i] *= key_scales[row];
         if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope[i / 2], seen.position, key);
         if (key < seen.begin || key >= seen.end) score[n][i] = negative_infinity();
       }
@@ -268,15 +295,31 @@ decode_kernel(DecodeArguments d) {
 }
 
 template <class T, int columns>
+GPU_KERNEL(DecodeShape<columns>::threads, 2)
+decode_kernel(DecodeArguments d) {
+  decode<T, columns, false>(d);
+}
+
+template <class T, int columns>
+GPU_KERNEL(DecodeShape<columns>::threads, 2)
+decode_codes_kernel(DecodeArguments d) {
+  decode<T, columns, true>(d);
+}
+
+template <class T, int columns, bool codes = false>
 Status launch_decode(Stream stream, const char* name, const DecodeArguments& d) {
-  using Shape = DecodeShape<columns>;
+  using Shape = DecodeShape<columns, codes>;
   const int group = d.attention.query_heads / d.attention.key_heads;
   LaunchShape shape;
   shape.grid = {d.splits, d.attention.key_heads * ((group + Shape::rows - 1) / Shape::rows),
                 d.attention.sequences};
   shape.threads = Shape::threads;
   shape.shared_bytes = Shape::shared_bytes(d.attention.sinks > 0);
-  return launch(stream, name, shape, decode_kernel<T, columns>, d);
+  if constexpr (codes) {
+    return launch(stream, name, shape, decode_codes_kernel<T, columns>, d);
+  } else {
+    return launch(stream, name, shape, decode_kernel<T, columns>, d);
+  }
 }
 
 /// The narrowest form that holds the head.
@@ -292,6 +335,18 @@ Status run_decode(Stream stream, const DecodeArguments& d) {
   return launch_decode<T, 256>(stream, "decode<256>", d);
 }
 
+/// The same over a cache of codes; fewer widths, as each costs a kernel.
+template <class T>
+Status run_decode_codes(Stream stream, const DecodeArguments& d) {
+  const int dimension = d.attention.head_dimension;
+  if (dimension <= 32) return launch_decode<T, 32, true>(stream, "decode_codes<32>", d);
+  if (dimension <= 64) return launch_decode<T, 64, true>(stream, "decode_codes<64>", d);
+  if (dimension <= 128) return launch_decode<T, 128, true>(stream, "decode_codes<128>", d);
+  return launch_decode<T, 256, true>(stream, "decode_codes<256>", d);
+}
+
+Status decode_codes_bf16(Stream stream, const DecodeArguments& arguments);
+Status decode_codes_f16(Stream stream, const DecodeArguments& arguments);
 Status decode_bf16(Stream stream, const DecodeArguments& arguments);
 Status decode_f16(Stream stream, const DecodeArguments& arguments);
 Status combine_splits(Stream stream, const DecodeArguments& arguments);

@@ -16,7 +16,13 @@ Status attention_decode(Stream stream, const AttentionArguments& a, const Decode
   if (a.tokens == 0 || a.sequences == 0) return 0;
   const int splits = (a.max_context + workspace.split_keys - 1) / workspace.split_keys;
   const DecodeArguments d = {a, workspace, splits > 0 ? splits : 1};
-  Status status = a.type == ElementType::bfloat16 ? decode_bf16(stream, d) : decode_f16(stream, d);
+  const bool is_bf16 = a.type == ElementType::bfloat16;
+  Status status;
+  if (a.codes == CacheCodes::elements) {
+    status = is_bf16 ? decode_bf16(stream, d) : decode_f16(stream, d);
+  } else {
+    status = is_bf16 ? decode_codes_bf16(stream, d) : decode_codes_f16(stream, d);
+  }
   if (status != 0 || d.splits == 1) return status;
   return combine_splits(stream, d);
 }

@@ -12,13 +12,19 @@
 
 #include "attention/arguments.h"
 #include "attention/cache.h"
+#include "attention/code_cache.h"
 #include "attention/softmax.h"
 #include "device/tile.h"
 
 namespace gpu {
 
 /// Sizes of a block of the kernel for heads of up to `columns` components.
-template <int columns>
+///
+/// ```
+/// shared   query rows | keys | values
+/// codes    query rows | keys | values | codes of keys | of values | scales of keys
+/// ```
+template <int columns, bool codes = false>
 struct PrefillShape {
   static constexpr int query_rows = 64;
   /// Fewer for wide heads, whose output fills half of the registers.
@@ -29,14 +35,18 @@ struct PrefillShape {
   static constexpr int lookups = columns > 128 ? 2 : columns > 64 ? 4 : 8;
   static constexpr int key_tile = Tile<columns>::bytes(query_rows);
   static constexpr int value_tile = key_tile + Tile<columns>::bytes(keys);
-  static constexpr int shared_bytes = value_tile + Tile<columns>::bytes(keys);
+  static constexpr int key_codes = value_tile + Tile<columns>::bytes(keys);
+  static constexpr int value_codes = key_codes + keys * (columns + 4);
+  static constexpr int key_scales = value_codes + keys * (columns + 4);
+  static constexpr int shared_bytes = codes ? key_scales + keys * 4 : key_codes;
+  static_assert(shared_bytes <= 99 * 1024, "what sm_89 offers a block");
 };
 
-template <class T, int columns>
-GPU_KERNEL(128, 2)
-prefill_kernel(AttentionArguments p) {
-  using Shape = PrefillShape<columns>;
+template <class T, int columns, bool codes>
+GPU_DEVICE void prefill(const AttentionArguments& p) {
+  using Shape = PrefillShape<columns, codes>;
   using Rows = Tile<columns>;
+  using Codes = CodeTile<T, columns, Shape::keys, Shape::threads>;
   constexpr int k_steps = columns / 16;
   constexpr int score_tiles = Shape::keys / 8;
   constexpr int output_tiles = columns / 8;
@@ -68,7 +78,7 @@ prefill_kernel(AttentionArguments p) {
   const int64_t query_step = query_stride(p);
   const int64_t output_step = int64_t(p.query_heads) * p.head_dimension;
   const T* query = static_cast<const T*>(p.query) + start * query_step + head * p.head_dimension;
-  const CacheHead<T> cache(p, sequence, key_head);
+  const std::conditional_t<codes, CodeCacheHead, CacheHead<T>> cache(p, sequence, key_head);
 
   const SharedAddress query_tile = shared_address(shared);
   const SharedAddress key_tile = query_tile + Shape::key_tile;
@@ -81,9 +91,32 @@ prefill_kernel(AttentionArguments p) {
         });
   };
   auto copy_keys_or_values = [&](SharedAddress tile, int tile_index, CachePart part) {
-    copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
-        tile, p.head_dimension, query,
-        [&](int row) { return cache.row(tile_index * Shape::keys + row, key_begin, context, part); });
+    if constexpr (codes) {
+      Codes::copy(query_tile + SharedAddress(part == CachePart::keys ? Shape::key_codes : Shape::value_codes),
+                  cache, p.head_dimension, tile_index * Shape::keys, key_begin, context, part, query);
+    } else {
+      copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
+          tile, p.head_dimension, query,
+          [&](int row) { return cache.row(tile_index * Shape::keys + row, key_begin, context, part); });
+    }
+  };
+
+  // What has arrived as codes becomes a tile; elements are one already.
+  [[maybe_unused]] float* key_scales = reinterpret_cast<float*>(shared + Shape::key_scales);
+  [[maybe_unused]] const bool is_float8 = p.codes == CacheCodes::float8;
+  auto widen_keys = [&](int tile_index) {
+    if constexpr (codes) {
+      Codes::widen_keys(shared + Shape::key_codes, shared + Shape::key_tile, key_scales,
+                        tile_index * Shape::keys, key_begin, context, is_float8);
+      sync_block();
+    }
+  };
+  auto widen_values = [&](int tile_index) {
+    if constexpr (codes) {
+      Codes::widen_values(shared + Shape::value_codes, shared + Shape::value_tile, tile_index * Shape::keys,
+                          key_begin, context, is_float8);
+      sync_block();
+    }
   };
 
   float output[output_tiles][4] = {};
@@ -99,6 +132,7 @@ prefill_kernel(AttentionArguments p) {
   commit_copies();
   wait_copies<0>();
   sync_block();
+  if (first_tile < tiles_end) widen_keys(tiles_end - 1);
   uint32_t query_fragment[Shape::holds_query ? k_steps : 1][4];
   auto load_query = [&](int k) {
     load_matrices(query_fragment[Shape::holds_query ? k : 0],
@@ -128,6 +162,13 @@ prefill_kernel(AttentionArguments p) {
       }
     }
 
+    if constexpr (codes) {
+      GPU_UNROLL
+      for (int n = 0; n < score_tiles; ++n) {
+        GPU_UNROLL
+        for (int i = 0; i < 4; ++i) score[n][i] *= key_scales[8 * n + 2 * q + i % 2];
+      }
+    }
     const int first_key = tile * Shape::keys;
     const bool masked =
         !rules.all_visible(first_position, last_position, first_key, first_key + Shape::keys - 1);
@@ -149,6 +190,7 @@ prefill_kernel(AttentionArguments p) {
     sync_block();
     if (tile > first_tile) copy_keys_or_values(key_tile, tile - 1, CachePart::keys);
     commit_copies();
+    widen_values(tile);
 
     state.update(score, output, log2_factor);
     GPU_UNROLL
@@ -169,6 +211,7 @@ prefill_kernel(AttentionArguments p) {
     // The next keys have arrived, and every warp has read the values.
     wait_copies<0>();
     sync_block();
+    if (tile > first_tile) widen_keys(tile - 1);
   }
 
   state.finish();
@@ -193,13 +236,29 @@ prefill_kernel(AttentionArguments p) {
 }
 
 template <class T, int columns>
+GPU_KERNEL(128, 2)
+prefill_kernel(AttentionArguments p) {
+  prefill<T, columns, false>(p);
+}
+
+template <class T, int columns>
+GPU_KERNEL(128, 2)
+prefill_codes_kernel(AttentionArguments p) {
+  prefill<T, columns, true>(p);
+}
+
+template <class T, int columns, bool codes = false>
 Status launch_prefill(Stream stream, const char* name, const AttentionArguments& a) {
-  using Shape = PrefillShape<columns>;
+  using Shape = PrefillShape<columns, codes>;
   LaunchShape shape;
   shape.grid = {(a.max_queries + Shape::query_rows - 1) / Shape::query_rows, a.query_heads, a.sequences};
   shape.threads = Shape::threads;
   shape.shared_bytes = Shape::shared_bytes;
-  return launch(stream, name, shape, prefill_kernel<T, columns>, a);
+  if constexpr (codes) {
+    return launch(stream, name, shape, prefill_codes_kernel<T, columns>, a);
+  } else {
+    return launch(stream, name, shape, prefill_kernel<T, columns>, a);
+  }
 }
 
 /// The narrowest form that holds the head.
@@ -214,6 +273,17 @@ Status run_prefill(Stream stream, const AttentionArguments& a) {
   return launch_prefill<T, 256>(stream, "prefill<256>", a);
 }
 
+/// The same over a cache of codes; fewer widths, as each costs a kernel.
+template <class T>
+Status run_prefill_codes(Stream stream, const AttentionArguments& a) {
+  if (a.head_dimension <= 32) return launch_prefill<T, 32, true>(stream, "prefill_codes<32>", a);
+  if (a.head_dimension <= 64) return launch_prefill<T, 64, true>(stream, "prefill_codes<64>", a);
+  if (a.head_dimension <= 128) return launch_prefill<T, 128, true>(stream, "prefill_codes<128>", a);
+  return launch_prefill<T, 256, true>(stream, "prefill_codes<256>", a);
+}
+
+Status prefill_codes_bf16(Stream stream, const AttentionArguments& arguments);
+Status prefill_codes_f16(Stream stream, const AttentionArguments& arguments);
 Status prefill_bf16(Stream stream, const AttentionArguments& arguments);
 Status prefill_f16(Stream stream, const AttentionArguments& arguments);
 

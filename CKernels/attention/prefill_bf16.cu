@@ -11,8 +11,11 @@ Status prefill_bf16(Stream stream, const AttentionArguments& arguments) {
 Status attention_prefill(Stream stream, const AttentionArguments& arguments) {
   if (!attention_prefill_supports(arguments)) return invalid_arguments;
   if (arguments.tokens == 0 || arguments.sequences == 0) return 0;
-  return arguments.type == ElementType::bfloat16 ? prefill_bf16(stream, arguments)
-                                                 : prefill_f16(stream, arguments);
+  const bool is_bf16 = arguments.type == ElementType::bfloat16;
+  if (arguments.codes == CacheCodes::elements) {
+    return is_bf16 ? prefill_bf16(stream, arguments) : prefill_f16(stream, arguments);
+  }
+  return is_bf16 ? prefill_codes_bf16(stream, arguments) : prefill_codes_f16(stream, arguments);
 }
 
 }  // namespace gpu

@@ -127,6 +127,32 @@ struct EmbeddingArguments {
 /// Also gathers rows of any matrix: `table` is the matrix, `ids` the rows.
 Status embedding(Stream stream, const EmbeddingArguments& arguments);
 
+/// `output[row][j] = input[row][order[j]]`.
+struct GatherColumnsArguments {
+  int rows;
+  int width;
+  /// [width]; the caller has checked that each is a column of the input.
+  const int32_t* order;
+  /// 16-bit elements, rows `input_stride` of them apart
+  const void* input;
+  int64_t input_stride;
+  /// [rows, width]
+  void* output;
+};
+
+Status gather_columns(Stream stream, const GatherColumnsArguments& arguments);
+
+/// What the components of cached keys and values are.
+enum class CacheCodes : int32_t {
+  /// Elements of the activations' type.
+  elements,
+  /// Codes of 8 bits with a scale for each head's key, or value, at a position: its largest size / 127 or /
+  /// 448,
+  /// NaN where that is not finite.
+  int8,
+  float8,
+};
+
 /// Copies the key and value of each token into its slot of the paged cache, laid out
 /// [block][key, value][head][16 tokens][head_dimension].
 struct AppendArguments {
@@ -143,8 +169,14 @@ struct AppendArguments {
   /// Elements from one token to the next; 0 when tokens are contiguous.
   int64_t key_stride = 0;
   int64_t value_stride = 0;
+  CacheCodes codes = CacheCodes::elements;
 };
 
+/// Into a cache of elements.
 Status append_kv(Stream stream, const AppendArguments& arguments);
+
+/// Into a cache of codes, [block][key, value][head] of codes [16 tokens][head_dimension] and then float
+/// scales [16 tokens]. `invalid_arguments` for elements, and for heads that are no multiple of 4.
+Status append_codes(Stream stream, const AppendArguments& arguments);
 
 }  // namespace gpu

@@ -38,6 +38,12 @@ typedef enum {
   GPI_KERNEL_PREFILL,
   /// gpi_kernel_attention: the sequences of one query row
   GPI_KERNEL_DECODE,
+  /// gpi_kernel_quantized_linear
+  GPI_KERNEL_QUANTIZED_LINEAR,
+  /// gpi_kernel_repack
+  GPI_KERNEL_REPACK,
+  /// gpi_kernel_gather_columns
+  GPI_KERNEL_GATHER_COLUMNS,
   /// gpi_kernel_process_logits
   GPI_KERNEL_PROCESS_LOGITS,
   /// gpi_kernel_sample
@@ -87,10 +93,23 @@ typedef struct {
   const float* table;
 } gpi_kernel_rope;
 
+/// What the components of cached keys and values are.
+typedef enum {
+  /// Elements of the activations' type.
+  GPI_KERNEL_CACHE_ELEMENTS = 0,
+  /// Codes of 8 bits, int8 or E4M3, with a scale for each head's key, or value, at a position: its largest
+  /// size
+  /// / 127, or / 448.
+  GPI_KERNEL_CACHE_INT8 = 1,
+  GPI_KERNEL_CACHE_FLOAT8 = 2,
+} gpi_kernel_cache_codes;
+
 /// Copies each token's key and value into its slot of one layer's cache
-/// [block][0 key, 1 value][head][16 tokens][head_dimension].
+/// [block][0 key, 1 value][head][16 tokens][head_dimension]; of codes, [block][0 key, 1 value][head] of codes
+/// [16 tokens][head_dimension] and then float scales [16 tokens].
 typedef struct {
   gpi_kernel_element element;
+  gpi_kernel_cache_codes codes;
   int32_t tokens;
   int32_t heads;
   int32_t head_dimension;
@@ -177,10 +196,101 @@ typedef struct {
   int64_t workspace_bytes;
 } gpi_kernel_linear;
 
+/// What the codes of a quantised weight are.
+typedef enum {
+  /// Of 2, 3, 4 and 8 bits: weight = scale * (code - zero)
+  GPI_KERNEL_INT4 = 0,
+  GPI_KERNEL_INT2 = 1,
+  GPI_KERNEL_INT3 = 2,
+  GPI_KERNEL_INT8 = 3,
+  /// E4M3: weight = scale * code
+  GPI_KERNEL_FLOAT8 = 4,
+} gpi_kernel_code;
+
+/// What happens to activations before they are multiplied.
+typedef enum {
+  GPI_KERNEL_KEEP_ACTIVATIONS = 0,
+  /// Each row is rounded to int8. INT8 codes without zeros only.
+  GPI_KERNEL_ROUND_TO_INT8 = 1,
+} gpi_kernel_rounding;
+
+/// The form of a quantised weight.
+typedef struct {
+  gpi_kernel_code code;
+  int32_t outputs;
+  int32_t inputs;
+  /// Inputs that share a scale: a multiple of 16, or `inputs`.
+  int32_t group;
+  gpi_kernel_element scale_element;
+  /// Each group has a zero of its own; else every zero is the middle of the codes. Not of FLOAT8.
+  bool has_zeros;
+  gpi_kernel_rounding rounding;
+  /// When rounding: components from this size on are multiplied unrounded; infinity for none.
+  float outlier_threshold;
+  /// When rounding: the scale of every row; 0 for each row's largest size / 127.
+  float activation_scale;
+} gpi_kernel_weight_format;
+
+/// Brings a quantised weight into the layout that its products read, once when a model is loaded.
+typedef struct {
+  /// That of the scales, as `format` says.
+  gpi_kernel_element element;
+  gpi_kernel_weight_format format;
+  /// [outputs] rows, each a stream of codes with the first in the lowest bits of words of 4 bytes
+  const void* codes;
+  /// Bytes from one row to the next; a multiple of 4 but for codes of 8 bits.
+  int64_t code_stride;
+  /// [outputs, ceil(inputs / group)]
+  const void* scales;
+  /// The same of zeros in units of codes, or null.
+  const uint8_t* zeros;
+  /// `gpi_kernel_table.packed_bytes` of them, aligned to 256
+  void* packed;
+} gpi_kernel_repack;
+
+/// As gpi_kernel_linear, with a weight that was packed.
+typedef struct {
+  gpi_kernel_element element;
+  /// `element`, or float32
+  gpi_kernel_element output_element;
+  bool accumulate;
+  int32_t rows;
+  gpi_kernel_weight_format format;
+  /// What gpi_kernel_repack has written.
+  const void* packed;
+  /// [rows, inputs], in the order of the codes
+  const void* input;
+  int64_t input_stride;
+  /// [outputs], or null
+  const float* bias;
+  /// [rows, outputs]
+  void* output;
+  int64_t output_stride;
+  /// Scratch memory of `workspace_bytes`, as `gpi_kernel_table.workspace` asks for.
+  void* workspace;
+  int64_t workspace_bytes;
+} gpi_kernel_quantized_linear;
+
+/// `output[row][j] = input[row][order[j]]`: activations in the order in which a weight's inputs were sorted.
+typedef struct {
+  gpi_kernel_element element;
+  int32_t rows;
+  int32_t width;
+  /// [width]
+  const int32_t* order;
+  /// [rows, any]
+  const void* input;
+  int64_t input_stride;
+  /// [rows, width]
+  void* output;
+} gpi_kernel_gather_columns;
+
 /// Softmax attention of each sequence's query rows over its keys in one layer's cache. Row r of a sequence of
 /// n rows stands at position `context - n + r`.
 typedef struct {
   gpi_kernel_element element;
+  /// Of the cache.
+  gpi_kernel_cache_codes codes;
   /// Whether a row sees no later position than its own.
   bool causal;
   /// Prefill only: leaves out sequences of one row, which a launch of decode computes.
@@ -262,6 +372,8 @@ typedef struct {
   float presence;
   /// Of the input.
   int32_t row;
+  /// Place in `tokens` of one more token of the output, which may be among those seen; −1 for none.
+  int32_t fresh;
 } gpi_kernel_logits_row;
 
 /// Copies rows of logits, changed as their settings say.
@@ -283,6 +395,8 @@ typedef struct {
   const uint32_t* masks;
   const gpi_kernel_logit_edit* edits;
   const gpi_kernel_seen_token* seen;
+  /// [any]: where the tokens lie that were sampled after the list of those seen was written; or null
+  const int32_t* tokens;
   /// [rows]: the first token whose logit was NaN or +∞ before any change, or −1
   int32_t* broken;
 } gpi_kernel_process_logits;

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /// Counts up with every change of a struct or of the table.
-#define GPI_KERNEL_ABI 3
+#define GPI_KERNEL_ABI 4
 
 typedef enum {
   GPI_KERNEL_OK = 0,
@@ -156,6 +156,8 @@ typedef struct gpi_kernel_table {
   int32_t (*choose)(gpi_kernel_context* context, gpi_kernel_op op, const void* arguments);
   /// Scratch memory that any variant of the operation needs, for these sizes and any smaller number of rows.
   int64_t (*workspace)(gpi_kernel_op op, const void* arguments);
+  /// Bytes of a weight in the layout of GPI_KERNEL_REPACK; -1 for a form that there are no kernels for.
+  int64_t (*packed_bytes)(const gpi_kernel_weight_format* format);
   gpi_kernel_status (*launch)(gpi_kernel_stream* stream, int32_t variant, const void* arguments);
 
   // Conformance

@@ -38,6 +38,8 @@ struct LogitsRow {
   float presence;
   /// Of the input.
   int32_t row;
+  /// Place in `tokens` of one more token of the output, which may be among those seen; −1 for none.
+  int32_t fresh;
 };
 
 struct LogitsArguments {
@@ -55,6 +57,8 @@ struct LogitsArguments {
   const uint32_t* masks;
   const LogitEdit* edits;
   const SeenToken* seen;
+  /// [any]: where the tokens lie that were sampled after the list of those seen was written; or null
+  const int32_t* tokens;
   /// [rows]: the first token whose logit was NaN or +∞ before any change, or −1
   int32_t* broken;
 };

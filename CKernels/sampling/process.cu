@@ -7,6 +7,17 @@
 namespace gpu {
 namespace {
 
+/// A token that is in the prompt, and `in_output` times in the output.
+GPU_DEVICE void penalise(float* logits, int token, int in_output, const LogitsRow& settings) {
+  float logit = logits[token];
+  logit = logit > 0 ? divide_rn(logit, settings.repetition) : multiply_rn(logit, settings.repetition);
+  if (in_output > 0) {
+    logit = subtract_rn(logit, multiply_rn(settings.frequency, float(in_output)));
+    logit = subtract_rn(logit, settings.presence);
+  }
+  logits[token] = logit;
+}
+
 /// No token is edited twice or seen twice in a row, so neither loop needs an order of its own.
 GPU_KERNEL(row_threads, 2)
 process_kernel(LogitsArguments p) {
@@ -48,17 +59,18 @@ process_kernel(LogitsArguments p) {
     if (edit.token < p.vocabulary) output[edit.token] = add_rn(output[edit.token], edit.addend);
   }
   sync_block();
+  const int fresh = settings.fresh >= 0 ? p.tokens[settings.fresh] : -1;
+  bool is_listed = false;
   for (int i = thread_index(); i < settings.seen; i += row_threads) {
     const SeenToken seen = p.seen[settings.first_seen + i];
     if (seen.token >= p.vocabulary) continue;
-    float logit = output[seen.token];
-    logit = logit > 0 ? divide_rn(logit, settings.repetition) : multiply_rn(logit, settings.repetition);
-    if (seen.in_output > 0) {
-      logit = subtract_rn(logit, multiply_rn(settings.frequency, float(seen.in_output)));
-      logit = subtract_rn(logit, settings.presence);
-    }
-    output[seen.token] = logit;
+    const bool again = seen.token == fresh;
+    is_listed |= again;
+    penalise(output, seen.token, seen.in_output + again, settings);
   }
+  if (fresh < 0) return;
+  const bool is_new = block_max(is_listed, scratch) == 0;
+  if (is_new && thread_index() == 0) penalise(output, fresh, 1, settings);
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 //              word r: feature g + 8 (r % 2), stored columns 2q + 8 (r / 2) and the next
 //
 //   codes      4 bits    [ceil(n / 16)][ceil(k / 128)][32 lanes][4 words]      word s: step s of the 128
-//              nibbles as in gemm/w4a16.h, stored columns in place of k
+//              nibbles as in gemm/wna16.h, stored columns in place of k
 //
 //   metadata             [ceil(n / 16)][ceil(k / 64)][32 lanes] words
 //              lanes with q / 2 == 0: the first 32 k of the 64, the others: the second
@@ -20,7 +20,7 @@
 // legal.
 #pragma once
 
-#include "gemm/w4a16.h"
+#include "gemm/wna16.h"
 
 namespace gpu {
 
@@ -108,8 +108,8 @@ struct Sparse24Arguments {
 int64_t sparse24_workspace_floats(int m, int n, int k);
 int64_t sparse24_workspace_most(int n, int k);
 
-/// mma.sp (sm_80 and later). Values are summed in order of k, codes group by group as `gemm_w4a16` does; a
-/// row's bits depend on its input and the weight only. `invalid_arguments` as `gemm_w4a16`.
+/// mma.sp (sm_80 and later). Values are summed in order of k, codes group by group as `gemm_wna16` does; a
+/// row's bits depend on its input and the weight only. `invalid_arguments` as `gemm_wna16`.
 Status gemm_sparse24(Stream stream, const Sparse24Arguments& arguments, const GemmWorkspace& workspace);
 
 }  // namespace gpu

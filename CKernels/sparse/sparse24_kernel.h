@@ -1,6 +1,6 @@
 // The product with 2:4 sparse weights on mma.sp and cp.async (sm_80 and later).
 //
-// A block's tile is features x tokens, as with 4-bit weights (gemm/w4a16_kernel.h), and k is cut into parts
+// A block's tile is features x tokens, as with 4-bit weights (gemm/wna16_kernel.h), and k is cut into parts
 // by n and k alone: every form sums steps (and groups of codes) in order, then parts in order, so the bits
 // are the same.
 //

@@ -13,6 +13,7 @@ const gpi_kernel_attention& of(const void* arguments) {
 AttentionArguments attention(const gpi_kernel_attention& a) {
   AttentionArguments result = {};
   result.type = element_type(a.element);
+  result.codes = cache_codes(a.codes);
   result.sequences = a.sequences;
   result.query_heads = a.query_heads;
   result.key_heads = a.key_heads;
@@ -121,8 +122,13 @@ Status launch_plain_decode(Stream stream, const Device&, const void* arguments) 
 
 std::vector<Variant> attention_variants() {
   const char* takes = "heads of up to 256 components, a multiple of 8; rows aligned to 16 bytes; no sinks";
-  const char* decode_takes = "heads of up to 256 components, a multiple of 8; rows aligned to 16 bytes";
-  const char* plain_takes = "heads of up to 256 components; rows anywhere";
+  const char* prefill_takes =
+      "heads of up to 256 components, a multiple of 8, or 16 for codes of 8 bits; rows aligned to 16 bytes; "
+      "no "
+      "sinks";
+  const char* decode_takes =
+      "heads of up to 256 components, a multiple of 8, or 16 for codes of 8 bits; rows aligned to 16 bytes";
+  const char* plain_takes = "heads of up to 256 components, no codes; rows anywhere";
   return {
       {{"prefill.sm90", GPI_KERNEL_PREFILL, 90, 90, sixteen_bit, takes},
        takes_prefill_sm90,
@@ -130,7 +136,7 @@ std::vector<Variant> attention_variants() {
        nullptr,
        nullptr,
        is_real},
-      {{"prefill.mma", GPI_KERNEL_PREFILL, first_capability, last_capability, sixteen_bit, takes},
+      {{"prefill.mma", GPI_KERNEL_PREFILL, first_capability, last_capability, sixteen_bit, prefill_takes},
        takes_prefill,
        launch_prefill},
       {{"prefill.plain", GPI_KERNEL_PREFILL, first_capability, last_capability, sixteen_bit, plain_takes},

@@ -60,13 +60,36 @@ Status launch_rope(Stream stream, const Device&, const void* arguments) {
 
 bool takes_append(const void* arguments) {
   const auto& a = of<gpi_kernel_append>(arguments);
-  return a.tokens >= 0 && a.heads > 0 && a.head_dimension > 0;
+  return a.tokens >= 0 && a.heads > 0 && a.head_dimension > 0 && a.codes == GPI_KERNEL_CACHE_ELEMENTS;
+}
+
+bool takes_append_codes(const void* arguments) {
+  const auto& a = of<gpi_kernel_append>(arguments);
+  return a.tokens >= 0 && a.heads > 0 && a.head_dimension > 0 && a.head_dimension % 4 == 0 &&
+         cache_codes(a.codes) != CacheCodes::elements;
+}
+
+AppendArguments append(const void* arguments) {
+  const auto& a = of<gpi_kernel_append>(arguments);
+  return {element_type(a.element),
+          a.tokens,
+          a.heads,
+          a.head_dimension,
+          a.key,
+          a.value,
+          a.slots,
+          a.cache,
+          a.key_stride,
+          a.value_stride,
+          cache_codes(a.codes)};
 }
 
 Status launch_append(Stream stream, const Device&, const void* arguments) {
-  const auto& a = of<gpi_kernel_append>(arguments);
-  return append_kv(stream, {element_type(a.element), a.tokens, a.heads, a.head_dimension, a.key, a.value,
-                            a.slots, a.cache, a.key_stride, a.value_stride});
+  return append_kv(stream, append(arguments));
+}
+
+Status launch_append_codes(Stream stream, const Device&, const void* arguments) {
+  return append_codes(stream, append(arguments));
 }
 
 bool takes_activation(const void* arguments) {
@@ -99,8 +122,8 @@ Status launch_embedding(Stream stream, const Device&, const void* arguments) {
 }
 
 Variant row(const char* name, gpi_kernel_op op, bool (*accepts)(const void*),
-            Status (*launch)(Stream, const Device&, const void*)) {
-  return {{name, op, first_capability, last_capability, sixteen_bit, "every shape"}, accepts, launch};
+            Status (*launch)(Stream, const Device&, const void*), const char* takes = "every shape") {
+  return {{name, op, first_capability, last_capability, sixteen_bit, takes}, accepts, launch};
 }
 
 }  // namespace
@@ -111,6 +134,8 @@ std::vector<Variant> elementwise_variants() {
       row("layer_norm", GPI_KERNEL_LAYER_NORM, takes_norm, launch_layer_norm),
       row("rope", GPI_KERNEL_ROPE, takes_rope, launch_rope),
       row("append_kv", GPI_KERNEL_APPEND, takes_append, launch_append),
+      row("append_codes", GPI_KERNEL_APPEND, takes_append_codes, launch_append_codes,
+          "codes of 8 bits, heads a multiple of 4"),
       row("activation", GPI_KERNEL_ACTIVATION, takes_activation, launch_activation),
       row("add", GPI_KERNEL_ADD, takes_add, launch_add),
       row("embedding", GPI_KERNEL_EMBEDDING, takes_embedding, launch_embedding),

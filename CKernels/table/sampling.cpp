@@ -33,6 +33,7 @@ SAME_PLACE(LogitsRow, gpi_kernel_logits_row, repetition);
 SAME_PLACE(LogitsRow, gpi_kernel_logits_row, frequency);
 SAME_PLACE(LogitsRow, gpi_kernel_logits_row, presence);
 SAME_PLACE(LogitsRow, gpi_kernel_logits_row, row);
+SAME_PLACE(LogitsRow, gpi_kernel_logits_row, fresh);
 SAME_PLACE(SamplingRow, gpi_kernel_sampling_row, seed);
 SAME_PLACE(SamplingRow, gpi_kernel_sampling_row, choice);
 SAME_PLACE(SamplingRow, gpi_kernel_sampling_row, position);
@@ -57,9 +58,9 @@ bool takes_process(const void* arguments) {
 
 Status launch_process(Stream stream, const Device&, const void* arguments) {
   const auto& a = of<gpi_kernel_process_logits>(arguments);
-  return process_logits(
-      stream, {a.rows, a.vocabulary, a.input, a.input_stride, a.output, a.output_stride,
-               as<LogitsRow>(a.settings), a.masks, as<LogitEdit>(a.edits), as<SeenToken>(a.seen), a.broken});
+  return process_logits(stream, {a.rows, a.vocabulary, a.input, a.input_stride, a.output, a.output_stride,
+                                 as<LogitsRow>(a.settings), a.masks, as<LogitEdit>(a.edits),
+                                 as<SeenToken>(a.seen), a.tokens, a.broken});
 }
 
 bool takes_sample(const void* arguments) {

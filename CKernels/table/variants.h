@@ -38,8 +38,12 @@ struct Variant {
 /// All variants in the order of preference: those of the runtime first, then our own.
 const std::vector<Variant>& variants();
 
+/// `gpi_kernel_table.packed_bytes`.
+int64_t packed_bytes(const gpi_kernel_weight_format* format);
+
 std::vector<Variant> elementwise_variants();
 std::vector<Variant> linear_variants();
+std::vector<Variant> quantized_variants();
 std::vector<Variant> attention_variants();
 std::vector<Variant> sampling_variants();
 /// What only this build has, such as a vendor's library.
@@ -49,11 +53,18 @@ std::vector<Variant> runtime_variants();
 void fill_conformance(gpi_kernel_table& table);
 
 constexpr uint32_t sixteen_bit = 1u << GPI_KERNEL_BFLOAT16 | 1u << GPI_KERNEL_FLOAT16;
+constexpr uint32_t any_element = sixteen_bit | 1u << GPI_KERNEL_FLOAT32;
 /// Every device that there are kernels for: sm_80 (8.0 and 8.6), sm_89 and sm_90a.
 constexpr int first_capability = 80, last_capability = 90;
 
 inline ElementType element_type(gpi_kernel_element element) {
   return element == GPI_KERNEL_FLOAT16 ? ElementType::float16 : ElementType::bfloat16;
+}
+
+inline CacheCodes cache_codes(gpi_kernel_cache_codes codes) {
+  return codes == GPI_KERNEL_CACHE_INT8     ? CacheCodes::int8
+         : codes == GPI_KERNEL_CACHE_FLOAT8 ? CacheCodes::float8
+                                            : CacheCodes::elements;
 }
 
 /// The arguments' first member, whatever the operation.

@@ -159,9 +159,10 @@ TEST("sampling: masks, biases and penalties") {
     std::vector<LogitEdit> edits;
     std::vector<SeenToken> seen;
     std::vector<std::vector<float>> expected;
+    std::vector<int32_t> fresh_tokens = {-9, -9, -9, int32_t(vocabulary - 1)};
     for (int row = 0; row < rows; ++row) {
       RowSettings& s = settings[size_t(row)];
-      LogitsRow r = {-1, int(edits.size()), 0, int(seen.size()), 0, 1, 0, 0, row};
+      LogitsRow r = {-1, int(edits.size()), 0, int(seen.size()), 0, 1, 0, 0, row, -1};
       if (row % 2 == 1) {
         s.allowed.resize(size_t(vocabulary));
         r.mask = int(masks.size()) / ((vocabulary + 31) / 32);
@@ -181,8 +182,24 @@ TEST("sampling: masks, biases and penalties") {
           s.seen[int(random.below(uint32_t(vocabulary)))] = int(random.below(4));
         }
       }
+      // Row 2's last token is in the list, row 3's is not, if the vocabulary is large enough for one to be
+      // missing.
+      std::map<int, int> listed = s.seen;
+      if (row >= 2) {
+        const int token = row == 2 ? listed.begin()->first : fresh_tokens[3];
+        if (row == 3) listed.erase(token), s.seen.erase(token);
+        fresh_tokens[size_t(row)] = token;
+        r.fresh = row;
+        // It can be seen.
+        s.edits.erase(token);
+        if (row == 3) {
+          s.allowed[size_t(token)] = true;
+          masks[size_t(r.mask) * size_t((vocabulary + 31) / 32) + size_t(token / 32)] |= 1u << (token % 32);
+        }
+        s.seen[token] += 1;
+      }
       for (auto [token, addend] : s.edits) edits.push_back({token, addend}), r.edits += 1;
-      for (auto [token, count] : s.seen) seen.push_back({token, count}), r.seen += 1;
+      for (auto [token, count] : listed) seen.push_back({token, count}), r.seen += 1;
       device_rows.push_back(r);
       auto row_logits = random_logits(size_t(vocabulary), uint64_t(row));
       expected.push_back(reference_logits(row_logits, s));
@@ -193,11 +210,19 @@ TEST("sampling: masks, biases and penalties") {
     DeviceArray<uint32_t> masks_array("masks", masks);
     DeviceArray<LogitEdit> edits_array("edits", edits);
     DeviceArray<SeenToken> seen_array("seen", seen);
-    DeviceArray<int32_t> broken("broken", size_t(rows));
-    LogitsArguments arguments = {
-        rows,         vocabulary,        input.data(),       vocabulary,         output.data(),
-        vocabulary,   rows_array.data(), masks_array.data(), edits_array.data(), seen_array.data(),
-        broken.data()};
+    DeviceArray<int32_t> fresh_array("fresh", fresh_tokens), broken("broken", size_t(rows));
+    LogitsArguments arguments = {rows,
+                                 vocabulary,
+                                 input.data(),
+                                 vocabulary,
+                                 output.data(),
+                                 vocabulary,
+                                 rows_array.data(),
+                                 masks_array.data(),
+                                 edits_array.data(),
+                                 seen_array.data(),
+                                 fresh_array.data(),
+                                 broken.data()};
     for (bool in_place : {false, true}) {
       if (in_place) arguments.output = input.data();
       expect_same_bits(
@@ -235,14 +260,14 @@ TEST("sampling: masks, biases and penalties") {
 
 TEST("sampling: a broken logit that a mask hides still fails the row") {
   DeviceArray<float> logits("logits", std::vector<float>{1, 2, NAN, 4, INFINITY});
-  DeviceArray<LogitsRow> rows("rows", std::vector<LogitsRow>{{0, 0, 0, 0, 0, 1, 0, 0, 0}});
+  DeviceArray<LogitsRow> rows("rows", std::vector<LogitsRow>{{0, 0, 0, 0, 0, 1, 0, 0, 0, -1}});
   DeviceArray<uint32_t> masks("masks", std::vector<uint32_t>{0x0b});
   DeviceArray<SamplingRow> settings("settings", std::vector<SamplingRow>{drawn(1)});
   DeviceArray<int32_t> broken("broken", 1), tokens("tokens", 1);
   DeviceArray<SamplingFailure> failures("failures", 1);
   simt::Stream stream;
   EXPECT(process_logits(&stream, {1, 5, logits.data(), 5, logits.data(), 5, rows.data(), masks.data(),
-                                  nullptr, nullptr, broken.data()}) == 0);
+                                  nullptr, nullptr, nullptr, broken.data()}) == 0);
   EXPECT(sample(&stream, {1, 5, logits.data(), 5, settings.data(), broken.data(), tokens.data(),
                           failures.data()}) == 0);
   EXPECT(broken[0] == 2 && tokens[0] == 2 && failures[0] == SamplingFailure::not_finite);

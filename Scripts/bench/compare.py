@@ -1,6 +1,6 @@
 """Prints gpuinfer's figures beside a peer's from the JSON files that Scripts/bench/peers wrote.
 
-    compare.py model|server|tokenizer FOLDER
+    compare.py model|int4|server|tokenizer FOLDER
 """
 
 import json
@@ -18,8 +18,12 @@ def show(title, rows):
         print(f"{label:34}{mine:12.2f}{peer:12.2f}{mine / peer:8.2f}")
 
 
+def llama_bench(file):
+    return {("prefill" if row["n_prompt"] else "decode"): row["avg_ts"] for row in json.loads(file.read_text())}
+
+
 def model(folder):
-    llama = {("prefill" if row["n_prompt"] else "decode"): row["avg_ts"] for row in json.loads((folder / "llama.json").read_text())}
+    llama = llama_bench(folder / "llama.json")
     for kind in ["float32", "bfloat16"]:
         mine = ours(folder, f"model-{kind}.json")
         torch = json.loads((folder / f"transformers-{kind}.json").read_text())
@@ -28,6 +32,16 @@ def model(folder):
             ("decode, llama.cpp f16", mine["decode, median"], llama["decode"]),
             (f"prefill 512, transformers {kind}", mine["prefill 512, median"], torch["prefill"]),
             (f"decode, transformers {kind}", mine["decode, median"], torch["decode"]),
+        ])
+
+
+def int4(folder):
+    llama = llama_bench(folder / "llama-int4.json")
+    for kind in ["float32", "bfloat16"]:
+        mine = ours(folder, f"int4-{kind}.json")
+        show(f"1.1B Llama, int4 in groups of 128, products in {kind}, against llama.cpp Q4_0, tokens/s", [
+            ("prefill 512", mine["prefill 512, median"], llama["prefill"]),
+            ("decode", mine["decode, median"], llama["decode"]),
         ])
 
 
@@ -51,4 +65,4 @@ def tokenizer(folder):
 
 
 if __name__ == "__main__":
-    {"model": model, "server": server, "tokenizer": tokenizer}[sys.argv[1]](pathlib.Path(sys.argv[2]))
+    {"model": model, "int4": int4, "server": server, "tokenizer": tokenizer}[sys.argv[1]](pathlib.Path(sys.argv[2]))

@@ -15,6 +15,7 @@
 #pragma once
 
 #include "kernels.h"
+#include "stored_decode.h"
 #include "vector.h"
 
 typedef struct {
@@ -115,6 +116,36 @@ INLINE const float* widen_run(const void* data, size_t index, size_t count, gpi_
   return scratch;
 }
 
+INLINE f32x16 cache_codes(const char* codes, gpi_cache_codes kind) {
+  if (kind == GPI_CACHE_INT8) return signed_to_float((i8x16) * (const u8x16_any*)codes);
+  return widen_e4m3(*(const u8x16_any*)codes);
+}
+
+/// The keys of one head in one tile, as [head_dim][16].
+INLINE const float* tile_keys(const gpi_attention_args* a, size_t record, float* scratch) {
+  size_t size = LANES * a->head_dim;
+  if (a->codes == GPI_CACHE_FLOATS) return widen_run(a->keys, record * size, size, a->type, scratch);
+  const char* codes = (const char*)a->keys + record * (size + LANES * sizeof(float));
+  f32x16 scales = load(codes + size);
+  for (size_t i = 0; i < size; i += LANES) store(scratch + i, cache_codes(codes + i, a->codes) * scales);
+  return scratch;
+}
+
+/// Its values, as [16][head_dim]; whole vectors are read and written, so that a row ends in the next one's
+/// start, and the last one in the scales.
+INLINE const float* tile_values(const gpi_attention_args* a, size_t record, float* scratch) {
+  size_t size = LANES * a->head_dim;
+  if (a->codes == GPI_CACHE_FLOATS) return widen_run(a->values, record * size, size, a->type, scratch);
+  const char* codes = (const char*)a->values + record * (size + LANES * sizeof(float));
+  f32x16 scales = load(codes + size);
+  for (size_t j = 0; j < LANES; j++) {
+    f32x16 scale = splat(scales[j]);
+    for (size_t d = 0; d < a->head_dim; d += LANES)
+      store(scratch + j * a->head_dim + d, cache_codes(codes + j * a->head_dim + d, a->codes) * scale);
+  }
+  return scratch;
+}
+
 /// The sinks' keys, for the rows that have left keys behind. Their place is that behind sinks and window.
 INLINE void attend_sinks(const gpi_attention_args* a, attention_rows* rows, size_t count,
                          const size_t* row_index, const size_t* query_heads, const int32_t* table,
@@ -122,12 +153,10 @@ INLINE void attend_sinks(const gpi_attention_args* a, attention_rows* rows, size
   int any = 0;
   for (size_t r = 0; r < count; r++) any |= rows->leaves_keys[r];
   if (!any) return;
-  size_t tile_size = LANES * a->head_dim;
   for (size_t tile = 0; tile * LANES < a->sinks; tile++) {
     size_t place = (size_t)table[tile / a->block_tiles] * a->block_tiles + tile % a->block_tiles;
-    size_t index = (place * a->kv_heads + kv_head) * tile_size;
-    const float* keys = widen_run(a->keys, index, tile_size, a->type, scratch_keys);
-    const float* values = widen_run(a->values, index, tile_size, a->type, scratch_values);
+    const float* keys = tile_keys(a, place * a->kv_heads + kv_head, scratch_keys);
+    const float* values = tile_values(a, place * a->kv_heads + kv_head, scratch_values);
     size_t left = a->sinks - tile * LANES;
     for (size_t r = 0; r < count; r++) {
       if (!rows->leaves_keys[r]) continue;
@@ -192,12 +221,10 @@ static void attention(const void* opaque, size_t chunk, size_t thread) {
 
   const int32_t* table = a->block_tables + sequence * a->table_stride;
   attend_sinks(a, &rows, count, row_index, query_heads, table, head, scratch_keys, scratch_values);
-  size_t tile_size = LANES * a->head_dim;
   for (size_t tile = first / LANES; tile <= last / LANES; tile++) {
     size_t place = (size_t)table[tile / a->block_tiles] * a->block_tiles + tile % a->block_tiles;
-    size_t index = (place * a->kv_heads + head) * tile_size;
-    const float* keys = widen_run(a->keys, index, tile_size, a->type, scratch_keys);
-    const float* values = widen_run(a->values, index, tile_size, a->type, scratch_values);
+    const float* keys = tile_keys(a, place * a->kv_heads + head, scratch_keys);
+    const float* values = tile_values(a, place * a->kv_heads + head, scratch_values);
     size_t low = tile * LANES, high = low + LANES;
     for (size_t r = 0; r < count;) {
       if (rows.position[r] < low || rows.first[r] >= high) {

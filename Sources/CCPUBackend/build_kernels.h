@@ -14,6 +14,7 @@
 #include "spqr.h"
 #include "stored.h"
 #include "stored_int8.h"
+#include "stored_pairs.h"
 
 const gpi_kernels GPI_KERNELS = {
     .tile_outputs = TILE_N,
@@ -27,6 +28,8 @@ const gpi_kernels GPI_KERNELS = {
     .gather = gather,
     .stored_pack = stored_pack,
     .stored_linear = stored_linear,
+    .stored_pack_pairs = stored_pack_pairs,
+    .stored_pairs = stored_pairs,
     .stored_round = stored_round,
     .stored_int8 = stored_int8,
     .narrow = narrow,

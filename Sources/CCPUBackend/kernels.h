@@ -25,7 +25,8 @@ typedef struct {
   size_t chunk_outputs;  // outputs of a product chunk
 } gpi_linear_job;
 
-/// A product with a quantised weight: inputs are packed as float32, or rounded to integers.
+/// A product with a quantised weight: inputs are packed as float32, or rounded to bfloat16 (stored_pairs.h)
+/// or integers.
 typedef struct {
   const gpi_linear_args* args;
   const gpi_store_args* store;
@@ -89,6 +90,8 @@ typedef struct {
   gpi_work gather;
   gpi_work stored_pack;
   gpi_work stored_linear;
+  gpi_work stored_pack_pairs;
+  gpi_work stored_pairs;
   gpi_work stored_round;
   gpi_work stored_int8;
   gpi_work narrow;

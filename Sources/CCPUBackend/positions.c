@@ -43,6 +43,58 @@ static void put(void* data, size_t index, float value, gpi_type type) {
   }
 }
 
+/// The nearest E4M3 code, ties to even, of a size up to 448.
+static uint8_t to_float8(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  uint8_t sign = (uint8_t)(bits >> 24 & 0x80);
+  bits &= 0x7FFFFFFF;
+  if (bits >= 0x43E00000) return sign | 0x7E;
+  if (bits < 0x3C800000) {
+    // Below 2⁻⁶ a code counts units of 2⁻⁹; adding 2¹⁴ leaves them, rounded, in the low bits.
+    float size;
+    memcpy(&size, &bits, 4);
+    size += 0x1p14f;
+    memcpy(&bits, &size, 4);
+    return (uint8_t)(sign | (bits & 0xFF));
+  }
+  return (uint8_t)(sign | ((bits + 0x7FFFF + (bits >> 20 & 1)) >> 20) - (120 << 3));
+}
+
+/// The nearest integer, ties to even, of a size up to 127.
+static uint8_t to_int8(float value) {
+  float bounded = value < -127.0f ? -127.0f : value > 127.0f ? 127.0f : value;
+  return (uint8_t)(int8_t)(int)((bounded + 0x1.8p23f) - 0x1.8p23f);
+}
+
+/// One head at one position: `count` codes `step` bytes apart, and their scale.
+static void put_codes(uint8_t* data, size_t step, const float* row, size_t count, void* scale_at,
+                      gpi_cache_codes codes) {
+  float largest = 0;
+  int finite = 1;
+  for (size_t d = 0; d < count; d++) {
+    float size = row[d] < 0 ? -row[d] : row[d];
+    finite &= size < __builtin_inff();
+    largest = size > largest ? size : largest;
+  }
+  float scale = finite ? largest / (codes == GPI_CACHE_INT8 ? 127.0f : 448.0f) : __builtin_nanf("");
+  memcpy(scale_at, &scale, sizeof scale);
+  for (size_t d = 0; d < count; d++) {
+    // Sizes so small that their scale is 0 are 0.
+    float x = scale > 0 ? row[d] / scale : 0.0f;
+    data[d * step] = codes == GPI_CACHE_INT8 ? to_int8(x) : to_float8(x);
+  }
+}
+
+static void append_codes(const gpi_append_args* a, size_t record, size_t lane, const float* key,
+                         const float* value) {
+  size_t size = 16 * a->head_dim, start = record * (size + 16 * sizeof(float));
+  uint8_t *keys = (uint8_t*)a->keys + start, *values = (uint8_t*)a->values + start;
+  put_codes(keys + lane, 16, key, a->head_dim, keys + size + lane * sizeof(float), a->codes);
+  put_codes(values + lane * a->head_dim, 1, value, a->head_dim, values + size + lane * sizeof(float),
+            a->codes);
+}
+
 void gpi_append_rows(const void* opaque, size_t chunk, size_t thread) {
   (void)thread;
   const gpi_rows_job* job = opaque;
@@ -54,6 +106,10 @@ void gpi_append_rows(const void* opaque, size_t chunk, size_t thread) {
     for (size_t head = 0; head < a->kv_heads; head++) {
       const float* key = a->key + token * a->key_stride + head * a->head_dim;
       const float* value = a->value + token * a->value_stride + head * a->head_dim;
+      if (a->codes != GPI_CACHE_FLOATS) {
+        append_codes(a, tile * a->kv_heads + head, lane, key, value);
+        continue;
+      }
       size_t base = (tile * a->kv_heads + head) * 16 * a->head_dim;
       for (size_t d = 0; d < a->head_dim; d++) {
         put(a->keys, base + d * 16 + lane, key[d], a->type);

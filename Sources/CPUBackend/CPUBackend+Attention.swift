@@ -15,7 +15,8 @@ extension CPUBackend {
     var arguments = unsafe gpi_append_args(
       key: key.floats, value: value.floats, key_stride: key.rowStride, value_stride: value.rowStride,
       keys: cache.keys(ofLayer: layer), values: cache.values(ofLayer: layer),
-      type: cache.geometry.dataType.code, slots: slots.int32s, tokens: key.rows,
+      codes: cache.geometry.dataType.cacheCode, type: cache.geometry.dataType.code, slots: slots.int32s,
+      tokens: key.rows,
       kv_heads: cache.geometry.keyValueHeads, head_dim: cache.geometry.headDimension)
     unsafe gpi_append(context, &arguments)
   }
@@ -36,7 +37,8 @@ extension CPUBackend {
     var arguments = unsafe gpi_attention_args(
       query: query.floats, query_stride: query.rowStride, output: output.floats,
       output_stride: output.rowStride, keys: cache.keys(ofLayer: layer),
-      values: cache.values(ofLayer: layer), type: cache.geometry.dataType.code,
+      values: cache.values(ofLayer: layer), codes: cache.geometry.dataType.cacheCode,
+      type: cache.geometry.dataType.code,
       block_tiles: cache.geometry.blockSize / 16, query_starts: batch.queryStarts.int32s,
       context_lengths: batch.contextLengths.int32s, block_tables: batch.blockTables.int32s,
       table_stride: batch.blockTables.rowStride, sequences: batch.sequenceCount,
@@ -87,6 +89,17 @@ extension CPUBackend {
             limit: geometry.blockCount)
         }
       }
+    }
+  }
+}
+
+extension DataType {
+  /// What a cache's elements are to the C loops.
+  fileprivate var cacheCode: gpi_cache_codes {
+    switch self {
+    case .int8: GPI_CACHE_INT8
+    case .float8E4M3: GPI_CACHE_FLOAT8
+    default: GPI_CACHE_FLOATS
     }
   }
 }

@@ -28,6 +28,7 @@ extension CPUBackend {
       try checks.finish(unsafe gpi_linear(context, &arguments))
     case .integer, .float8, .codebook, .blocks, .spqr, .sparse:
       try linear(input, stored: weight, accumulate: accumulate, into: output)
+    case .placed: throw Self.unsupported(weight, "linear")
     }
     if let correction = weight.correction { try add(correction, input, into: output) }
   }

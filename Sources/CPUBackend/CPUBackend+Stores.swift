@@ -25,7 +25,7 @@ extension CPUBackend {
       if size < inputs && size % 16 != 0 { throw .groupMultiple(size, of: 16) }
     }
     switch store {
-    case .dense: break
+    case .dense, .placed: break
     case .integer(let weight):
       try groups(of: weight.groupSize, in: weight.inputs)
       if case .reals = weight.zero, weight.activations != nil { throw .realZerosWithIntegers }
@@ -51,7 +51,7 @@ extension CPUBackend {
     unsafe store.group_rows = 1
     unsafe store.outlier_threshold = .infinity
     switch weight.store {
-    case .dense: break
+    case .dense, .placed: break
     case .integer(let integer):
       if case .grouped = integer.order {
         throw .unsupported(operation: "linear", reason: "act-order that was not placed")
@@ -72,6 +72,7 @@ extension CPUBackend {
     var arguments = unsafe gpi_linear_args()
     unsafe arguments.input = UnsafePointer(input.floats)
     unsafe arguments.input_stride = input.rowStride
+    unsafe arguments.input_type = productType == .bfloat16 ? GPI_BFLOAT16 : GPI_FLOAT32
     unsafe arguments.bias = weight.bias.map { unsafe UnsafeRawPointer($0.view.address) }
     unsafe arguments.bias_type = (weight.bias?.dataType ?? .float32).code
     unsafe arguments.output = output.floats

@@ -8,7 +8,8 @@ package import Numerics
 /// Activations are float32; weights stay as stored (float32, float16, bfloat16, mapped files included) and are
 /// widened in registers. That is the reference. Asked for bfloat16, `linear` rounds its inputs to it and multiplies
 /// pairs with one instruction, sums still in float32: twice as fast where the processor can, for a relative error of
-/// 2⁻⁹ an input. Each output element is reduced in one fixed order, so its bits depend neither on the other
+/// 2⁻⁹ an input. Integer codes of 4 and 8 bits are exact in it and multiplied the same way (stored_pairs.h); other
+/// quantised weights stay in float32. Each output element is reduced in one fixed order, so its bits depend neither on the other
 /// rows of the batch, nor on chunking, threads or instruction set. Operations are done when they return.
 @safe
 package final class CPUBackend: Backend {
@@ -82,11 +83,12 @@ package final class CPUBackend: Backend {
         throw .unsupported(operation: "place", reason: "\(error)")
       }
     case .integer, .float8, .codebook, .blocks, .spqr, .sparse: return try place(stored: weight)
+    case .placed: throw Self.unsupported(weight, "place")
     }
   }
 
   package func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {
-    let bytes = try geometry.checkedByteCount(DataType.floats)
+    let bytes = try geometry.checkedByteCount(DataType.floats + DataType.cacheCodes)
     try checkMemory(bytes)
     return CPUKVCache(
       geometry: geometry, keys: try allocate(byteCount: bytes / 2 + CPUKVCache.slackBytes),

@@ -8,7 +8,8 @@ internal import Numerics
 /// keys    [layer][tile][head][component][16 positions]     scores: a lane is a key
 /// values  [layer][tile][head][16 positions][component]     output: a lane is a component
 /// ```
-/// A block is `blockSize / 16` consecutive tiles.
+/// A block is `blockSize / 16` consecutive tiles. Codes of 8 bits lie in the same order, and each tile of a head is followed
+/// by the float32 scales of its 16 positions.
 package final class CPUKVCache: KVCache {
   package let geometry: KVCacheGeometry
   private let keys: Storage

@@ -6,19 +6,6 @@ package import Numerics
 /// Times operations on the CPU with the shapes of real models. Each figure is the best of several repetitions: the
 /// others show what else the machine was doing.
 package struct KernelBenchmark {
-  package struct Measurement: Sendable {
-    package let operation: String
-    package let shape: String
-    package let seconds: Double
-    /// Weights, keys and values that had to be read; what a step of decoding is bound by.
-    package let bytes: Int
-    /// Multiplications and additions; what a prefill is bound by.
-    package let operations: Int
-
-    package var gigabytesPerSecond: Double { Double(bytes) / seconds / 1e9 }
-    package var gigaflops: Double { Double(operations) / seconds / 1e9 }
-  }
-
   package let backend: CPUBackend
   /// How long one figure may take, after its memory has been filled.
   package var budget: Double
@@ -32,20 +19,20 @@ package struct KernelBenchmark {
   }
 
   /// A plain read of the working set with all threads: the bound for every other figure's bytes.
-  package func memoryRead() throws(KernelError) -> Measurement {
+  package func memoryRead() throws(KernelError) -> KernelMeasurement {
     let bytes = max(workingSet, 1 << 20)
     let storage = try filled(bytes)
     let seconds = try best { () throws(KernelError) in
       _ = unsafe gpi_read_memory(backend.context, storage.address, bytes)
     }
-    return Measurement(
+    return KernelMeasurement(
       operation: "read memory", shape: "\(bytes >> 20) MiB", seconds: seconds, bytes: bytes, operations: 0)
   }
 
   /// `rows` inputs times weights that are not in any cache.
   package func linear(
     rows: Int, inputs: Int, outputs: Int, type: DataType
-  ) throws(KernelError) -> Measurement {
+  ) throws(KernelError) -> KernelMeasurement {
     try linear(rows: rows, name: type.rawValue, bytes: inputs * outputs * type.byteCount) { storage, offset in
       LinearWeight(
         dense: Tensor(storage: storage, byteOffset: offset, shape: Shape(outputs, inputs), dataType: type))
@@ -55,7 +42,7 @@ package struct KernelBenchmark {
   /// The same with integer codes in groups, a float16 scale each.
   package func linear(
     rows: Int, inputs: Int, outputs: Int, bits: Int, groupSize: Int, activations: IntegerActivations? = nil
-  ) throws(KernelError) -> Measurement {
+  ) throws(KernelError) -> KernelMeasurement {
     let width = PackedCodes.wordCount(inputs, bits: bits)
     let (codeBytes, scaleBytes) = (outputs * width * 4, outputs * (inputs / groupSize) * 2)
     let rounding = activations == nil ? "" : " with int8 activations"
@@ -75,7 +62,7 @@ package struct KernelBenchmark {
   /// The same with GGUF blocks.
   package func linear(
     rows: Int, inputs: Int, outputs: Int, blocks type: GGMLType
-  ) throws(KernelError) -> Measurement {
+  ) throws(KernelError) -> KernelMeasurement {
     let rowBytes = inputs / type.blockElements * type.blockBytes
     return try linear(rows: rows, name: type.name, bytes: outputs * rowBytes) {
       storage, offset throws(StoreError) in
@@ -89,7 +76,7 @@ package struct KernelBenchmark {
   /// The same with two of every four weights kept: 9 bits a weight.
   package func linear(
     rows: Int, inputs: Int, outputs: Int, twoOfFour type: DataType
-  ) throws(KernelError) -> Measurement {
+  ) throws(KernelError) -> KernelMeasurement {
     let (kept, width) = (outputs * inputs / 2, (inputs + 7) / 8)
     let valueBytes = kept * type.byteCount
     return try linear(rows: rows, name: "2:4 \(type.rawValue)", bytes: valueBytes + outputs * width) {
@@ -109,7 +96,7 @@ package struct KernelBenchmark {
   private func linear(
     rows: Int, name: String, bytes: Int,
     make: (_ storage: Storage, _ byteOffset: Int) throws(StoreError) -> LinearWeight
-  ) throws(KernelError) -> Measurement {
+  ) throws(KernelError) -> KernelMeasurement {
     let copies = max(1, workingSet / bytes)
     let storage = try filled(bytes * copies)
     var weights: [LinearWeight] = []
@@ -125,7 +112,7 @@ package struct KernelBenchmark {
       try backend.linear(input.view, weights[next % copies], accumulate: false, into: output.view)
       next += 1
     }
-    return Measurement(
+    return KernelMeasurement(
       operation: "linear", shape: "\(rows) x \(inputs) -> \(outputs) \(name)", seconds: seconds,
       bytes: bytes, operations: 2 * rows * inputs * outputs)
   }

@@ -15,6 +15,8 @@ package struct LinearWeight {
     /// GGUF blocks.
     case blocks(BlockWeight)
     case spqr(SpQRWeight)
+    /// In a layout of one backend's own, which placed it and alone can read it.
+    case placed(any PlacedWeight)
     /// Pruned: a bit mask and the weights that are left, in floating point or as codes.
     case sparse(SparseWeight)
   }
@@ -63,6 +65,7 @@ extension LinearWeight.Store {
     case .codebook(let weight): weight.outputs
     case .blocks(let weight): weight.outputs
     case .spqr(let weight): weight.outputs
+    case .placed(let weight): weight.outputs
     case .sparse(let weight): weight.outputs
     }
   }
@@ -75,6 +78,7 @@ extension LinearWeight.Store {
     case .codebook(let weight): weight.inputs
     case .blocks(let weight): weight.inputs
     case .spqr(let weight): weight.inputs
+    case .placed(let weight): weight.inputs
     case .sparse(let weight): weight.inputs
     }
   }
@@ -88,6 +92,7 @@ extension LinearWeight.Store {
     case .codebook(let weight): weight.byteCount
     case .blocks(let weight): weight.byteCount
     case .spqr(let weight): weight.byteCount
+    case .placed(let weight): weight.byteCount
     case .sparse(let weight): weight.byteCount
     }
   }
@@ -108,6 +113,7 @@ extension LinearWeight.Store {
     case .codebook: return "4-bit codebook"
     case .blocks(let weight): return "\(weight.type.name) blocks"
     case .spqr(let weight): return "SpQR of \(weight.bits) bits"
+    case .placed(let weight): return weight.summary
     case .sparse(let weight): return weight.summary
     }
   }
@@ -125,6 +131,7 @@ extension LinearWeight.Store {
     case .codebook(let weight): unsafe weight.copyRow(row, into: target)
     case .blocks(let weight): unsafe weight.copyRow(row, into: target)
     case .spqr(let weight): unsafe weight.copyRow(row, into: target)
+    case .placed(let weight): preconditionFailure("\(weight.summary): its rows lie on a device")
     case .sparse(let weight): unsafe weight.copyRow(row, into: target)
     }
   }
@@ -143,7 +150,7 @@ extension LinearWeight.Store {
   /// Looks at every scale: NaN and infinity, and zeros that are no codes. Host memory only.
   package func validateValues() throws(StoreError) {
     switch self {
-    case .dense, .blocks: break
+    case .dense, .blocks, .placed: break
     case .integer(let weight): try weight.validateValues()
     case .float8(let weight): try weight.validateValues()
     case .codebook(let weight): try weight.validateValues()

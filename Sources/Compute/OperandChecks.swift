@@ -105,7 +105,8 @@ extension KVCacheGeometry {
         operation: checks.operation, operand: "cache", found: dataType, supported: types)
     }
     var bytes = 1
-    for factor in [2, layers, blockCount, blockSize, keyValueHeads, headDimension, dataType.byteCount] {
+    try checks.require(headDimension > 0 && headDimension <= 1 << 24, "a cache of \(self)")
+    for factor in [2, layers, blockCount, blockSize, keyValueHeads, headBytes] {
       let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
       try checks.require(factor > 0 && !overflow, "a cache of \(self)")
       bytes = product

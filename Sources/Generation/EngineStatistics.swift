@@ -24,10 +24,23 @@ package struct EngineStatistics: Sendable {
   /// Choices by `finish_reason`: stop, length, abort, error. A choice ended by `finish(choice:)` counts as stop.
   package var finishedRequests: [String: UInt64] = [:]
   package var histograms: [String: Histogram] = [:]
+  /// Requests with an adapter, by its number; those of none are left out.
+  package var adapters: [Int32: AdapterLoad] = [:]
   /// nil without speculation.
   package var speculation: SpeculationStatistics?
 
   package init() {}
+}
+
+/// Requests that ask for one adapter.
+package struct AdapterLoad: Sendable, Equatable {
+  package var running = 0
+  package var waiting = 0
+
+  package init(running: Int = 0, waiting: Int = 0) {
+    self.running = running
+    self.waiting = waiting
+  }
 }
 
 /// A Prometheus histogram: counts per upper bound, plus the overflow bucket at the end.

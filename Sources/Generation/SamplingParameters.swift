@@ -1,3 +1,5 @@
+package import Grammars
+
 /// How tokens are chosen. Values are validated where a request is decoded; here they are taken as they are.
 package struct SamplingParameters: Sendable, Equatable {
   /// 0 is greedy: argmax, ties to the lowest id.
@@ -34,6 +36,14 @@ package struct StopConditions: Sendable, Equatable {
   package init(maxTokens: Int) { self.maxTokens = maxTokens }
 }
 
+/// How the states of a prompt become one vector.
+package enum EmbeddingPooling: String, Sendable, CaseIterable {
+  /// The last token's, which has seen all others: usual for decoders.
+  case last
+  /// The mean over all tokens.
+  case mean
+}
+
 package struct GenerationRequest: Sendable {
   package var id: String
   package var prompt: [Int32]
@@ -45,12 +55,16 @@ package struct GenerationRequest: Sendable {
   package var logprobs: Int?
   /// The same for the prompt's tokens (the first has none).
   package var promptLogprobs: Int?
+  /// Asks for the prompt's embedding instead of an output: `stop.maxTokens` is 0 then.
+  package var embedding: EmbeddingPooling?
   /// Lower runs earlier (with the priority policy).
   package var priority = 0
   /// Keeps the prefix cache of one tenant apart from another's.
   package var cacheSalt: String?
   /// The number that `Engine.loadAdapter` gave; 0 asks the base model.
   package var adapter: Int32 = 0
+  /// What the output of each choice has to be. A choice ends where the grammar has nothing more to say.
+  package var grammar: TokenGrammar?
 
   package init(id: String, prompt: [Int32], stop: StopConditions) {
     self.id = id

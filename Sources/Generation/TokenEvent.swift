@@ -24,7 +24,7 @@ package struct TokenLogprobs: Sendable, Equatable {
 }
 
 package enum FinishReason: Sendable, Equatable {
-  /// An end-of-text token was sampled.
+  /// An end-of-text token was sampled, or the grammar has nothing more to say.
   case endOfText
   /// One of the request's stop tokens was sampled.
   case stopToken(Int32)
@@ -44,6 +44,8 @@ package enum TokenEvent: Sendable, Equatable {
   /// One more token of a choice. The token that ends a choice is reported too, before its `finished`.
   case token(choice: Int, token: Int32, logprobs: TokenLogprobs?)
   case finished(choice: Int, reason: FinishReason)
+  /// The prompt's pooled states, not normalised: before `finished`, for requests that ask for an embedding.
+  case embedding([Float])
   /// How many drafts of all choices were right and wrong: once, before the last `finished`, when there were any.
   case speculation(accepted: Int, refused: Int)
 }
@@ -86,6 +88,8 @@ package struct ServiceInformation: Sendable {
   package var blockSize: Int
   package var blockCount: Int
   package var device: String
+  /// What keys and values are cached as.
+  package var cacheType = "auto"
 
   package init(
     vocabularySize: Int, maxModelLength: Int, blockSize: Int, blockCount: Int, device: String

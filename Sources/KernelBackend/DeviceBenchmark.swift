@@ -8,20 +8,6 @@ internal import Numerics
 /// multiplying zeros takes less power, and so less time, than multiplying numbers. Results are read back and must be
 /// finite; whether they are right is for `gpuinfer verify` to say.
 package struct DeviceBenchmark {
-  package struct Measurement: Sendable, Equatable {
-    package let operation: String
-    package let shape: String
-    /// Of one operation.
-    package let microseconds: Double
-    /// Read and written at least, by the algorithm.
-    package let bytes: Int
-    /// Multiplications and additions.
-    package let operations: Int
-
-    package var gigabytesPerSecond: Double { Double(bytes) / microseconds / 1e3 }
-    package var teraflops: Double { Double(operations) / microseconds / 1e6 }
-  }
-
   package let backend: KernelBackend
   package var replays: Int
   /// Bytes that one replay touches at least; past the second-level cache of any GPU of today.
@@ -34,7 +20,7 @@ package struct DeviceBenchmark {
   }
 
   /// A sum of two vectors in place: the memory bandwidth that a plain kernel reaches, two reads and a write.
-  package func memory() throws(KernelError) -> Measurement {
+  package func memory() throws(KernelError) -> KernelMeasurement {
     let count = max(1 << 16, workingSet / 2 / backend.activationType.byteCount / 1024 * 1024)
     let operands = try matrices(2, rows: count / 1024, columns: 1024)
     return try measure(
@@ -44,7 +30,7 @@ package struct DeviceBenchmark {
   }
 
   /// `rows` inputs times weights `[outputs, inputs]`.
-  package func linear(rows: Int, inputs: Int, outputs: Int) throws(KernelError) -> Measurement {
+  package func linear(rows: Int, inputs: Int, outputs: Int) throws(KernelError) -> KernelMeasurement {
     let size = backend.activationType.byteCount
     let copies = copies(inputs * outputs * size)
     let input = try matrices(1, rows: rows, columns: inputs)
@@ -63,7 +49,7 @@ package struct DeviceBenchmark {
   }
 
   /// RMS norm with a residual sum: reads two rows and writes two.
-  package func norm(rows: Int, width: Int) throws(KernelError) -> Measurement {
+  package func norm(rows: Int, width: Int) throws(KernelError) -> KernelMeasurement {
     let size = backend.activationType.byteCount
     let copies = copies(4 * rows * width * size)
     let operands = try matrices(3 * copies, rows: rows, columns: width)
@@ -80,7 +66,7 @@ package struct DeviceBenchmark {
   }
 
   /// `silu(gate) · up`.
-  package func activation(rows: Int, width: Int) throws(KernelError) -> Measurement {
+  package func activation(rows: Int, width: Int) throws(KernelError) -> KernelMeasurement {
     let size = backend.activationType.byteCount
     let copies = copies(3 * rows * width * size)
     let operands = try matrices(3 * copies, rows: rows, columns: width)
@@ -97,7 +83,7 @@ package struct DeviceBenchmark {
   /// Attention of `sequences` sequences, each with its last `rows` positions as queries over `keys` cached ones.
   package func attention(
     sequences: Int, rows: Int, keys: Int, queryHeads: Int, keyHeads: Int, head: Int
-  ) throws(KernelError) -> Measurement {
+  ) throws(KernelError) -> KernelMeasurement {
     let type = backend.activationType
     let block = KernelKVCache.blockSize
     let blocks = (keys + block - 1) / block
@@ -146,7 +132,7 @@ package struct DeviceBenchmark {
   private func measure(
     _ operation: String, _ shape: String, bytes: Int, operations: Int, copies: Int, results: [Tensor],
     _ body: (Int) throws(KernelError) -> Void
-  ) throws(KernelError) -> Measurement {
+  ) throws(KernelError) -> KernelMeasurement {
     // Once outside of the recording: scratch memory is reserved by the first call.
     try body(0)
     let work = try backend.record { () throws(KernelError) in
@@ -154,8 +140,9 @@ package struct DeviceBenchmark {
     }
     let times = try backend.microseconds(of: work, replays: replays)
     for result in results { try checkFinite(result, operation, shape) }
-    return Measurement(
-      operation: operation, shape: shape, microseconds: times[times.count / 2] / Double(copies), bytes: bytes,
+    return KernelMeasurement(
+      operation: operation, shape: shape, seconds: times[times.count / 2] / Double(copies) / 1e6,
+      bytes: bytes,
       operations: operations)
   }
 

@@ -13,7 +13,8 @@ extension KernelBackend {
     try checks.matrix(value, "value", rows: key.rows, columns: heads * dimension, types: [activationType])
     try checks.vector(slots, "slots", count: key.rows, types: [.int32])
     var arguments = try unsafe gpi_kernel_append(
-      element: element, tokens: count(key.rows, "appendKV"), heads: count(heads, "appendKV"),
+      element: element, codes: cache.codes, tokens: count(key.rows, "appendKV"),
+      heads: count(heads, "appendKV"),
       head_dimension: count(dimension, "appendKV"), key: key.address, key_stride: Int64(key.rowStride),
       value: value.address, value_stride: Int64(value.rowStride), slots: slots.int32s,
       cache: cache.layer(layer))
@@ -46,7 +47,8 @@ extension KernelBackend {
       batch.maxContextLength <= batch.blockTables.columns * KernelKVCache.blockSize || sequences == 0,
       "a context of \(batch.maxContextLength) with \(batch.blockTables.columns) blocks")
     var arguments = try unsafe gpi_kernel_attention(
-      element: element, causal: true, skips_single_rows: false, sequences: count(sequences, "attention"),
+      element: element, codes: cache.codes, causal: true, skips_single_rows: false,
+      sequences: count(sequences, "attention"),
       tokens: count(query.rows, "attention"), query_heads: count(parameters.queryHeads, "attention"),
       key_heads: count(parameters.keyValueHeads, "attention"),
       head_dimension: count(parameters.headDimension, "attention"),

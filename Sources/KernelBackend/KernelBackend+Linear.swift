@@ -13,6 +13,9 @@ extension KernelBackend {
     if let bias = weight.bias {
       try checks.vector(bias.view, "bias", count: weight.outputs, types: [.float32])
     }
+    if case .placed(let placed) = weight.store, let packed = placed as? PackedWeight {
+      return try multiply(input, packed, bias: weight.bias, accumulate: accumulate, into: output)
+    }
     guard case .dense(let tensor) = weight.store else {
       throw .unsupported(operation: "linear", reason: "a weight that was not placed on this device")
     }

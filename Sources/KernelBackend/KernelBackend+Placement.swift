@@ -14,8 +14,8 @@ extension KernelBackend {
     return try place(tensor, as: isNumber ? activationType : .int32)
   }
 
-  /// Dense weights become the activation type, biases float32. Other stores are placed as the dense weight that they stand
-  /// for: they compute what they should, and save no memory.
+  /// Dense weights become the activation type, biases float32. Quantised stores keep their codes where there is a kernel for
+  /// them (`widening(of:)` says where not), and else are placed as the dense weight that they stand for.
   package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
     let checks = OperandChecks("place")
     try checks.require(weight.correction == nil, "a weight with a low-rank correction")
@@ -25,17 +25,30 @@ extension KernelBackend {
       bias = try place(given, as: .float32)
     }
     let dense: Tensor
-    switch weight.store {
-    case .dense(let tensor):
+    if case .dense(let tensor) = weight.store {
       try checks.type(tensor.view, "weight", DataType.placeable)
       dense = try place(tensor, as: activationType)
-    default: dense = try placeRows(of: weight)
+    } else {
+      try checking(weight) { () throws(StoreError) in try weight.store.validateValues() }
+      if let coded = try checking(weight, { () throws(StoreError) in try CodedWeight(weight.store) }) {
+        let packed = try pack(coded)
+        return try checking(weight) { () throws(StoreError) in try LinearWeight(.placed(packed), bias: bias) }
+      }
+      dense = try placeRows(of: weight)
     }
     try reserveScratch(outputs: weight.outputs, inputs: weight.inputs)
     return LinearWeight(dense: dense, bias: bias)
   }
 
-  private func place(_ tensor: Tensor, as type: DataType) throws(KernelError) -> Tensor {
+  private func checking<Result>(
+    _ weight: LinearWeight, _ body: () throws(StoreError) -> Result
+  ) throws(KernelError) -> Result {
+    do throws(StoreError) { return try body() } catch {
+      throw .unsupported(operation: "place", reason: "\(weight.store.summary): \(error)")
+    }
+  }
+
+  func place(_ tensor: Tensor, as type: DataType) throws(KernelError) -> Tensor {
     let placed = try empty(type, tensor.shape)
     let source = unsafe UnsafeRawPointer(tensor.view.address)
     let size = tensor.dataType.byteCount

@@ -165,7 +165,12 @@ package final class KernelBackend: Backend {
   package func synchronize() throws(KernelError) { try stream.synchronize("synchronize") }
 
   package func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {
-    let bytes = try geometry.checkedByteCount([activationType])
+    let bytes = try geometry.checkedByteCount([activationType] + DataType.cacheCodes)
+    guard geometry.headDimension % 16 == 0 || geometry.dataType == activationType else {
+      throw .unsupported(
+        operation: "makeKVCache",
+        reason: "heads of \(geometry.headDimension) components in 8 bits; the kernels take multiples of 16")
+    }
     guard geometry.blockSize == KernelKVCache.blockSize else {
       throw .unsupported(
         operation: "makeKVCache",

@@ -80,14 +80,24 @@ final class KernelTokenSampler: TokenSampler {
     }
   }
 
-  func enqueue(_ batch: borrowing SamplingBatch, logits: TensorView) throws(KernelError) {
+  func enqueue(
+    _ batch: borrowing SamplingBatch, logits: TensorView, inputs: TensorView?
+  ) throws(KernelError) {
     precondition(enqueued - collected < slots.count, "two batches are under way")
     precondition(batch.capacity == capacity, "a batch of another sampler")
     let checks = OperandChecks("sample")
     try checks.matrix(logits, "logits", columns: capacity.vocabularySize, types: [.float32])
-    for row in batch.rows where Int(row.row) >= logits.rows {
-      throw .indexOutOfRange(
-        operation: "sample", operand: "rows", index: 0, value: Int(row.row), limit: logits.rows)
+    if let inputs { try checks.vector(inputs, "inputs", count: inputs.rows, types: [.int32]) }
+    for (index, row) in batch.rows.enumerated() {
+      let (source, fresh) = (Int(row.row), row.changes?.fresh ?? -1)
+      if source >= logits.rows {
+        throw .indexOutOfRange(
+          operation: "sample", operand: "rows", index: index, value: source, limit: logits.rows)
+      }
+      if fresh >= inputs?.rows ?? 0 {
+        throw .indexOutOfRange(
+          operation: "sample", operand: "fresh", index: index, value: fresh, limit: inputs?.rows ?? 0)
+      }
     }
     let slot = slots[enqueued % slots.count]
     if batch.isEmpty {
@@ -111,7 +121,7 @@ final class KernelTokenSampler: TokenSampler {
     var start = 0
     while start < batch.changedRows {
       let lot = start..<min(start + capacity.changedRows, batch.changedRows)
-      try change(lot, layout, logits)
+      try change(lot, layout, logits, inputs)
       try unsafe draw(
         unchanged + lot.lowerBound..<unchanged + lot.upperBound, layout, from: changed,
         stride: capacity.changedStride, broken: broken)
@@ -142,7 +152,7 @@ final class KernelTokenSampler: TokenSampler {
   }
 
   private func change(
-    _ rows: Range<Int>, _ layout: SamplingLayout, _ logits: TensorView
+    _ rows: Range<Int>, _ layout: SamplingLayout, _ logits: TensorView, _ inputs: TensorView?
   ) throws(KernelError) {
     let row = MemoryLayout<gpi_kernel_logits_row>.stride
     var arguments = try unsafe gpi_kernel_process_logits(
@@ -153,7 +163,8 @@ final class KernelTokenSampler: TokenSampler {
         .assumingMemoryBound(to: gpi_kernel_logits_row.self),
       masks: (settings + layout.masks).assumingMemoryBound(to: UInt32.self),
       edits: (settings + layout.edits).assumingMemoryBound(to: gpi_kernel_logit_edit.self),
-      seen: (settings + layout.seen).assumingMemoryBound(to: gpi_kernel_seen_token.self), broken: broken)
+      seen: (settings + layout.seen).assumingMemoryBound(to: gpi_kernel_seen_token.self),
+      tokens: inputs?.int32s, broken: broken)
     try unsafe backend.launch(
       .processLogits, &arguments, "sample", describe: "\(capacity.vocabularySize) tokens")
   }

@@ -15,6 +15,10 @@ package enum KernelOperation: String, Sendable, CaseIterable {
   case prefill
   /// Attention of one query row a sequence.
   case decode
+  /// A product with a weight that `repack` has laid out.
+  case quantizedLinear = "quantized_linear"
+  case repack
+  case gatherColumns = "gather_columns"
   case processLogits = "process_logits"
   case sample
   case logprobs
@@ -33,6 +37,9 @@ package enum KernelOperation: String, Sendable, CaseIterable {
     case .linear: GPI_KERNEL_LINEAR
     case .prefill: GPI_KERNEL_PREFILL
     case .decode: GPI_KERNEL_DECODE
+    case .quantizedLinear: GPI_KERNEL_QUANTIZED_LINEAR
+    case .repack: GPI_KERNEL_REPACK
+    case .gatherColumns: GPI_KERNEL_GATHER_COLUMNS
     case .processLogits: GPI_KERNEL_PROCESS_LOGITS
     case .sample: GPI_KERNEL_SAMPLE
     case .logprobs: GPI_KERNEL_LOGPROBS

@@ -52,7 +52,7 @@ struct SamplingLayout {
           mask: Int32(changes.mask), first_edit: Int32(changes.edits.lowerBound),
           edits: Int32(changes.edits.count), first_seen: Int32(changes.seen.lowerBound),
           seen: Int32(changes.seen.count), repetition: changes.repetition, frequency: changes.frequency,
-          presence: changes.presence, row: row.row)
+          presence: changes.presence, row: row.row, fresh: Int32(changes.fresh ?? -1))
         changed += 1
       } else {
         unsafe sampling[unchanged] = settings

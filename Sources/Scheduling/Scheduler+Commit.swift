@@ -72,13 +72,7 @@ extension Scheduler {
     precondition(
       (0...entry.draftCount).contains(sampled.accepted),
       "\(sampled.accepted) of \(entry.draftCount) drafts accepted")
-    sequences[slot].computed += entry.tokenCount - entry.draftCount + sampled.accepted
-    sequences[slot].scheduled = 0
-    sequences[slot].scheduledDrafts = 0
-    if sequences[slot].wantsPromptLogits {
-      let done = min(sequences[slot].computed, sequences[slot].promptCount - 1)
-      sequences[slot].promptLogitsDone = max(sequences[slot].promptLogitsDone, done)
-    }
+    sequences[slot].advance(by: entry.tokenCount - entry.draftCount + sampled.accepted)
     if !entry.samples {
       releaseUnseen(slot)
       if sequences[slot].remaining > 0 { return .computed }

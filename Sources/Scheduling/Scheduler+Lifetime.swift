@@ -111,8 +111,9 @@ extension Scheduler {
     sequences[heir].nextFollower = -1
     sequences[heir].leader = -1
     sequences[heir].firstFollower = rest
+    sequences[heir].wantsPromptStates = sequences[slot].wantsPromptStates
     sequences[heir].wantsPromptLogits = sequences[slot].wantsPromptLogits
-    sequences[heir].promptLogitsDone = sequences[slot].promptLogitsDone
+    sequences[heir].promptRowsDone = sequences[slot].promptRowsDone
     var follower = rest
     while follower >= 0 {
       sequences[follower].leader = heir

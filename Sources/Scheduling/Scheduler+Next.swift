@@ -43,13 +43,16 @@ extension Scheduler {
       let slot = running[index]
       // There are at most `maxNumSeqs` decodes, and tokens and rows for as many.
       if sequences[slot].remaining == 1, !sequences[slot].isCancelled {
-        let drafts = draftCount(of: slot, spare: spare)
-        schedule(slot, 1 + drafts, drafts: drafts, &budget)
-        spare -= drafts
-        // They are of use once; those that did not fit are out of date after this step.
-        if !sequences[slot].drafts.isEmpty {
+        if sequences[slot].drafts.isEmpty {
+          schedule(slot, 1, &budget)
+        } else {
+          let drafts = draftCount(of: slot, spare: spare)
+          schedule(slot, 1 + drafts, drafts: drafts, &budget)
+          spare -= drafts
+          // They are of use once; those that did not fit are out of date after this step.
+          // There are none left where it had to preempt itself.
           let surplus = sequences[slot].drafts.count - drafts
-          sequences[slot].drafts.removeLast(surplus)
+          if surplus > 0 { sequences[slot].drafts.removeLast(surplus) }
         }
       }
       index += 1
@@ -175,7 +178,7 @@ extension Scheduler {
     sequences[slot].publishedBlocks = matched.count
     if sequences[slot].cachedTokens == nil {
       sequences[slot].cachedTokens = sequences[slot].computed
-      if configuration.enablePrefixCaching && !sequences[slot].wantsPromptLogits {
+      if configuration.enablePrefixCaching && !sequences[slot].wantsPromptRows {
         prefixCacheQueries += UInt64(sequences[slot].tokens.count)
         prefixCacheHits += UInt64(sequences[slot].computed)
       }
@@ -185,14 +188,14 @@ extension Scheduler {
   }
 
   /// Finds the blocks of the longest cached prefix that leaves at least one token to compute, and none of
-  /// the prompt positions whose logits are still wanted.
+  /// the prompt positions whose logits or states are still wanted.
   ///
   /// - Returns: how many of `matched` nobody leases now: sharing them uses up available blocks.
   private mutating func matchPrefix(_ slot: Int) -> Int {
     matched.removeAll(keepingCapacity: true)
     if !configuration.enablePrefixCaching { return 0 }
     var longest = sequences[slot].tokens.count - 1
-    if sequences[slot].wantsPromptLogits { longest = min(longest, sequences[slot].promptLogitsDone) }
+    if sequences[slot].wantsPromptRows { longest = min(longest, sequences[slot].promptRowsDone) }
     for index in 0..<longest / KVBlockPool.blockSize {
       extendDigests(of: slot, through: index)
       let found = pool.lookup(

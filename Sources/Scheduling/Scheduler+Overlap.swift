@@ -39,9 +39,9 @@ extension Scheduler {
     sequences[slot].endsPresumed = false
     sequences[slot].computed += entry.tokenCount
     sequences[slot].scheduled = 0
-    if sequences[slot].wantsPromptLogits {
+    if sequences[slot].wantsPromptRows {
       let done = min(sequences[slot].computed, sequences[slot].promptCount - 1)
-      sequences[slot].promptLogitsDone = max(sequences[slot].promptLogitsDone, done)
+      sequences[slot].promptRowsDone = max(sequences[slot].promptRowsDone, done)
     }
     releaseUnseen(slot)
     if !entry.samples {

@@ -3,8 +3,15 @@ extension Scheduler {
   mutating func build(_ plan: inout StepPlan) {
     plan.removeEntries()
     var longestTable = 0
-    for index in 0..<running.count where sequences[running[index]].scheduled > 0 {
-      longestTable = max(longestTable, sequences[running[index]].table.count)
+    var scheduled = 0
+    var usesAdapters = false
+    for index in 0..<running.count {
+      let slot = running[index]
+      if sequences[slot].adapter != 0 { usesAdapters = true }
+      if sequences[slot].scheduled > 0 {
+        scheduled += 1
+        longestTable = max(longestTable, sequences[slot].table.count)
+      }
     }
     plan.fitBlockTables(to: longestTable)
     if longestTable > 0 { plan.queryStarts.append(0) }
@@ -12,15 +19,13 @@ extension Scheduler {
       writeByAdapter(to: &plan)
     } else {
       for index in 0..<running.count where isDecode(running[index]) { write(running[index], to: &plan) }
-      for index in 0..<running.count {
+      for index in 0..<running.count where plan.entries.count < scheduled {
         let slot = running[index]
         if sequences[slot].scheduled > 0 && !isDecode(slot) { write(slot, to: &plan) }
       }
     }
     plan.trimBlockTables()
   }
-
-  private var usesAdapters: Bool { running.contains { sequences[$0].adapter != 0 } }
 
   /// The same with the sequences of an adapter beside each other: each adapter is then one or two runs of rows.
   private func writeByAdapter(to plan: inout StepPlan) {
@@ -42,6 +47,7 @@ extension Scheduler {
     }
   }
 
+  @inline(__always)
   private func isDecode(_ slot: Int) -> Bool {
     sequences[slot].scheduled - sequences[slot].scheduledDrafts == 1 && sequences[slot].remaining == 1
   }

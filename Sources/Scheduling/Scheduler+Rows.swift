@@ -1,14 +1,17 @@
+/// Always inlined: a call that borrows the scheduler in the middle of a mutation copies its 264 bytes, once a sequence.
 extension Scheduler {
   /// Prompt positions `start ..< promptCount - 1` whose logits a sequence still wants; the last position's
   /// row is the one that is sampled from.
+  @inline(__always)
   private func firstWantedRow(of slot: Int) -> Int {
     let last = sequences[slot].promptCount - 1
     if !sequences[slot].wantsPromptLogits { return last }
-    return min(max(sequences[slot].computed, sequences[slot].promptLogitsDone), last)
+    return min(max(sequences[slot].computed, sequences[slot].promptRowsDone), last)
   }
 
   /// The token positions of a step's piece whose logits are wanted: prompt rows, then the sampled one. Drafts
   /// count among `scheduled` and not among the positions.
+  @inline(__always)
   func logitPositions(of slot: Int, scheduled: Int) -> (prompt: Range<Int>, samples: Bool) {
     let end = sequences[slot].computed + scheduled - sequences[slot].scheduledDrafts
     let first = firstWantedRow(of: slot)
@@ -17,6 +20,7 @@ extension Scheduler {
     return (first..<last, samples)
   }
 
+  @inline(__always)
   func logitRowCount(of slot: Int, scheduled: Int) -> Int {
     let positions = logitPositions(of: slot, scheduled: scheduled)
     return positions.prompt.count + (positions.samples ? 1 + sequences[slot].scheduledDrafts : 0)

@@ -98,7 +98,8 @@ package struct Scheduler: ~Copyable {
       let sequence = Sequence(
         id: id, key: QueueKey(priority: priority, serial: nextSerial), tokens: request.prompt, limit: limit,
         rootDigest: root, adapter: request.adapter,
-        wantsPromptLogits: request.wantsPromptLogits && choice == 0)
+        wantsPromptLogits: request.wantsPromptLogits && choice == 0,
+        wantsPromptStates: request.wantsPromptStates && choice == 0)
       nextSerial += 1
       if slot == sequences.count { sequences.append(sequence) } else { sequences[slot] = sequence }
       // So that a sequence's end allocates nothing.

@@ -16,6 +16,9 @@ package struct SchedulerRequest: Sendable {
   /// Logits are wanted at every prompt position, not only at the last. Such a sequence takes nothing from the
   /// prefix cache as far as its logits are still missing. With several choices only one sequence does this.
   package var wantsPromptLogits = false
+  /// The states of every prompt position are wanted, of the rows of `StepPlan.tokens` themselves: no logits go with them,
+  /// and nothing is taken from the prefix cache either as far as states are missing.
+  package var wantsPromptStates = false
 
   package init(prompt: [Int32], maxNewTokens: Int) {
     self.prompt = prompt

@@ -80,8 +80,9 @@ extension Scheduler {
     var sampledRow: Int32 = -1
 
     var wantsPromptLogits: Bool
-    /// Prompt positions whose logits were computed in committed steps.
-    var promptLogitsDone = 0
+    var wantsPromptStates: Bool
+    /// Prompt positions whose logits or states were computed in committed steps.
+    var promptRowsDone = 0
 
     /// Slots of the request's choices that wait for this one's prompt: a chain through `nextFollower`, -1
     /// for none.
@@ -92,7 +93,8 @@ extension Scheduler {
 
     init(
       id: SequenceID, key: QueueKey, tokens: [Int32], limit: Int, rootDigest: BlockDigest,
-      adapter: Int32 = 0, wantsPromptLogits: Bool
+      adapter: Int32 = 0, wantsPromptLogits: Bool,
+      wantsPromptStates: Bool = false
     ) {
       self.id = id
       self.key = key
@@ -102,8 +104,11 @@ extension Scheduler {
       self.rootDigest = rootDigest
       self.adapter = adapter
       self.wantsPromptLogits = wantsPromptLogits
+      self.wantsPromptStates = wantsPromptStates
     }
 
+    /// Every prompt position must be computed once, whatever the cache holds.
+    var wantsPromptRows: Bool { wantsPromptLogits || wantsPromptStates }
     /// Tokens whose keys and values are not computed yet.
     var remaining: Int { tokens.count - computed }
     /// A sequence that only has its prompt computed (`maxNewTokens` 0) samples nothing.
@@ -112,6 +117,14 @@ extension Scheduler {
     var known: Int { min(computed + scheduled - scheduledDrafts, tokens.count - (isUnconfirmed ? 1 : 0)) }
     /// Lacks only its last token: the next step gives it a new one.
     var decodes: Bool { state == .running && remaining == 1 && samples }
+
+    /// Ends the step under way, which computed `count` tokens that are the sequence's own.
+    mutating func advance(by count: Int) {
+      computed += count
+      scheduled = 0
+      scheduledDrafts = 0
+      if wantsPromptRows { promptRowsDone = max(promptRowsDone, min(computed, promptCount - 1)) }
+    }
 
     mutating func move(to next: SequenceState) {
       precondition(state.canMove(to: next), "sequence \(id.serial) cannot go from \(state) to \(next)")

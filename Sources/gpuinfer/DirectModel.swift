@@ -11,20 +11,30 @@ struct DirectModel {
   /// - Parameter longestWindow: tokens in the longest text that will be computed at once.
   init(_ arguments: ParsedArguments, longestWindow: Int) throws {
     try self.init(
-      path: try ModelPath.resolve(arguments.positional(0)), arguments, longestWindow: longestWindow)
+      path: try ModelPath.resolve(arguments.positional(0)), arguments, longestWindow: longestWindow,
+      takesCacheType: true)
   }
 
-  /// Another model on the same device.
+  /// Another model on the same device, whose cache is as good as its activations: a reference.
   init(path: String, _ arguments: ParsedArguments, longestWindow: Int) throws {
+    try self.init(path: path, arguments, longestWindow: longestWindow, takesCacheType: false)
+  }
+
+  private init(
+    path: String, _ arguments: ParsedArguments, longestWindow: Int, takesCacheType: Bool
+  ) throws {
     let checkpoint = try Checkpoint.open(path)
     let device = try DeviceChoice(arguments)
     self.checkpoint = checkpoint
+    var limits = ModelLimits(
+      maxBatchTokens: max(longestWindow, Self.stepTokens),
+      maxSequences: max(1, Self.stepTokens / max(longestWindow, 1)), maxModelLength: longestWindow,
+      maxLogitRows: Self.logitRows)
+    if takesCacheType {
+      limits.cacheType = try CacheTypeFlag.type(arguments, on: device.profile(for: checkpoint))
+    }
     graph = try ModelGraph(
-      checkpoint: checkpoint, backend: device.makeBackend(for: checkpoint),
-      limits: ModelLimits(
-        maxBatchTokens: max(longestWindow, Self.stepTokens),
-        maxSequences: max(1, Self.stepTokens / max(longestWindow, 1)), maxModelLength: longestWindow,
-        maxLogitRows: Self.logitRows))
+      checkpoint: checkpoint, backend: device.makeBackend(for: checkpoint), limits: limits)
   }
 
   /// Enough rows to keep the matrix products busy, few enough that their activations stay in the cache.

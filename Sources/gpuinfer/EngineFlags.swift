@@ -1,5 +1,4 @@
 internal import Generation
-internal import Numerics
 internal import Scheduling
 
 /// The flags of every command that runs an engine, under vLLM's names where the meaning is the same.
@@ -14,7 +13,7 @@ enum EngineFlags {
       .value(
         "--gpu-memory-utilization", "F", default: "0.92",
         "Part of the free memory to use when no pool size is given."),
-      .value("--kv-cache-dtype", "TYPE", default: "auto", "auto, float32, float16 or bfloat16."),
+      CacheTypeFlag.option,
       .value(
         "--kv-policy", "POLICY", default: "full",
         "full, or sinks:S,window:W: see the first S and the last W tokens only, in bounded memory."),
@@ -42,6 +41,7 @@ enum EngineFlags {
       .repeated(
         "--lora-modules", "NAME=PATH",
         "Serve a PEFT adapter under this name; repeat for more, or separate by commas."),
+      .value("--max-cpu-loras", "N", default: "64", "Most LoRA adapters in memory at one time."),
       .value("--max-lora-rank", "N", default: "256", "The largest rank of an adapter."),
       .value(
         "--speculative-config", "JSON",
@@ -51,7 +51,6 @@ enum EngineFlags {
       .value("--num-speculative-tokens", "N", "Most tokens drafted for a sequence in one step."),
     ]
 
-  private enum CacheType: String, CaseIterable { case auto, float32, float16, bfloat16 }
   private enum GenerationSource: String, CaseIterable { case auto, vllm }
   private enum Policy: String, CaseIterable { case fcfs, priority }
 
@@ -65,12 +64,7 @@ enum EngineFlags {
       try arguments.number("--gpu-memory-utilization", in: 0.01...1) ?? options.memoryUtilization
     options.usesGenerationConfiguration =
       try arguments.choice("--generation-config", as: GenerationSource.self) != .vllm
-    switch try arguments.choice("--kv-cache-dtype", as: CacheType.self) {
-    case .auto, nil: break
-    case .float32: options.cacheType = .float32
-    case .float16: options.cacheType = .float16
-    case .bfloat16: options.cacheType = .bfloat16
-    }
+    options.cacheType = try CacheTypeFlag.type(arguments)
     options.policy = try policy(arguments)
     let rank = try arguments.integer("--max-lora-rank", in: 1...4096)
     if try arguments.has("--enable-lora") || !adapters(arguments).isEmpty {
@@ -97,8 +91,13 @@ enum EngineFlags {
     }
   }
 
+  /// Most adapters at one time.
+  static func adapterLimit(_ arguments: ParsedArguments) throws -> Int {
+    try arguments.integer("--max-cpu-loras", in: 1...1_000_000) ?? 64
+  }
+
   /// `sinks:4,window:2048`; nil for `full`.
-  private static func policy(_ arguments: ParsedArguments) throws -> KVRetention? {
+  static func policy(_ arguments: ParsedArguments) throws -> KVRetention? {
     guard let text = arguments.string("--kv-policy"), text != "full" else { return nil }
     var values: [Substring: Int] = [:]
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {

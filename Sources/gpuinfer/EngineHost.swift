@@ -35,11 +35,15 @@ struct EngineHost {
     engine = try model.startEngine(reservation, options, speculation: speculation, draft: draft) {
       [checkpoint = model.checkpoint] in try device.makeBackend(for: checkpoint)
     }
-    let adapters = AdapterNames()
+    let adapters = AdapterNames(
+      loader: loading.maxAdapterRank > 0 ? AdapterLoader(engine) : nil,
+      limit: try EngineFlags.adapterLimit(arguments))
     for (name, path) in try EngineFlags.adapters(arguments) {
-      let entry = AdapterNames.Entry(id: try engine.loadAdapter(path: path), path: path)
-      guard adapters.add(name, entry) else {
-        throw UsageError.invalidValue(option: "--lora-modules", value: name, expected: "a name of its own")
+      do throws(APIError) {
+        try adapters.load(name, path: path, replaces: false)
+      } catch {
+        throw Failure(
+          error.status == 404 ? .inputNotFound : .badData, "--lora-modules \(name)=\(path): \(error.message)")
       }
     }
     self.model = model
@@ -63,7 +67,8 @@ struct EngineHost {
   /// What was reserved, for the start log.
   var memorySummary: String {
     "memory: \(readableBytes(reservation.weightBytes)) weights, \(readableBytes(reservation.workspaceBytes)) workspace, "
-      + "\(readableBytes(reservation.cacheBytes)) key/value cache = \(reservation.blockCount) blocks of "
+      + "\(readableBytes(reservation.cacheBytes)) key/value cache (\(engine.information.cacheType)) = "
+      + "\(reservation.blockCount) blocks of "
       + "\(ModelLimits.blockSize) tokens; up to \(reservation.limits.maxSequences) sequences of "
       + "\(reservation.limits.maxModelLength) tokens" + draftSummary
   }
@@ -87,6 +92,22 @@ struct EngineHost {
     return
       "speculation: \(counts.acceptedTokens) of \(counts.draftTokens) drafted tokens accepted (\(fixed(100 * share, 1)) %) "
       + "in \(counts.verifications) drafts; lately about \(fixed(counts.speedUp, 2)) times the speed without"
+  }
+}
+
+extension AdapterLoader {
+  init(_ engine: Engine) {
+    self.init(
+      load: { path throws(APIError) in
+        do throws(ModelError) {
+          return try engine.loadAdapter(path: path)
+        } catch {
+          var isMissing = false
+          if case .checkpoint(.notFound) = error { isMissing = true }
+          throw APIError(
+            isMissing ? 404 : 400, isMissing ? .notFound : .badRequest, "\(error)", parameter: "lora_path")
+        }
+      }, unload: { engine.unloadAdapter($0) })
   }
 }
 

@@ -25,6 +25,7 @@ extension Failure {
     case let error as ModelLoadingError:
       self = Failure(ExitCode(rawValue: error.exitCode) ?? .badData, "\(error)")
     case let error as BatchError: self = Failure(Self.code(of: error), "\(error)")
+    case let error as StateError: self = Failure(Self.code(of: error), "\(error)")
     case let error as TemplateError: self = Failure(.badData, "\(error)")
     case let error as SubmissionError: self = Failure(.badData, "\(error)")
     case let error as EngineError: self = Failure(.internalError, "\(error)")
@@ -68,6 +69,14 @@ extension Failure {
     case .outputInUse, .engineStopped: .unavailable
     case .foreignOutput: .badData
     case .invalidShard: .usage
+    }
+  }
+
+  private static func code(of error: StateError) -> ExitCode {
+    switch error {
+    case .cannotOpen, .cannotRead, .cannotWrite: .inputOutput
+    case .inUse: .unavailable
+    case .damaged: .badData
     }
   }
 

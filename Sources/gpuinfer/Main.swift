@@ -13,6 +13,7 @@ enum Main {
   static let commands: [any Command.Type] = [
     ServeCommand.self, RunCommand.self, BatchCommand.self, TokenizeCommand.self, ScoreCommand.self,
     EvalCommand.self, CompressCommand.self, VerifyCommand.self, InspectCommand.self, ConvertCommand.self,
+    MergeCommand.self,
     DoctorCommand.self, BenchCommand.self,
   ]
 

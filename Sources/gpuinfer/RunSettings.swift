@@ -70,7 +70,7 @@ struct Completion {
       if isStopped() { stream.cancel() }
       for event in events {
         switch event {
-        case .prompt, .speculation: continue
+        case .prompt, .embedding, .speculation: continue
         case .token(_, let token, let logprobs):
           if assembler.end != nil { continue }
           if completion.tokens.isEmpty {

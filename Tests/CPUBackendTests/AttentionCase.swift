@@ -46,6 +46,9 @@ struct AttentionData {
   var queries: [[Float]] = []
   /// The same as the sinks meet them.
   var sinkQueries: [[Float]] = []
+  /// What a cache of the case's type holds of keys and values.
+  private var storedKeys: [[Double]] = []
+  private var storedValues: [[Double]] = []
 
   init(_ shape: AttentionCase, _ bench: Workbench) {
     self.shape = shape
@@ -57,6 +60,42 @@ struct AttentionData {
         shape.sinks > 0 && !shape.alibi
           ? bench.random(sequence.context * shape.queryColumns).map { 3 * $0 } : queries[queries.count - 1])
     }
+    // Heads of several sizes, and one of nothing: each has a scale of its own.
+    if DataType.cacheCodes.contains(shape.type) {
+      for index in keys.indices { Self.vary(&keys[index], &values[index], shape) }
+    }
+    storedKeys = keys.map { Self.stored($0, shape) }
+    storedValues = values.map { Self.stored($0, shape) }
+  }
+
+  private static func vary(_ keys: inout [Float], _ values: inout [Float], _ shape: AttentionCase) {
+    for start in stride(from: 0, to: keys.count, by: shape.headDimension) {
+      let head = start / shape.headDimension
+      for index in start..<start + shape.headDimension {
+        keys[index] *= [1, 0.25, 0, 2][head % 4]
+        values[index] *= [0.5, 8, 1, 0][head % 4]
+      }
+    }
+  }
+
+  /// A position's head at a time: codes that count in a scale, which is the largest size / 127 or / 448.
+  private static func stored(_ rows: [Float], _ shape: AttentionCase) -> [Double] {
+    guard DataType.cacheCodes.contains(shape.type) else {
+      return rows.map { Double(rounded($0, to: shape.type)) }
+    }
+    var result: [Double] = []
+    for start in stride(from: 0, to: rows.count, by: shape.headDimension) {
+      let head = rows[start..<start + shape.headDimension]
+      let scale = (head.map(\.magnitude).max() ?? 0) / (shape.type == .int8 ? 127 : 448)
+      for element in head {
+        let units = scale == 0 ? 0 : element / scale
+        let code =
+          shape.type == .int8
+          ? units.rounded(.toNearestOrEven) : Float8E4M3(saturating: units).float
+        result.append(Double(code) * Double(scale))
+      }
+    }
+    return result
   }
 
   /// Softmax attention of one query position, by the definition.
@@ -83,7 +122,7 @@ struct AttentionData {
         for d in 0..<dimension {
           score +=
             Double(rows[sequence][query + d])
-            * Double(rounded(self.keys[sequence][at(key, d)], to: shape.type))
+            * storedKeys[sequence][at(key, d)]
         }
         score *= Double(shape.scale)
         if let cap = shape.softcap { score = Double(cap) * tanh(score / Double(cap)) }
@@ -97,7 +136,7 @@ struct AttentionData {
       for d in 0..<dimension {
         var sum = 0.0
         for (index, weight) in weights.enumerated() {
-          sum += weight * Double(rounded(values[sequence][at(keys[index], d)], to: shape.type))
+          sum += weight * storedValues[sequence][at(keys[index], d)]
         }
         result.append(sum / total)
       }

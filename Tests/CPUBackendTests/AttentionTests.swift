@@ -44,6 +44,21 @@ struct AttentionTests {
     AttentionCase(name: "head of 256", sequences: [(3, 20), (1, 50)], headDimension: 256),
     AttentionCase(name: "bfloat16 cache", sequences: [(9, 40), (1, 17)], headDimension: 40, type: .bfloat16),
     AttentionCase(name: "float16 cache", sequences: [(9, 40), (1, 17)], headDimension: 24, type: .float16),
+    AttentionCase(
+      name: "int8 cache", sequences: [(9, 40), (1, 17)], keyValueHeads: 4, headDimension: 40, type: .int8),
+    AttentionCase(
+      name: "float8 cache", sequences: [(9, 40), (1, 17)], keyValueHeads: 4, headDimension: 24,
+      type: .float8E4M3),
+    AttentionCase(name: "int8 cache, head of 1", sequences: [(9, 40)], headDimension: 1, type: .int8),
+    AttentionCase(
+      name: "int8 cache, blocks of 32 and a window", sequences: [(30, 70), (1, 31)], headDimension: 20,
+      window: 19, type: .int8, blockSize: 32),
+    AttentionCase(
+      name: "float8 cache with sinks", sequences: [(9, 80), (1, 90)], headDimension: 64, window: 33, sinks: 5,
+      type: .float8E4M3),
+    AttentionCase(
+      name: "int8 cache with sinks and alibi", sequences: [(9, 80)], window: 33, sinks: 17, alibi: true,
+      type: .int8),
     AttentionCase(name: "blocks of 32", sequences: [(9, 70), (1, 31)], blockSize: 32),
     AttentionCase(name: "nothing to do", sequences: [(0, 5)]),
   ]

@@ -217,7 +217,8 @@ struct ErrorTests {
       KVCacheGeometry(layers: 1, blockCount: 0, keyValueHeads: 8, headDimension: 128, dataType: .float32),
       KVCacheGeometry(
         layers: 1, blockCount: 1, blockSize: 20, keyValueHeads: 8, headDimension: 128, dataType: .float32),
-      KVCacheGeometry(layers: 1, blockCount: 1, keyValueHeads: 8, headDimension: 128, dataType: .int8),
+      KVCacheGeometry(layers: 1, blockCount: 1, keyValueHeads: 8, headDimension: 128, dataType: .int32),
+      KVCacheGeometry(layers: 1, blockCount: 1, keyValueHeads: 8, headDimension: .max, dataType: .int8),
     ] {
       #expect(throws: KernelError.self) { _ = try bench.backend.makeKVCache(geometry) }
     }

@@ -222,6 +222,46 @@ struct RowTests {
     }
   }
 
+  @Test("a cache of codes keeps zero, and shows what is not finite", arguments: DataType.cacheCodes)
+  func codes(_ type: DataType) throws {
+    let bench = Workbench(seed: 8)
+    let dimension = 40
+    func attended(_ values: [Float]) throws -> [Float] {
+      let cache = try bench.backend.makeKVCache(
+        KVCacheGeometry(layers: 1, blockCount: 1, keyValueHeads: 1, headDimension: dimension, dataType: type))
+      let key = try bench.matrix([Float](repeating: 0, count: dimension), 1, dimension)
+      try bench.backend.appendKV(
+        key: key, value: try bench.matrix(values, 1, dimension), slots: try bench.integers([0]), cache: cache,
+        layer: 0)
+      let output = try bench.matrix(values, 1, dimension)
+      try bench.backend.attention(
+        AttentionParameters(queryHeads: 1, keyValueHeads: 1, headDimension: dimension, scale: 1), query: key,
+        cache: cache, layer: 0,
+        batch: AttentionBatch(
+          queryStarts: try bench.integers([0, 1]), contextLengths: try bench.integers([1]),
+          blockTables: try bench.integers([0], rows: 1), sequenceCount: 1, maxQueryLength: 1,
+          maxContextLength: 1),
+        into: output)
+      return try bench.read(output)
+    }
+    let zeros = [Float](repeating: 0, count: dimension)
+    #expect(try attended(zeros) == zeros)
+    // The largest size is kept but for the rounding of its scale, and so is each power of two below it in float8.
+    var values = bench.random(dimension)
+    values[7] = -4
+    let found = try attended(values)
+    #expect(abs(found[7] + 4) <= 4 * 0x1p-23)
+    for (index, value) in values.enumerated() {
+      let step = type == .int8 ? 4 / 127 : max(abs(value) / 8, 4 / 448 / 512)
+      #expect(abs(found[index] - value) <= step / 2 * 1.001, "\(index)")
+    }
+    for bad in [Float.nan, .infinity, -.infinity] {
+      values[3] = bad
+      #expect(try attended(values).allSatisfy(\.isNaN), "\(bad)")
+    }
+    #expect(try attended([Float](repeating: .leastNonzeroMagnitude, count: dimension)) == zeros)
+  }
+
   @Test("add sums element by element", arguments: shapes)
   func add(_ shape: (Int, Int)) throws {
     let bench = Workbench(seed: 7)

@@ -14,6 +14,15 @@ struct StoredCase: CustomTestStringConvertible {
 
   static let all: [StoredCase] = integers + others + sparse
 
+  /// All in float32, and in bfloat16 those of 4 and 8 bits, some of which have a product of their own then; one more says
+  /// that the rest is float32 whatever is asked for.
+  static let withProductTypes: [(StoredCase, DataType)] =
+    all.map { ($0, .float32) }
+    + all.filter { $0.name.hasPrefix("int4") || $0.name.hasPrefix("int8") || $0.name.hasPrefix("codebook") }
+    .map {
+      ($0, .bfloat16)
+    }
+
   private static let integers: [StoredCase] = [
     // (bits, inputs, group size): the fused path of 4 bits, lanes with several groups, groups across blocks,
     // one scale a row with a ragged end.

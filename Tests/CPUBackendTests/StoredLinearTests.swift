@@ -7,14 +7,20 @@ import Testing
 @Suite("Quantised linear")
 struct StoredLinearTests {
   /// Each store's own rows, which ComputeTests hold to the formats, multiplied in double precision.
-  @Test("equals a double-precision product of the dequantised weight", arguments: StoredCase.all)
-  func product(_ shape: StoredCase) throws {
+  @Test(
+    "equals a double-precision product of the dequantised weight",
+    arguments: StoredCase.withProductTypes)
+  func product(_ shape: StoredCase, _ type: DataType) throws {
     for set in InstructionSet.available {
       var random = SeededGenerator(seed: 3)
       let store = try shape.make(&random)
       let weights = store.dequantized()
-      for rows in [1, 3, 19] {
-        let bench = Workbench(seed: UInt64(rows), instructionSet: set)
+      let multipliesPairs = type == .bfloat16 && Self.multipliesPairs(store)
+      // There codes and zeros are multiplied on their own, so their sizes count and not their difference's.
+      let offsets = multipliesPairs ? try Self.withoutCodes(store).dequantized() : nil
+      // Emulated pairs are slow; two rows stream, three share decoded weights.
+      for rows in type == .bfloat16 ? [1, 2, 5] : [1, 3, 19] {
+        let bench = Workbench(seed: UInt64(rows), instructionSet: set, productType: type)
         let x = bench.random(rows * shape.inputs)
         let bias = bench.random(shape.outputs)
         let weight = try bench.backend.place(LinearWeight(store, bias: HostTensor.floats(bias)))
@@ -23,8 +29,10 @@ struct StoredLinearTests {
         let before = try bench.read(output)
         let input = try bench.matrix(x, rows, shape.inputs, stride: shape.inputs + 5)
         try bench.backend.linear(input, weight, accumulate: true, into: output)
-        let (expected, size) = Self.product(x.map(Double.init), weights, rows, shape.inputs, shape.outputs) {
-          row, output in
+        let factors = multipliesPairs ? x.map { Double(BFloat16($0).float) } : x.map(Double.init)
+        let (expected, size) = Self.product(
+          factors, weights, rows, shape.inputs, shape.outputs, offsets: offsets
+        ) { row, output in
           Double(bias[output]) + Double(before[row * shape.outputs + output])
         }
         let additions = Double(shape.inputs / 16 + 8).squareRoot()
@@ -34,18 +42,43 @@ struct StoredLinearTests {
     }
   }
 
-  @Test("a row's bits depend on no other row, thread or instruction set", arguments: StoredCase.all)
-  func invariance(_ shape: StoredCase) throws {
-    let most = 37
+  /// What is multiplied as pairs of bfloat16 when that is asked for; all else is float32 as ever.
+  private static func multipliesPairs(_ store: LinearWeight.Store) -> Bool {
+    guard case .integer(let weight) = store, weight.activations == nil else { return false }
+    if case .reals = weight.zero { return false }
+    let group = weight.groupSize
+    return [4, 8].contains(weight.bits)
+      && (group >= weight.inputs || (group >= 16 && group.nonzeroBitCount == 1))
+  }
+
+  /// The same weight with all codes 0: what its zeros alone amount to.
+  private static func withoutCodes(_ store: LinearWeight.Store) throws -> LinearWeight.Store {
+    guard case .integer(let weight) = store else { return store }
+    let words = [UInt32](repeating: 0, count: weight.codes.shape.elementCount)
+    return .integer(
+      try IntegerWeight(
+        outputs: weight.outputs, inputs: weight.inputs, bits: weight.bits, groupSize: weight.groupSize,
+        codes: HostTensor.copy(words, .int32, weight.codes.shape), scales: weight.scales, zero: weight.zero,
+        order: weight.order))
+  }
+
+  @Test(
+    "a row's bits depend on no other row, thread or instruction set",
+    arguments: StoredCase.withProductTypes)
+  func invariance(_ shape: StoredCase, _ type: DataType) throws {
+    // Emulated pairs are slow.
+    let most = type == .bfloat16 ? 7 : 37
     var reference: [UInt32] = []
-    for (set, threads) in InstructionSet.available.flatMap({ set in [1, 2].map { (set, $0) } }) {
+    for (set, threads) in InstructionSet.available.flatMap({ set in
+      (type == .bfloat16 ? [2] : [1, 2]).map { (set, $0) }
+    }) {
       var random = SeededGenerator(seed: 4)
-      let bench = Workbench(seed: 5, threads: threads, instructionSet: set)
+      let bench = Workbench(seed: 5, threads: threads, instructionSet: set, productType: type)
       let weight = try bench.backend.place(LinearWeight(try shape.make(&random)))
       let input = try bench.matrix(bench.random(most * shape.inputs), most, shape.inputs)
       let output = try bench.matrix(
         [Float](repeating: 0, count: most * shape.outputs), most, shape.outputs)
-      for rows in set == .best ? [1, 2, 3, 4, 5, 7, most] : [1, 4, most] {
+      for rows in set == .best ? [1, 2, 3, 4, 5, 7, most] : [1, 4, most] where rows <= most {
         for start in stride(from: 0, to: most, by: rows) {
           let range = start..<min(start + rows, most)
           try bench.backend.linear(input.rows(range), weight, accumulate: false, into: output.rows(range))
@@ -290,7 +323,8 @@ struct StoredLinearTests {
 
   /// Sums, and what their rounding is relative to: the root of the squares, or a partial sum that exceeds it.
   private static func product(
-    _ x: [Double], _ w: [Float], _ rows: Int, _ inputs: Int, _ outputs: Int, start: (Int, Int) -> Double
+    _ x: [Double], _ w: [Float], _ rows: Int, _ inputs: Int, _ outputs: Int, offsets: [Float]? = nil,
+    start: (Int, Int) -> Double
   ) -> (sums: [Double], sizes: [Double]) {
     var sums: [Double] = []
     var sizes: [Double] = []
@@ -302,7 +336,12 @@ struct StoredLinearTests {
         for k in 0..<inputs {
           let term = x[row * inputs + k] * Double(w[output * inputs + k])
           sum += term
-          squares += term * term
+          var size = abs(term)
+          if let offset = offsets?[output * inputs + k] {
+            size =
+              abs(x[row * inputs + k]) * (abs(Double(w[output * inputs + k] - offset)) + abs(Double(offset)))
+          }
+          squares += size * size
           largest = max(largest, abs(sum))
         }
         sums.append(sum)

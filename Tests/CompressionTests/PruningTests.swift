@@ -114,7 +114,7 @@ struct PruningTests {
     let problem = try Problem(rows: 16, columns: 96, seed: 16, bits: nil, sparsity: Sparsity(first))
     let pruned = try problem.solve("sparsegpt") { $0.blockSize = 32 }
     var scheme = problem.problem.scheme
-    scheme.sparsity = try #require(Sparsity(second))
+    scheme.sparsity = Sparsity(second)
     let next = LinearProblem(
       site: problem.problem.site, scheme: scheme, weight: pruned.values,
       statistics: problem.problem.statistics, scaleType: .float32)
@@ -263,7 +263,7 @@ struct StructuredPruningTests {
     let configuration = try ModelRegistry.configuration(from: source.configuration)
     let count = configuration.layers.count
     let inventory = try TensorInventory(configuration, in: source)
-    let idle = try inventory.sites(configuration)[0].filter {
+    let idle = inventory.sites(configuration)[0].filter {
       $0.role == .attentionOutput || $0.role == .down
     }
     // A copy of the model with the first layer's two outputs, and their biases, made zero.

@@ -49,7 +49,7 @@ import Testing
         let bytes = kept * type.byteCount + 7 * ((columns + 7) / 8) + 7 * 8
         #expect(store.byteCount == bytes)
       }
-      let order = [6, 0, 3, 3, 1]
+      let order = [6, 0, 3, 5, 1, 4, 2]
       let moved = try #require(store.reordered(outputs: order))
       try moved.validateValues()
       let all = dense.dequantized()
@@ -88,10 +88,11 @@ import Testing
       try sparse.validateValues()
       #expect(
         LinearWeight.Store.sparse(sparse).dequantized() == LinearWeight.Store.integer(dense).dequantized())
-      let moved = try #require(LinearWeight.Store.sparse(sparse).reordered(outputs: [5, 2]))
+      let order = [5, 2, 0, 4, 1, 3]
+      let moved = try #require(LinearWeight.Store.sparse(sparse).reordered(outputs: order))
       try moved.validateValues()
       let all = LinearWeight.Store.integer(dense).dequantized()
-      let wanted = [5, 2].flatMap { all[$0 * columns..<($0 + 1) * columns] }
+      let wanted = order.flatMap { all[$0 * columns..<($0 + 1) * columns] }
       #expect(moved.dequantized() == wanted)
     }
   }

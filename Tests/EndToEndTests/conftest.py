@@ -87,7 +87,8 @@ def serving(*arguments, model=None):
 
 
 @pytest.fixture(scope="session")
-def server():
-    with serving("--generation-config", "vllm") as instance:
+def server(tmp_path_factory):
+    state = tmp_path_factory.mktemp("server") / "state"
+    with serving("--generation-config", "vllm", "--state-dir", state) as instance:
         yield instance
         assert instance.stop() == 0, "".join(instance.log)

@@ -172,6 +172,28 @@ def test_inspect_names_tensors_that_nothing_reads(tmp_path):
     assert "1 tensors that the model does not read: vision.weight" in gpuinfer("inspect", folder, check=0).stdout.decode()
 
 
+@pytest.mark.parametrize("folder, widened", [("gptq-4bit", False), ("ct-w8a8", False), ("bnb-nf4", True)])
+def test_inspect_says_how_devices_keep_quantised_weights(folder, widened):
+    path = FIXTURES / "quantized" / folder
+    forms = json.loads(gpuinfer("inspect", path, "--json", check=0).stdout)["on_devices"]
+    assert len(forms) == 1 and forms[0]["layers"] > 1
+    assert forms[0]["widened"] is widened and (forms[0]["reason"] is not None) is widened
+    text = " ".join(gpuinfer("inspect", path, check=0).stdout.decode().split())
+    assert ("widened to 16 bits: no kernel takes" if widened else "multiplied as they are") in text
+
+
+@pytest.mark.parametrize("dtype", ["int8", "fp8"])
+def test_a_cache_of_codes_costs_little_and_is_reported(dtype):
+    text = DEMO / "valid.txt"
+    arguments = ["eval", "--text", text, "--limit-windows", "2", "--json"]
+    floats = json.loads(gpuinfer(*arguments, "--kv-cache-dtype", "bfloat16", check=0).stdout)
+    codes = json.loads(gpuinfer(*arguments, "--kv-cache-dtype", dtype, check=0).stdout)
+    assert floats["kv_cache_dtype"] == "bfloat16" and codes["kv_cache_dtype"] == dtype
+    assert 0 < abs(codes["nll"] / floats["nll"] - 1) < 0.002
+    types = json.loads(gpuinfer("doctor", "--json", check=0).stdout)["devices"][0]["kv_cache_dtypes"]
+    assert {"float32", "bfloat16", "int8", "fp8"} <= set(types)
+
+
 def test_inspect_says_why_a_checkpoint_cannot_be_run(broken_model):
     edit_config(broken_model, model_type="mamba", architectures=["MambaForCausalLM"])
     answer = json.loads(gpuinfer("inspect", broken_model, "--json", check=0).stdout)

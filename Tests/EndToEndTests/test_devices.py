@@ -34,6 +34,29 @@ def test_a_server_on_the_emulated_kernels_answers_as_the_one_on_the_cpu():
     assert answers[0] == answers[1]
 
 
+@pytest.mark.parametrize("dtype", ["int8", "fp8"])
+def test_the_emulated_kernels_read_a_cache_of_codes_as_the_cpu_does(dtype):
+    flags = ["--kv-cache-dtype", dtype]
+    assert text("--device", "simt", *flags) == text("--device", "cpu", *flags)
+
+
+def test_metrics_name_the_type_of_the_cache():
+    with serving("--kv-cache-dtype", "int8") as server:
+        metrics = urllib.request.urlopen(server.url + "/metrics", timeout=60).read().decode()
+        assert 'cache_dtype="int8"' in metrics
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("model", ["gptq-4bit-asym", "awq-gemm", "ct-w4a16-asym-act-order", "gptq-3bit-v2-act-order"])
+def test_quantised_models_run_on_the_emulated_kernels(model):
+    path = FIXTURES / "quantized" / model
+    found = [
+        json.loads(gpuinfer("verify", path, "--only", part, "--candidate", "simt", "--json", "--prompts", "1", check=0).stdout)
+        for part in ("layers", "tokens")
+    ]
+    assert all(report for report in found)
+
+
 @pytest.mark.parametrize("model", ["llama", "mistral", "qwen2", "gpt2", "bloom"])
 def test_every_tiny_decoder_runs_on_the_emulated_kernels(model):
     result = gpuinfer(
@@ -64,6 +87,7 @@ def test_perplexity_of_the_emulated_kernels_is_that_of_the_cpu(tmp_path):
         (["--device", "simt", "--dtype", "float32"], "bfloat16 or float16"),
         (["--device", "cpu", "--dtype", "float16"], "float32 or bfloat16"),
         (["--device", "simt", "--kv-cache-dtype", "float32"], "--kv-cache-dtype"),
+        (["--device", "simt", "--kv-cache-dtype", "int8", "--kv-policy", "sinks:4,window:32"], "--kv-policy"),
     ],
 )
 def test_types_that_a_device_does_not_have_are_refused(arguments, word):

@@ -4,21 +4,28 @@ import Generation
 import Glibc
 import JSON
 import Models
+import Numerics
 import TestSupport
 import Testing
 import Tokenizers
 
 @Suite("Perplexity")
 struct PerplexityTests {
-  private static func graph(_ fixture: String, window: Int, rows: Int = 64) throws -> ModelGraph {
+  private static func graph(
+    _ fixture: String, window: Int, rows: Int = 64, cacheType: DataType? = nil
+  ) throws -> ModelGraph {
     try ModelGraph(
       checkpoint: try Checkpoint.open(Fixtures.path(fixture)), backend: CPUBackend(threads: 1),
       limits: ModelLimits(
-        maxBatchTokens: max(window, 128), maxSequences: 8, maxModelLength: window, maxLogitRows: rows))
+        maxBatchTokens: max(window, 128), maxSequences: 8, maxModelLength: window, maxLogitRows: rows,
+        cacheType: cacheType))
   }
 
-  private static func scorer(_ fixture: String, window: Int, rows: Int = 64) throws -> WindowScorer {
-    try WindowScorer(graph: graph(fixture, window: window, rows: rows), longestWindow: window)
+  private static func scorer(
+    _ fixture: String, window: Int, rows: Int = 64, cacheType: DataType? = nil
+  ) throws -> WindowScorer {
+    try WindowScorer(
+      graph: graph(fixture, window: window, rows: rows, cacheType: cacheType), longestWindow: window)
   }
 
   private static func randomTokens(_ count: Int, vocabulary: Int, seed: UInt64) -> [Int32] {
@@ -104,6 +111,24 @@ struct PerplexityTests {
     let graph = try Self.graph("tiny/llama", window: 16)
     #expect(throws: ModelError.limit(name: "the window", found: 17, allowed: "from 1 to 16 tokens")) {
       try WindowScorer(graph: graph, longestWindow: 17)
+    }
+  }
+
+  @Test("a cache of codes costs the demo little beside one of bfloat16")
+  func codes() throws {
+    let tokenizer = try Tokenizer.load(directory: Fixtures.path("demo"))
+    let text = Array(try Fixtures.bytes("demo/valid.txt").prefix(16384))
+    let tokens = Array(try tokenizer.encode(text, addSpecialTokens: false)[0..<1024])
+    func likelihood(_ type: DataType) throws -> Double {
+      let scorer = try Self.scorer("demo", window: 256, cacheType: type)
+      let result = try Perplexity.measure(tokens, with: scorer, context: 256, stride: 256) { _, _ in true }
+      return try #require(result).meanNegativeLogLikelihood
+    }
+    let reference = try likelihood(.bfloat16)
+    for (type, bound) in [(DataType.int8, 1e-3), (.float8E4M3, 4e-3)] {
+      let difference = try likelihood(type) - reference
+      #expect(abs(difference) < bound, "\(type): \(difference)")
+      #expect(difference != 0, "\(type) was not used")
     }
   }
 

@@ -1,3 +1,4 @@
+import Compute
 import KernelBackend
 import Testing
 

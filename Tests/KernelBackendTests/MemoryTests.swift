@@ -101,6 +101,13 @@ import Testing
     var geometry = KVCacheGeometry(
       layers: 1, blockCount: 2, keyValueHeads: 1, headDimension: 16, dataType: .bfloat16)
     _ = try backend.makeKVCache(geometry)
+    for type in DataType.cacheCodes {
+      geometry.dataType = type
+      #expect(try backend.makeKVCache(geometry).geometry.bytesPerBlock == 2 * 16 * (16 + 4))
+      geometry.headDimension = 24
+      #expect(throws: KernelError.self) { try backend.makeKVCache(geometry) }
+      geometry.headDimension = 16
+    }
     geometry.dataType = .float32
     #expect(throws: KernelError.self) { try backend.makeKVCache(geometry) }
     geometry.dataType = .bfloat16

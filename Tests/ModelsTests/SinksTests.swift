@@ -58,6 +58,20 @@ struct SinksTests {
     ) {
       try runner("tiny/gpt2", KVRetention(sinks: 4, window: 32))
     }
+    // At the length that a stream may have by default it is the policy that does not suit, not the length.
+    var limits = ModelLimits(maxBatchTokens: 16, maxSequences: 1, maxModelLength: 1 << 20, maxLogitRows: 1)
+    limits.policy = KVRetention(sinks: 4, window: 32)
+    do {
+      _ = try ModelGraph(
+        checkpoint: try Checkpoint.open(Fixtures.path("tiny/gpt2")), backend: CPUBackend(threads: 1),
+        limits: limits)
+      Issue.record("it was taken")
+    } catch {
+      guard case .policy? = error as? ModelError else {
+        Issue.record("\(error)")
+        return
+      }
+    }
     #expect(throws: ModelError.policy(reason: "it has sliding windows of its own")) {
       try runner("families/mistral-window-16", KVRetention(sinks: 4, window: 32))
     }

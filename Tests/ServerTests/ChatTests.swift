@@ -92,6 +92,7 @@ struct ChatTests {
       [
         "messages": [["role": "user", "content": "a"]], "reasoning_effort": "none",
         "chat_template_kwargs": ["extra": 5], "tools": [["function": ["name": "f"]]],
+        "tool_choice": "none",
       ])
     let text = try prompt(api)
     #expect(text.contains("reasoning_effort=\"none\""))
@@ -141,10 +142,11 @@ struct ChatTests {
     #expect(none.errorMessage.contains("no chat template"))
   }
 
-  @Test("Constrained tool choices are refused, not ignored", arguments: ["required", "named"])
+  @Test(
+    "Tool choices that can't be followed are refused, not ignored", arguments: ["auto", "absent", "named"])
   func toolChoice(choice: String) throws {
     let value: JSONValue =
-      choice == "required" ? "required" : ["type": "function", "function": ["name": "f"]]
+      choice == "absent" ? nil : choice == "auto" ? "auto" : ["type": "function", "function": ["name": "g"]]
     let answer = try TestAPI().post(
       "/v1/chat/completions",
       [

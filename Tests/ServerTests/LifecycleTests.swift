@@ -116,9 +116,11 @@ struct LifecycleTests {
           #expect(answer.headers["WWW-Authenticate"] == "Bearer")
         }
       }
-      #expect(try ask([("Authorization", "Bearer secret")]).status == 200)
-      #expect(try ask([("authorization", "bearer other")]).status == 200)
-      #expect(try ask([("X-Api-Key", "other")]).status == 200)
+      // Adapters cannot be changed here and nothing is kept, which only who has a key is told.
+      let status = [.loadAdapter, .unloadAdapter].contains(route) || route.needsState ? 404 : 200
+      #expect(try ask([("Authorization", "Bearer secret")]).status == status)
+      #expect(try ask([("authorization", "bearer other")]).status == status)
+      #expect(try ask([("X-Api-Key", "other")]).status == status)
     }
     #expect(Route.allCases.filter(\.isOpen) == [.health, .ready])
     #expect(try api.get("/no/such/path").status == 401)

@@ -6,6 +6,8 @@ import Testing
 
 /// A field of a route's body, and a body that is right but for it.
 struct FieldCase: Sendable, CustomStringConvertible {
+  static let inputFile = "file-" + String(repeating: "0a", count: 16)
+
   let route: Route
   let field: Field
 
@@ -21,6 +23,13 @@ struct FieldCase: Sendable, CustomStringConvertible {
     case .chatCompletions: ["messages": [["role": "user", "content": "Hello"]], "max_tokens": 2]
     case .tokenize: ["prompt": "Hello"]
     case .detokenize: ["tokens": [5, 6]]
+    case .embeddings: ["input": "Hello"]
+    case .batches:
+      [
+        "input_file_id": .string(inputFile), "endpoint": "/v1/completions", "completion_window": "24h",
+      ]
+    case .loadAdapter: ["lora_name": "poet", "lora_path": "/adapters/poet", "load_inplace": true]
+    case .unloadAdapter: ["lora_name": "poet"]
     default: [:]
     }
   }
@@ -53,7 +62,8 @@ struct FieldCase: Sendable, CustomStringConvertible {
 struct ValidationTests {
   @Test("A value of a wrong type is refused with the field's path", arguments: FieldCase.all)
   func wrongTypes(_ test: FieldCase) throws {
-    let api = try TestAPI()
+    let state = try TemporaryState()
+    let api = try TestAPI(state: state.state)
     for value in test.wrongTypes {
       let answer = try api.post(test.route.template, test.body(with: value))
       #expect(answer.status == 400, "\(value)")
@@ -66,7 +76,11 @@ struct ValidationTests {
 
   @Test("A null is the same as leaving the field out, but for required fields", arguments: FieldCase.all)
   func nulls(_ test: FieldCase) throws {
-    let api = try TestAPI()
+    let state = try TemporaryState()
+    let api = try TestAPI(
+      state: state.state,
+      adapters: try FakeAdapters().names(with: test.route == .unloadAdapter ? ["poet"] : []))
+    _ = try state.addInput(id: FieldCase.inputFile)
     let answer = try api.post(test.route.template, test.body(with: .null))
     if test.field.isRequired {
       #expect(answer.status == 400)
@@ -122,10 +136,32 @@ struct ValidationTests {
     Bound("max_tokens", 0, false), Bound("max_tokens", 1, true), Bound("max_tokens", 1_000_000, false),
     Bound("max_tokens", .integer(.max), false), Bound("stream_options", ["include_usage": true], false),
     Bound("response_format", ["type": "text"], true),
-    Bound("response_format", ["type": "json_object"], false),
+    Bound("response_format", ["type": "json_object"], true),
+    Bound("response_format", ["type": "json"], false),
+    Bound("response_format", ["type": "json_schema"], false), Bound("response_format", [:], false),
+    Bound("response_format", ["type": "json_schema", "json_schema": ["name": "n"]], false),
+    Bound("response_format", ["type": "json_schema", "json_schema": ["name": "n", "schema": [:]]], true),
+    Bound("response_format", ["type": "structural_tag"], false),
     Bound("response_format", ["type": "text", "json_schema": nil], true),
     Bound("response_format", "text", false),
-    Bound("structured_outputs", ["regex": "a"], false), Bound("use_beam_search", true, false),
+    Bound("structured_outputs", ["regex": "a"], true), Bound("structured_outputs", ["regex": "("], false),
+    Bound("structured_outputs", ["regex": "a", "choice": ["b"]], false),
+    Bound("structured_outputs", [:], false),
+    Bound("structured_outputs", ["choice": ["a", "b"]], true),
+    Bound("structured_outputs", ["choice": []], false),
+    Bound("structured_outputs", ["grammar": "root ::= \"a\""], true),
+    Bound("structured_outputs", ["grammar": "root ::= root"], false),
+    Bound("structured_outputs", ["json_object": true], true),
+    Bound("structured_outputs", ["json_object": false], false),
+    Bound("structured_outputs", ["json": ["type": "integer"]], true),
+    Bound("structured_outputs", ["json": "{\"type\": \"integer\"}"], true),
+    Bound("structured_outputs", ["json": "{"], false),
+    Bound("structured_outputs", ["json": ["type": "intger"]], false),
+    Bound("structured_outputs", ["json": [:], "whitespace_pattern": " ?"], true),
+    Bound("structured_outputs", ["json": [:], "whitespace_pattern": "x"], false),
+    Bound("structured_outputs", ["json": [:], "disable_any_whitespace": true], true),
+    Bound("guided_json", ["type": "object"], false), Bound("guided_regex", nil, true),
+    Bound("use_beam_search", true, false),
     Bound("use_beam_search", false, true), Bound("unknown_field", ["anything": [1, nil]], true),
     Bound("model", "demo", true), Bound("model", "alias/of-demo", true),
   ]
@@ -140,8 +176,11 @@ struct ValidationTests {
       #expect(answer.status == (bound.isValid ? 200 : 400), "\(route.template): \(answer.text)")
       if !bound.isValid {
         let parameter = answer.json["error"]?["param"]?.string ?? ""
+        // Of what has the wrong shape, the path is told.
         #expect(
-          parameter == bound.field || ["prompt", "input_tokens"].contains(parameter), "\(answer.text)")
+          parameter == bound.field || parameter.hasPrefix("\(bound.field).")
+            || parameter.hasPrefix("body.\(bound.field)")
+            || ["prompt", "input_tokens"].contains(parameter), "\(answer.text)")
       }
     }
   }
@@ -319,6 +358,8 @@ struct ValidationTests {
       ["prompt": "a", "reasoning_effort": .string(long)],
       ["prompt": "a", "seed": .string(long)], ["prompt": "a", "truncation_side": .string(long)],
       ["prompt": "a", "response_format": .string(long)],
+      ["prompt": "a", "structured_outputs": ["json": ["properties": .object([long: ["type": "x"]])]]],
+      ["prompt": "a", "structured_outputs": ["grammar": .string(long)]],
     ]
     for body in bodies {
       let answer = try api.post("/v1/completions", body)

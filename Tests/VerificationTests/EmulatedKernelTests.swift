@@ -11,7 +11,10 @@ import Verification
 /// The CUDA kernels, emulated, against the CPU: what `gpuinfer verify` does on a machine without a GPU.
 @Suite("Emulated kernels", .serialized)
 struct EmulatedKernelTests {
-  private static let decoders = ["tiny/llama", "tiny/mistral", "tiny/qwen2", "tiny/gpt2", "tiny/bloom"]
+  private static let decoders = [
+    "tiny/llama", "tiny/mistral", "tiny/qwen2", "tiny/gpt2", "tiny/bloom", "quantized/gptq-4bit-asym",
+    "quantized/ct-w4a16-asym-act-order",
+  ]
 
   @Test(arguments: [DataType.bfloat16, .float16])
   func `every kernel is within rounding of the CPU on every shape`(_ type: DataType) throws {
@@ -35,16 +38,26 @@ struct EmulatedKernelTests {
 
   @Test(arguments: decoders)
   func `a model's layers and tokens agree with the CPU`(_ fixture: String) throws {
+    try compare(fixture)
+  }
+
+  @Test(arguments: DataType.cacheCodes)
+  func `a model with a cache of codes agrees with the CPU`(_ type: DataType) throws {
+    try compare("tiny/llama", cacheType: type)
+  }
+
+  private func compare(_ fixture: String, cacheType: DataType? = nil) throws {
     let kernels = try KernelBackend(.emulated, workers: 2)
     let cpu = CPUBackend(threads: 2)
     let checkpoint = try Checkpoint.open(Fixtures.path(fixture))
-    func graph(_ backend: any Backend, _ cacheType: DataType? = nil) throws -> ModelGraph {
+    func graph(_ backend: any Backend, _ floats: DataType? = nil) throws -> ModelGraph {
       try ModelGraph(
         checkpoint: checkpoint, backend: backend,
         limits: ModelLimits(
-          maxBatchTokens: 64, maxSequences: 1, maxModelLength: 64, maxLogitRows: 64, cacheType: cacheType))
+          maxBatchTokens: 64, maxSequences: 1, maxModelLength: 64, maxLogitRows: 64,
+          cacheType: cacheType ?? floats))
     }
-    let prompt = SeededTokens.prompts(lengths: [21], vocabulary: 90, seed: 3)[0]
+    let prompt = SeededTokens.prompts(lengths: [21], vocabulary: 72, seed: 3)[0]
     let tested = try graph(kernels)
     let rows = try LayerTrace(
       reference: try graph(RoundedBackend(cpu, weightType: .bfloat16), .bfloat16), candidate: tested

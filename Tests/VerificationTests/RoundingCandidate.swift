@@ -25,9 +25,8 @@ final class RoundingCandidate: Backend {
     try converted(tensor, activationType)
   }
   func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
-    guard case .dense(let tensor) = weight.store else {
-      throw .unsupported(operation: "place", reason: "only dense weights")
-    }
+    // Codes have one value for every device.
+    guard case .dense(let tensor) = weight.store else { return try inner.place(weight) }
     return LinearWeight(dense: try converted(tensor, activationType), bias: weight.bias)
   }
   func makeKVCache(_ geometry: KVCacheGeometry) throws(KernelError) -> any KVCache {

@@ -37,7 +37,8 @@ TensorMapDescription cache_map(const AttentionArguments& a) {
 }  // namespace
 
 bool attention_prefill_sm90_supports(const AttentionArguments& a) {
-  return attention_prefill_supports(a) && allows_vectors(a.query_stride, a.query, a.cache);
+  return a.codes == CacheCodes::elements && attention_prefill_supports(a) &&
+         allows_vectors(a.query_stride, a.query, a.cache);
 }
 
 Status attention_prefill_sm90(Stream stream, const AttentionArguments& a) {

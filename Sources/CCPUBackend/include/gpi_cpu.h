@@ -50,10 +50,17 @@ typedef struct {
   int accumulate;
 } gpi_linear_args;
 
+/// What the elements of a cache are: floats of some type, or codes of 8 bits.
+typedef enum { GPI_CACHE_FLOATS, GPI_CACHE_INT8, GPI_CACHE_FLOAT8 } gpi_cache_codes;
+
 /// Keys and values of one layer lie in tiles of 16 positions:
 ///
 ///   keys   [tile][kv_heads][head_dim][16 positions]
 ///   values [tile][kv_heads][16 positions][head_dim]      + 16 readable elements after the last one
+///
+/// As codes of 8 bits (int8, or E4M3) each tile of a head is followed by 16 float32 scales, one a position:
+/// the element is code · scale. The scale is that head's largest size at the position / 127, or / 448; where
+/// that is not finite the scale is NaN.
 ///
 /// Block `b` of a table is tiles `b · block_tiles ..< (b + 1) · block_tiles`.
 typedef struct {
@@ -62,7 +69,8 @@ typedef struct {
   float* output;
   size_t output_stride;
   const void *keys, *values;
-  gpi_type type;
+  gpi_cache_codes codes;
+  gpi_type type;  // of floats
   size_t block_tiles;
   const int32_t* query_starts;     // [sequences + 1]
   const int32_t* context_lengths;  // [sequences]
@@ -87,6 +95,7 @@ typedef struct {
   const float *key, *value;  // [tokens, kv_heads · head_dim]
   size_t key_stride, value_stride;
   void *keys, *values;
+  gpi_cache_codes codes;
   gpi_type type;
   const int32_t* slots;  // [tokens]
   size_t tokens, kv_heads, head_dim;

@@ -70,5 +70,7 @@ typedef struct {
   float outlier_threshold;  // sizes from here on are not rounded (GPI_INT8_TOKEN)
 } gpi_store_args;
 
-/// As `gpi_linear`; the weight in `args` is not looked at.
+/// As `gpi_linear`; the weight in `args` is not looked at. With `input_type` GPI_BFLOAT16 integer codes of 4
+/// and 8 bits with groups that are powers of two from 16 on, or one a row, meet inputs rounded to bfloat16
+/// (stored_pairs.h); everything else is multiplied in float32.
 size_t gpi_linear_stored(gpi_cpu* cpu, const gpi_linear_args* args, const gpi_store_args* store);

@@ -168,7 +168,7 @@ struct GGUFBlocks {
       else { return nil }
       type = weight.bits == 4 ? .q40 : .q80
       tensor = Self.blocks(of: weight, type)
-    case .dense, .float8, .codebook, .spqr, .sparse: return nil
+    case .dense, .float8, .codebook, .spqr, .sparse, .placed: return nil
     }
   }
 

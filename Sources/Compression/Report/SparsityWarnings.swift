@@ -43,7 +43,7 @@ extension CompressionReport {
   /// Of the same layers without zeros left out.
   private var denseBits: Double {
     guard let bits = summary.recipe.scheme.bits else { return 16 }
-    return Double(bits) + summary.recipe.scheme.groupSize.map { 16 / Double($0) } ?? 0
+    return Double(bits) + (summary.recipe.scheme.groupSize.map { 16 / Double($0) } ?? 0)
   }
 }
 

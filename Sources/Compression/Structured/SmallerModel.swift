@@ -1,4 +1,5 @@
 internal import Checkpoints
+internal import Compute
 internal import JSON
 internal import Numerics
 

@@ -18,7 +18,10 @@ package protocol TokenSampler: AnyObject {
 
   /// Enqueues a batch, which may be empty, over float32 logits `[any, vocabularySize]` on the device, and the copy of its
   /// results to the host.
-  func enqueue(_ batch: borrowing SamplingBatch, logits: TensorView) throws(KernelError)
+  /// - Parameter inputs: int32, the tokens of the step; nil where no row has a fresh one.
+  func enqueue(
+    _ batch: borrowing SamplingBatch, logits: TensorView, inputs: TensorView?
+  ) throws(KernelError)
 
   /// Waits for the oldest batch that was enqueued and not collected, and reads its results.
   /// - Parameter batch: the one that was enqueued.

@@ -6,7 +6,7 @@
 /// seen    | 5: twice in the output | …  ←──────────┤
 /// masks   | 1 bit a token |             ←──────────┘
 /// ```
-/// Filled anew for each step; its arrays keep their capacity.
+/// Filled anew for each step, without allocating.
 package struct SamplingBatch: Sendable {
   package struct Row: Sendable, Equatable {
     /// Of the step's logits.
@@ -31,12 +31,14 @@ package struct SamplingBatch: Sendable {
     }
   }
 
-  /// In this order: mask, edits, then for each token seen repetition, frequency and presence penalty.
+  /// In this order: mask, edits, then for each token seen, the fresh one too, repetition, frequency and presence penalty.
   package struct Changes: Sendable, Equatable {
     /// Of `masks`, in rows; −1 allows every token.
     package var mask = -1
     package var edits = 0..<0
     package var seen = 0..<0
+    /// A token of the output that only the device knows, by its place among the step's tokens; it may be among those seen.
+    package var fresh: Int?
     package var repetition: Float = 1
     package var frequency: Float = 0
     package var presence: Float = 0
@@ -67,12 +69,16 @@ package struct SamplingBatch: Sendable {
   package private(set) var alternatives = 0
   package private(set) var changedRows = 0
   /// By row of the logits: its place in `rows`, or −1.
-  private var places: [Int32]
+  package private(set) var places: [Int32]
 
   package init(_ capacity: SamplingCapacity) {
     self.capacity = capacity
     places = Array(repeating: -1, count: capacity.rows)
+    // A step allocates nothing.
     rows.reserveCapacity(capacity.rows)
+    edits.reserveCapacity(capacity.edits)
+    seen.reserveCapacity(capacity.seenTokens)
+    masks.reserveCapacity(capacity.masks * capacity.maskWords)
   }
 
   package var isEmpty: Bool { rows.isEmpty }

@@ -40,6 +40,13 @@ package struct SamplingResults: Sendable, Equatable {
 
   package init() {}
 
+  /// With room for all that a step of this capacity can give.
+  package init(_ capacity: SamplingCapacity) {
+    entries.reserveCapacity(capacity.rows)
+    tokens.reserveCapacity(capacity.alternatives)
+    logprobs.reserveCapacity(capacity.alternatives)
+  }
+
   package mutating func removeAll() {
     entries.removeAll(keepingCapacity: true)
     tokens.removeAll(keepingCapacity: true)

@@ -43,7 +43,7 @@ extension LinearWeight.Store {
         .map { .blocks($0) }
     // Shapes are as before, so nothing can be thrown.
     case .sparse(let weight): return (try? weight.reordered(outputs: order)).map { .sparse($0) }
-    case .spqr: return nil
+    case .spqr, .placed: return nil
     }
   }
 }

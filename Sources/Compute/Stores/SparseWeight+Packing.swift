@@ -47,7 +47,7 @@ extension SparseWeight {
             bits: weight.bits, groupSize: weight.groupSize,
             words: HostTensor.copy(words, .int32, Shape(words.count)), scales: weight.scales,
             zero: weight.zero, activations: weight.activations)), starts: starts)
-    case .float8, .codebook, .blocks, .spqr, .sparse: return nil
+    case .float8, .codebook, .blocks, .spqr, .sparse, .placed: return nil
     }
   }
 

@@ -49,11 +49,26 @@ extension EngineCore {
     }
   }
 
+  /// Counts a request that was taken, started or has ended.
+  func countAdapter(_ request: LiveRequest, _ change: (inout AdapterLoad) -> Void) {
+    guard request.adapter != 0 else { return }
+    metrics.update { $0.countAdapter(request, change) }
+  }
+
   /// A request is over: with the last of an adapter that was taken away, its memory goes.
   mutating func releaseAdapter(of request: LiveRequest) {
     guard leavingAdapters.contains(request.adapter) else { return }
     if requests.values.contains(where: { $0.adapter == request.adapter }) { return }
     leavingAdapters.remove(request.adapter)
     model.unloadAdapter(request.adapter)
+  }
+}
+
+extension EngineMetrics {
+  mutating func countAdapter(_ request: LiveRequest, _ change: (inout AdapterLoad) -> Void) {
+    guard request.adapter != 0 else { return }
+    var load = counters.adapters[request.adapter] ?? AdapterLoad()
+    change(&load)
+    counters.adapters[request.adapter] = load == AdapterLoad() ? nil : load
   }
 }

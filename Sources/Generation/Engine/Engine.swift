@@ -68,9 +68,11 @@ package final class Engine: GenerationService {
     self.mailbox = mailbox
     self.metrics = metrics
     self.thread = thread
-    information = ServiceInformation(
+    var information = ServiceInformation(
       vocabularySize: limits.vocabularySize, maxModelLength: limits.maxModelLength,
       blockSize: KVBlockPool.blockSize, blockCount: limits.blockCount, device: limits.device)
+    information.cacheType = limits.cacheType
+    self.information = information
   }
 
   /// An engine that nobody holds any more ends its requests and its thread, in its own time.
@@ -91,9 +93,9 @@ package final class Engine: GenerationService {
   private func validate(_ request: GenerationRequest) throws(SubmissionError) {
     let prompt = request.prompt
     if prompt.isEmpty { throw .emptyPrompt }
-    try require("maxTokens", request.stop.maxTokens, 0...Int.max)
+    try require("maxTokens", request.stop.maxTokens, request.embedding == nil ? 0...Int.max : 0...0)
     try require("minTokens", request.stop.minTokens, 0...Int.max)
-    try require("choices", request.choices, 1...16_384)
+    try require("choices", request.choices, request.embedding == nil ? 1...16_384 : 1...1)
     try require("logprobs", request.logprobs ?? 0, 0...Int.max)
     try require("promptLogprobs", request.promptLogprobs ?? 0, 0...Int.max)
     let (length, overflow) = prompt.count.addingReportingOverflow(request.stop.maxTokens)

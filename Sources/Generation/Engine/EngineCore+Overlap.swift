@@ -14,6 +14,7 @@ extension EngineCore {
   mutating func step(_ device: any StepSampler) throws(EngineFailure) {
     if !isInFlight {
       try proposeDrafts()
+      proposeForced()
       guard plan(work) else { return }
       try launch(work, device)
     }
@@ -30,7 +31,12 @@ extension EngineCore {
 
   /// Enqueues a step, and then the sampling of its rows: their settings are put together while the device computes.
   private mutating func launch(_ work: StepWork, _ device: any StepSampler) throws(EngineFailure) {
-    do throws(KernelError) { try device.launch(work.plan) } catch { throw .model(error) }
+    startMasks(work.plan)
+    var failure: KernelError?
+    do throws(KernelError) { try device.launch(work.plan) } catch { failure = error }
+    finishMasks()
+    if let failure { throw .model(failure) }
+    try poolStates(work)
     prepareSampling(work)
     do throws(KernelError) { try device.sample(work.batch) } catch { throw .model(error) }
   }
@@ -50,9 +56,13 @@ extension EngineCore {
       let last = entry.tokenStart + entry.tokenCount - entry.draftCount - 1
       let isPending = index < work.plan.tokenSources.count && work.plan.tokenSources[index] >= 0
       for place in 0...entry.draftCount {
+        // Nobody asks for what stands behind a draft that the grammar forbids.
+        let mask = try? sequence.grammar?.mask(of: place)
+        if sequence.grammar != nil, mask == nil { break }
         let isTaken = work.batch.add(
           sequence.sampling, row: first + place, position: Int(work.plan.positions[last]) + place + 1,
-          pending: place + (isPending ? 1 : 0), alternatives: sequence.request.logprobs)
+          pending: place + (isPending ? 1 : 0), fresh: isPending ? last : nil,
+          alternatives: sequence.request.logprobs, mask: mask)
         if !isTaken { work.hostRows.append(Int32(first + place)) }
       }
     }
@@ -62,14 +72,16 @@ extension EngineCore {
   /// Whether the step behind this one may be planned before its tokens are known. Not where
   ///
   /// - drafts are proposed: they continue the last token;
-  /// - a token depends on which ones came before it (penalties, bad words): the host counts those;
+  /// - a token depends on the order of those before it (bad words of several tokens, grammars): the host looks for that;
   /// - an adapter is used: the end of its last request gives its memory back, and an overrun would still read it.
   ///
   /// `prepareSampling` adds the rows that the host has to look at, as it cannot while their successor overwrites them.
   private func mayRunAhead(_ plan: borrowing StepPlan) -> Bool {
     guard options.overlapsSteps, speculation == nil, plan.adapterRuns.isEmpty else { return false }
     for entry in plan.entries where entry.samples {
-      if let sequence = live(entry.id), sequence.sampling.dependsOnTokens { return false }
+      if let sequence = live(entry.id), sequence.sampling.dependsOnOrder || sequence.grammar != nil {
+        return false
+      }
     }
     return true
   }
@@ -88,12 +100,12 @@ extension EngineCore {
   /// The token of one row of logits, with log-probabilities where they were asked for: as the device found them, or the
   /// host now does.
   mutating func choose(
-    row: Int, position: Int, _ sequence: LiveSequence, _ rows: LogitRows?
+    row: Int, position: Int, _ sequence: LiveSequence, _ rows: LogitRows?, _ step: StepRows, _ mask: [UInt32]?
   ) throws(SamplingFailure) -> (token: Int32, logprobs: TokenLogprobs?) {
-    if let place = work.batch.place(ofRow: row) { return try results.token(at: place) }
+    if let place = step.place(ofRow: row) { return try results.token(at: place) }
     guard let rows else { preconditionFailure("row \(row) was given to nobody") }
     let logits = unsafe rows.row(row)
-    let token = try unsafe sampler.sample(logits, sequence.sampling, position: position)
+    let token = try unsafe sampler.sample(logits, sequence.sampling, position: position, mask: mask)
     guard let count = sequence.request.logprobs else { return (token, nil) }
     return (token, try unsafe sampler.logprobs(logits, token: token, top: count))
   }

@@ -6,6 +6,7 @@ extension EngineCore {
   /// All is counted before the events are published: who reads a request's end finds it in the statistics.
   mutating func report(now: UInt64, modelTime: Double) {
     let metrics = self.metrics
+    let drafts = speculation?.source
     metrics.update { metrics in
       metrics.counters.steps += 1
       metrics.iterationTokens.observe(Double(work.plan.tokens.count))
@@ -13,19 +14,19 @@ extension EngineCore {
       // Almost all sequences got their last token in the same step: one observation for each run of those.
       var interval: UInt64 = 0
       var intervalCount = 0
-      for index in 0..<work.plan.entries.count {
-        let entry = work.plan.entries[index]
+      let entries = work.plan.entries
+      for index in 0..<entries.count {
         let outcome = outcomes[index]
-        guard let sequence = live(entry.id) else { continue }
+        guard let sequence = live(entries[index].id) else { continue }
         let request = sequence.request
-        if let failure = sequence.failure {
+        if sampled[index].isFailure, let failure = sequence.failure {
           metrics.finished.error += 1
           close(sequence, .failed(failure), now: now, &metrics)
           continue
         }
         if outcome == .computed { continue }
         if !request.reportedPrompt { reportPrompt(request, now, &metrics) }
-        if entry.samples {
+        if entries[index].samples {
           let elapsed = now &- sequence.lastTokenTime
           if sequence.generated == 0 {
             metrics.timeToFirstToken.observe(Double(elapsed) / 1e9)
@@ -39,10 +40,10 @@ extension EngineCore {
           sequence.lastTokenTime = now
           request.lastTokenTime = now
           if request.firstTokenTime == nil { request.firstTokenTime = now }
-          stageTokens(entry, sampled[index], sequence)
+          stageTokens(entries[index], sampled[index], of: sequence, observedBy: drafts)
           metrics.counters.generationTokens += UInt64(1 + sampled[index].accepted)
-          if entry.draftCount > 0 {
-            metrics.speculation?.record(accepted: sampled[index].accepted, of: entry.draftCount)
+          if entries[index].draftCount > 0, !sequence.draftsAreForced {
+            metrics.speculation?.record(accepted: sampled[index].accepted, of: entries[index].draftCount)
           }
           touch(request)
         }
@@ -50,8 +51,9 @@ extension EngineCore {
         case .computed, .sampled: break
         case .finished(.stopped):
           metrics.finished.stop += 1
-          close(sequence, stopReason(request, sampled[index].token), now: now, &metrics)
+          close(sequence, stopReason(sequence, sampled[index].token), now: now, &metrics)
         case .finished(.length):
+          if let pool = request.pool { request.staged.append(.embedding(pool.vector)) }
           metrics.finished.length += 1
           close(sequence, .length, now: now, &metrics)
         case .finished(.cancelled), .finished(.failed), .discarded:
@@ -65,21 +67,28 @@ extension EngineCore {
   }
 
   /// The accepted drafts, and the token behind them.
-  private func stageTokens(_ entry: StepPlan.Entry, _ sampled: SampledToken, _ sequence: LiveSequence) {
+  private func stageTokens(
+    _ entry: StepPlan.Entry, _ sampled: SampledToken, of sequence: LiveSequence,
+    observedBy source: (any DraftSource)?
+  ) {
     let drafts = entry.tokenStart + entry.tokenCount - entry.draftCount
+    let request = sequence.request
+    let reportsLogprobs = request.logprobs != nil
     for place in 0...sampled.accepted {
       let token = place < sampled.accepted ? work.plan.tokens[drafts + place] : sampled.token
-      let logprobs = place < sequence.logprobs.count ? sequence.logprobs[place] : nil
-      sequence.request.staged.append(.token(choice: sequence.choice, token: token, logprobs: logprobs))
-      speculation?.source.observe(sequence.id, token: token, isShared: sequence.request.sharesCache)
+      let logprobs = reportsLogprobs && place < sequence.logprobs.count ? sequence.logprobs[place] : nil
+      request.staged.append(.token(choice: sequence.choice, token: token, logprobs: logprobs))
+      source?.observe(sequence.id, token: token, isShared: request.sharesCache)
     }
     sequence.generated += 1 + sampled.accepted
-    sequence.logprobs.removeAll(keepingCapacity: true)
+    if reportsLogprobs { sequence.logprobs.removeAll(keepingCapacity: true) }
   }
 
-  private func stopReason(_ request: LiveRequest, _ token: Int32) -> FinishReason {
-    let stop = request.stop
+  private func stopReason(_ sequence: LiveSequence, _ token: Int32) -> FinishReason {
+    let stop = sequence.request.stop
+    let isComplete = sequence.grammar?.isComplete ?? false
     if !stop.ignoreEndOfText && stop.endOfTextTokens.contains(token) { return .endOfText }
+    if isComplete { return .endOfText }
     return .stopToken(token)
   }
 
@@ -114,6 +123,9 @@ extension EngineCore {
     touch(request)
     if request.unfinished > 0 { return }
     requests[request.number] = nil
+    metrics.countAdapter(request) {
+      if request.startTime == nil { $0.waiting -= 1 } else { $0.running -= 1 }
+    }
     releaseAdapter(of: request)
     if let start = request.startTime { startedCount -= 1; observe(request, start, now, &metrics) }
     metrics.endToEndLatency.observe(Self.seconds(request.arrival, now))

@@ -39,12 +39,23 @@ extension EngineCore {
       if !usesModel {
         for index in state.candidates.indices {
           state.candidates[index].available = state.batch.drafts(of: index).count
+          let subject = state.batch.subjects[index]
+          live(subject.id)?.evidence = subject.evidence
+          if let probability = state.evidence.probability(subject.evidence) {
+            state.candidates[index].acceptance = probability
+          }
         }
         decide(&state)
         state.batch.limit(to: state.decision.length)
+        if state.decision.length == 0 {
+          for subject in state.batch.subjects { state.evidence.skip(evidence: subject.evidence) }
+        }
       }
       for index in state.batch.subjects.indices {
-        scheduler.propose(state.batch.drafts(of: index), for: state.batch.subjects[index].id)
+        let id = state.batch.subjects[index].id
+        let drafts = state.batch.drafts(of: index)
+        // What the grammar forbids would be computed for nothing.
+        scheduler.propose(live(id)?.grammar?.allowedPrefix(of: drafts) ?? drafts, for: id)
       }
     }
     state.draftingSeconds = Self.seconds(start, options.clock.now())
@@ -59,7 +70,12 @@ extension EngineCore {
       state.decision = state.policy.decide(state.candidates, usesModel: state.source.costsSteps)
     } else {
       let isLarge = state.policy.largestBatch.map { state.candidates.count > $0 } ?? false
-      state.decision = DraftLengthPolicy.Decision(length: isLarge ? 0 : state.policy.maxDrafts, gain: 1)
+      let length = isLarge ? 0 : state.policy.maxDrafts
+      let plain = state.policy.costs.seconds(rows: state.candidates.count)
+      let gain = plain.map {
+        state.policy.gain(state.candidates, length, plain: $0, usesModel: state.source.costsSteps)
+      }
+      state.decision = DraftLengthPolicy.Decision(length: length, gain: gain ?? 1)
     }
   }
 
@@ -67,15 +83,16 @@ extension EngineCore {
   ///
   /// A failure behind the first row ends the drafts only: the next step meets it again in its own place.
   mutating func verify(
-    _ entry: StepPlan.Entry, _ sequence: LiveSequence, _ rows: LogitRows?
+    _ entry: StepPlan.Entry, _ sequence: LiveSequence, _ rows: LogitRows?, _ step: StepRows
   ) throws(SamplingFailure) -> SampledToken {
     let first = entry.logitRange.upperBound - 1 - entry.draftCount
     let firstDraft = entry.tokenStart + entry.tokenCount - entry.draftCount
     var result = SampledToken(token: -1)
     for place in 0...entry.draftCount {
-      let position = Int(work.plan.positions[firstDraft - 1]) + place + 1
+      let position = Int(step.positions[firstDraft - 1]) + place + 1
       do throws(SamplingFailure) {
-        let chosen = try choose(row: first + place, position: position, sequence, rows)
+        let mask = try sequence.grammar?.mask(of: place)
+        let chosen = try choose(row: first + place, position: position, sequence, rows, step, mask)
         if let logprobs = chosen.logprobs { sequence.logprobs.append(logprobs) }
         result.token = chosen.token
       } catch {
@@ -87,7 +104,8 @@ extension EngineCore {
       result.accepted = place
       sequence.sampling.append(result.token)
       result.ends = sequence.sampling.endTokens.contains(result.token)
-      let isAccepted = place < entry.draftCount && work.plan.tokens[firstDraft + place] == result.token
+      if !result.ends, let grammar = sequence.grammar { result.ends = try grammar.take(result.token) }
+      let isAccepted = place < entry.draftCount && step.tokens[firstDraft + place] == result.token
       if result.ends || !isAccepted { return result }
     }
     return result
@@ -106,9 +124,10 @@ extension EngineCore {
       if entry.tokenCount - entry.draftCount > 1 || !entry.samples { onlyDecodes = false }
       emitted += 1 + sampled[index].accepted
       guard let sequence = live(entry.id), !sampled[index].isFailure else { continue }
-      if entry.draftCount > 0 {
+      if entry.draftCount > 0, !sequence.draftsAreForced {
         let accepted = sampled[index].accepted
         state.policy.record(accepted: accepted, of: entry.draftCount)
+        state.evidence.record(accepted: accepted, of: entry.draftCount, evidence: sequence.evidence)
         var estimate =
           sequence.acceptance
           ?? AcceptanceEstimate(prior: state.policy.acceptance.probability, weight: 4)
@@ -124,9 +143,11 @@ extension EngineCore {
       let batch = work.plan.entries.count
       if let plain = state.policy.costs.seconds(rows: batch) {
         let speed = Double(emitted) / Double(batch) * plain / (seconds + state.draftingSeconds)
-        let decision = state.decision.length
+        let decision = state.decision
+        let total = seconds + state.draftingSeconds
         metrics.update { metrics in
-          metrics.speculation?.take(draftLength: decision, speedUp: speed)
+          metrics.speculation?.take(
+            draftLength: decision.length, speedUp: speed, predicted: decision.gain, seconds: total)
         }
       }
     }

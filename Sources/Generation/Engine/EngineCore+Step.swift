@@ -8,9 +8,19 @@ extension EngineCore {
   mutating func step() throws(EngineFailure) {
     if let stepSampler { return try step(stepSampler) }
     try proposeDrafts()
+    proposeForced()
     guard plan(work) else { return }
+    startMasks(work.plan)
+    let outcome: Result<LogitRows, KernelError>
+    do throws(KernelError) {
+      outcome = .success(try model.forward(work.plan))
+    } catch {
+      outcome = .failure(error)
+    }
+    finishMasks()
     let rows: LogitRows
-    do throws(KernelError) { rows = try model.forward(work.plan) } catch { throw .model(error) }
+    do throws(KernelError) { rows = try outcome.get() } catch { throw .model(error) }
+    try poolStates(work)
     try finish(rows)
   }
 
@@ -37,6 +47,7 @@ extension EngineCore {
     let chosen = options.clock.now()
     scheduler.commit(work.plan, sampled: sampled, outcomes: &outcomes)
     learn(seconds: Self.seconds(work.start, chosen))
+    noteConstrained()
     // A step that was launched early began when the one before was over.
     let began = max(work.planned, lastComputed)
     report(now: chosen, modelTime: Self.seconds(began, computed))
@@ -63,12 +74,17 @@ extension EngineCore {
   }
 
   private mutating func markStarted(_ work: StepWork) {
-    for index in 0..<work.plan.entries.count {
-      let entry = work.plan.entries[index]
-      guard let request = live(entry.id)?.request, request.startTime == nil else { continue }
+    if startedCount == requests.count { return }
+    let entries = work.plan.entries
+    for index in 0..<entries.count {
+      guard let request = live(entries[index].id)?.request, request.startTime == nil else { continue }
       request.startTime = work.planned
-      request.cachedTokens = entry.cachedTokens
+      request.cachedTokens = entries[index].cachedTokens
       startedCount += 1
+      countAdapter(request) {
+        $0.waiting -= 1
+        $0.running += 1
+      }
     }
     mailbox.setWaiting(requests.count - startedCount)
   }
@@ -76,8 +92,10 @@ extension EngineCore {
   /// Fills `sampled`, one element an entry; leaves log-probabilities and failures with the sequences.
   private mutating func sample(_ rows: LogitRows?) {
     sampled.removeAll(keepingCapacity: true)
-    for index in 0..<work.plan.entries.count {
-      let entry = work.plan.entries[index]
+    let entries = work.plan.entries
+    let step = StepRows(work)
+    for index in 0..<entries.count {
+      let entry = entries[index]
       var result = SampledToken(token: -1)
       // It was cancelled, or ended with the step before, while the device computed this one.
       guard let sequence = live(entry.id) else {
@@ -88,7 +106,7 @@ extension EngineCore {
         if let rows, entry.logitRange.count > (entry.samples ? 1 + entry.draftCount : 0) {
           try readPromptLogprobs(entry, sequence, rows)
         }
-        if entry.samples { result = try verify(entry, sequence, rows) }
+        if entry.samples { result = try verify(entry, sequence, rows, step) }
       } catch {
         sequence.failure = "\(error)"
         result.isFailure = true

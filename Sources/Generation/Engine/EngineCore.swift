@@ -6,8 +6,8 @@ internal import Scheduling
 ///
 /// ```
 /// collect commands ─→ apply ─→ (draft) ─→ next(into: plan) ─→ forward ─→ sample ─→ commit ─→ report ─→ publish
-///        ↑ blocks while nothing is alive                                                     │
-///        └───────────────────────────────────────────────────────────────────────────────────┘
+///        ↑                                         └─ (masks) ───────↑                       │
+///        └─ blocks while nothing is alive ───────────────────────────────────────────────────┘
 /// ```
 /// Where a device samples, the host's part of a step runs while the device computes the next one (`EngineCore+Overlap`).
 /// Commands are applied between steps only. A sequence that is cancelled while a step carries it gets no more tokens, and
@@ -22,6 +22,11 @@ struct EngineCore: ~Copyable {
   /// nil without speculation.
   var speculation: SpeculationState?
 
+  /// Works out the grammars' masks while the model computes; nil before the first grammar.
+  var maskWorker: MaskWorker?
+  /// Sequences with a grammar that the last step gave a token and that go on.
+  var constrained: [LiveSequence] = []
+
   /// The step whose results are taken now, or next.
   var work: StepWork
   /// The one behind it.
@@ -30,7 +35,7 @@ struct EngineCore: ~Copyable {
   var isInFlight = false
   /// Samples on the device; nil where the host does.
   let stepSampler: (any StepSampler)?
-  var results = SamplingResults()
+  var results: SamplingResults
   /// When the results of the last step were there.
   var lastComputed: UInt64 = 0
   var sampled: [SampledToken] = []
@@ -68,6 +73,7 @@ struct EngineCore: ~Copyable {
     scheduler = try Scheduler(configuration)
     sampler = Sampler(vocabularySize: limits.vocabularySize)
     stepSampler = options.samplesOnHost ? nil : model.stepSampler
+    results = stepSampler.map { SamplingResults($0.capacity) } ?? SamplingResults()
     work = StepWork(limits, stepSampler?.capacity)
     nextWork = StepWork(limits, stepSampler?.capacity)
     if let settings = options.speculation, let drafts {
@@ -160,6 +166,7 @@ struct EngineCore: ~Copyable {
     order.cacheSalt = request.cacheSalt
     order.adapter = request.adapter
     order.wantsPromptLogits = request.promptLogprobs != nil
+    order.wantsPromptStates = request.embedding == .mean
     do {
       if !model.hasAdapter(request.adapter) || leavingAdapters.contains(request.adapter) {
         throw ModelError.adapter(path: "\(request.adapter)", reason: "it is not loaded any more")
@@ -175,6 +182,8 @@ struct EngineCore: ~Copyable {
       return
     }
     requests[live.number] = live
+    if request.grammar != nil, maskWorker == nil { maskWorker = MaskWorker() }
+    countAdapter(live) { $0.waiting += 1 }
     var endTokens = request.stop.stopTokens
     if !request.stop.ignoreEndOfText { endTokens += request.stop.endOfTextTokens }
     let seed = request.sampling.seed ?? Self.seed(options.seed, request: live.number)
@@ -215,7 +224,9 @@ struct EngineCore: ~Copyable {
     close(sequence, reason, now: options.clock.now())
   }
 
-  /// The sequence with this id, unless it is over.
+  /// The sequence with this id, unless it is over. Inlined: a call that borrows the engine in the middle of a mutation
+  /// copies all of it.
+  @inline(__always)
   func live(_ id: SequenceID) -> LiveSequence? {
     guard id.slot < sequences.count, let sequence = sequences[id.slot], sequence.id == id else { return nil }
     return sequence

@@ -11,6 +11,12 @@ package protocol EngineModel: AnyObject {
   /// - Throws: the step, and with it the engine, cannot go on.
   func forward(_ plan: borrowing StepPlan) throws(KernelError) -> LogitRows
 
+  /// The states behind the final norm of some rows of the last step's tokens, in order; each row is asked for once, and
+  /// after `forward` only.
+  ///
+  /// - Returns: `[rows.count, H]`; empty from a model that has none to give.
+  func states(of rows: Range<Int>) throws(KernelError) -> [Float]
+
   /// Samples where the logits lie; nil where the host does, with what `forward` gives.
   var stepSampler: (any StepSampler)? { get }
 
@@ -22,6 +28,7 @@ package protocol EngineModel: AnyObject {
 }
 
 extension EngineModel {
+  package func states(of rows: Range<Int>) throws(KernelError) -> [Float] { [] }
   package var stepSampler: (any StepSampler)? { nil }
   package func loadAdapter(path: String, id: Int32) throws(ModelError) {
     throw .adapter(path: path, reason: "the model of this engine takes none")
@@ -65,6 +72,8 @@ package struct EngineLimits: Sendable, Equatable {
   package var maxLogitRows: Int
   /// Where the model runs, for people: "cpu", "cuda:0 NVIDIA H100".
   package var device: String
+  /// What keys and values are cached as, under the names of `--kv-cache-dtype`.
+  package var cacheType = "auto"
   /// Which keys its queries see, when that is less than all.
   package var retention: KVRetention?
 

@@ -1,3 +1,4 @@
+internal import Grammars
 internal import Scheduling
 
 /// A request on the engine's thread, from its submission to its last event.
@@ -9,6 +10,7 @@ final class LiveRequest {
   let logprobs: Int?
   let promptLogprobs: Int?
   let adapter: Int32
+  let grammar: TokenGrammar?
   /// Others may learn from what it is answered.
   let sharesCache: Bool
   let arrival: UInt64
@@ -29,6 +31,8 @@ final class LiveRequest {
   var acceptedDrafts = 0
   var refusedDrafts = 0
   var reportedPrompt = false
+  /// nil where tokens are wanted.
+  var pool: EmbeddingPool?
   /// By prompt position, when asked for.
   var foundPromptLogprobs: [TokenLogprobs?] = []
 
@@ -41,10 +45,12 @@ final class LiveRequest {
     logprobs = request.logprobs
     promptLogprobs = request.promptLogprobs
     adapter = request.adapter
+    grammar = request.grammar
     sharesCache = request.cacheSalt == nil && request.adapter == 0
     arrival = submission.arrival
     unfinished = request.choices
     staged.reserveCapacity(2 * request.choices + 2)
+    pool = request.embedding.map { EmbeddingPool($0, promptCount: request.prompt.count) }
     if promptLogprobs != nil {
       foundPromptLogprobs = Array(repeating: nil, count: request.prompt.count)
     }
@@ -64,6 +70,12 @@ final class LiveSequence {
   var logprobs: [TokenLogprobs] = []
   /// How its drafts fared; nil before the first.
   var acceptance: AcceptanceEstimate?
+  /// How far it is in its grammar; nil without one.
+  let grammar: GrammarProgress?
+  /// The drafts of the step under way come from the grammar, not from speculation.
+  var draftsAreForced = false
+  /// What spoke for the drafts of the step under way (`DraftBatch.Subject`).
+  var evidence = 0
   /// Why this step could not give it a token.
   var failure: String?
 
@@ -72,6 +84,7 @@ final class LiveSequence {
     self.id = id
     self.choice = choice
     self.sampling = sampling
+    grammar = request.grammar.map { GrammarProgress($0, endTokens: sampling.endTokens) }
     lastTokenTime = request.arrival
   }
 }

@@ -20,8 +20,29 @@ final class StepWork {
       capacity
         ?? SamplingCapacity(
           vocabularySize: limits.vocabularySize, rows: 0, edits: 0, seenTokens: 0, masks: 0, alternatives: 0))
+    hostRows.reserveCapacity(limits.maxLogitRows)
     plan.reserve(
       maxTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
       maxLogitRows: limits.maxBatchTokens, maxModelLength: limits.maxModelLength)
+  }
+}
+
+/// What choosing a step's tokens reads for each row, taken out of its `StepWork` once: each look into the object from
+/// outside costs an exclusivity check, and asking the batch a copy of it.
+struct StepRows {
+  let tokens: [Int32]
+  let positions: [Int32]
+  private let places: [Int32]
+
+  init(_ work: StepWork) {
+    tokens = work.plan.tokens
+    positions = work.plan.positions
+    places = work.batch.places
+  }
+
+  /// The place in the device's results of a row of the logits; nil when the device does not sample it.
+  func place(ofRow row: Int) -> Int? {
+    guard row < places.count, places[row] >= 0 else { return nil }
+    return Int(places[row])
   }
 }

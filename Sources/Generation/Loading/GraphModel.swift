@@ -1,12 +1,13 @@
 package import Checkpoints
 package import Compute
 package import Models
+internal import Numerics
 package import Scheduling
 
 /// A decoder with its key/value pool on one backend, as the engine runs it.
 @safe
 package final class GraphModel: EngineModel {
-  package let limits: EngineLimits
+  package private(set) var limits: EngineLimits
   package let graph: ModelGraph
   package let cache: any KVCache
   /// Where logits are copied to from a device whose memory the host cannot read; empty otherwise.
@@ -27,6 +28,7 @@ package final class GraphModel: EngineModel {
       maxBatchTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
       maxLogitRows: graph.maxLogitRows, device: backend.name,
       retention: ModelGraph.retention(graph.configuration, limits))
+    self.limits.cacheType = cache.geometry.dataType.cacheName
     let capacity = limits.samplingCapacity(graph.configuration)
     if limits.samples, vocabularySize < SamplingCapacity.vocabularyLimit,
       let sampling = backend as? any SamplingBackend
@@ -61,6 +63,26 @@ package final class GraphModel: EngineModel {
     return unsafe LogitRows(UnsafePointer(base), count: rows, vocabularySize: vocabularySize)
   }
 
+  package func states(of rows: Range<Int>) throws(KernelError) -> [Float] {
+    let view = try graph.states(of: rows)
+    let size = view.dataType.byteCount
+    var bytes = [UInt8](repeating: 0, count: view.rows * view.columns * size)
+    try unsafe bytes.withUnsafeMutableBufferPointer { (target) throws(KernelError) in
+      try unsafe graph.backend.download(view, to: UnsafeMutableRawBufferPointer(target))
+    }
+    return unsafe bytes.withUnsafeBytes { source in
+      (0..<source.count / size).map { index in
+        switch view.dataType {
+        case .float16:
+          unsafe Float(float16Bits: source.loadUnaligned(fromByteOffset: index * size, as: UInt16.self))
+        case .bfloat16:
+          unsafe Float(bfloat16Bits: source.loadUnaligned(fromByteOffset: index * size, as: UInt16.self))
+        default: unsafe source.loadUnaligned(fromByteOffset: index * size, as: Float.self)
+        }
+      }
+    }
+  }
+
   package var stepSampler: (any StepSampler)? { tokenSampler == nil ? nil : self }
 
   package func loadAdapter(path: String, id: Int32) throws(ModelError) {
@@ -84,7 +106,7 @@ extension GraphModel: StepSampler {
 
   package func sample(_ batch: borrowing SamplingBatch) throws(KernelError) {
     guard let tokenSampler, let logits else { throw Self.samplesNot }
-    try tokenSampler.enqueue(batch, logits: logits)
+    try tokenSampler.enqueue(batch, logits: logits, inputs: graph.inputTokens)
   }
 
   package func collect(
@@ -97,11 +119,19 @@ extension GraphModel: StepSampler {
   package func logits(ofRows rows: [Int32]) throws(KernelError) -> LogitRows {
     guard let logits, let base = unsafe staging.baseAddress else { throw Self.samplesNot }
     let vocabularySize = limits.vocabularySize
-    for row in rows {
-      let row = Int(row)
+    var index = 0
+    while index < rows.count {
+      let first = Int(rows[index])
+      var end = first + 1
+      index += 1
+      // Neighbours, such as the rows of one prompt, come in one copy.
+      while index < rows.count, Int(rows[index]) == end {
+        end += 1
+        index += 1
+      }
       let target = unsafe UnsafeMutableBufferPointer(
-        rebasing: staging[row * vocabularySize..<(row + 1) * vocabularySize])
-      try unsafe graph.backend.download(logits.rows(row..<row + 1), to: UnsafeMutableRawBufferPointer(target))
+        rebasing: staging[first * vocabularySize..<end * vocabularySize])
+      try unsafe graph.backend.download(logits.rows(first..<end), to: UnsafeMutableRawBufferPointer(target))
     }
     return unsafe LogitRows(UnsafePointer(base), count: logits.rows, vocabularySize: vocabularySize)
   }

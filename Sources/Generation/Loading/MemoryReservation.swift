@@ -1,4 +1,5 @@
 package import Checkpoints
+internal import Compute
 package import Models
 package import Numerics
 package import Scheduling
@@ -23,8 +24,17 @@ package struct DeviceProfile: Sendable {
   var isHost: Bool { name != "cuda" }
 
   /// What keys and values can be cached as.
-  var cacheTypes: [DataType] {
-    activationType == .float32 ? [.float32, .float16, .bfloat16] : [activationType]
+  package var cacheTypes: [DataType] {
+    (activationType == .float32 ? [.float32, .float16, .bfloat16] : [activationType]) + DataType.cacheCodes
+  }
+
+  /// Refuses a type of `--kv-cache-dtype` that the device cannot cache in.
+  package func checkCacheType(_ type: DataType?) throws(ModelLoadingError) {
+    guard let type, !cacheTypes.contains(type) else { return }
+    let known = cacheTypes.map(\.cacheName).joined(separator: ", ")
+    throw .option(
+      name: "--kv-cache-dtype", found: type.cacheName,
+      allowed: "\(known) where activations are \(activationType.rawValue)")
   }
 
   /// Without `kvCacheBytes`, a host keeps the pool below this, as its memory is everybody's. The emulation fills its
@@ -174,11 +184,20 @@ package struct MemoryReservation: Sendable, Equatable {
         name: "--gpu-memory-utilization", found: "\(options.memoryUtilization)",
         allowed: "above 0 and at most 1")
     }
-    if let type = options.cacheType, !device.cacheTypes.contains(type) {
-      let known = device.cacheTypes.map(\.rawValue).joined(separator: ", ")
-      throw .option(
-        name: "--kv-cache-dtype", found: type.rawValue,
-        allowed: "\(known) where activations are \(device.activationType.rawValue)")
+    try device.checkCacheType(options.cacheType)
+    if let type = options.cacheType, DataType.cacheCodes.contains(type), device.activationType != .float32 {
+      if options.policy != nil {
+        throw .option(
+          name: "--kv-cache-dtype", found: type.cacheName,
+          allowed: "auto with --kv-policy on \(device.name): no kernel has sinks and codes")
+      }
+      if configuration.headDimension % 16 != 0 {
+        throw .option(
+          name: "--kv-cache-dtype", found: type.cacheName,
+          allowed:
+            "auto for heads of \(configuration.headDimension) components on \(device.name): its kernels take "
+            + "multiples of 16 in 8 bits")
+      }
     }
     if options.maxAdapterRank > 0, device.name != "cpu" {
       throw .option(name: "--enable-lora", found: "given", allowed: "left out on \(device.name)")
@@ -209,4 +228,9 @@ package struct MemoryReservation: Sendable, Equatable {
     limits.maxAdapterRank = options.maxAdapterRank
     return limits
   }
+}
+
+extension DataType {
+  /// As `--kv-cache-dtype` and vLLM name it.
+  package var cacheName: String { self == .float8E4M3 ? "fp8" : rawValue }
 }

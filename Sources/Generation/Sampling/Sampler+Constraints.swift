@@ -1,9 +1,11 @@
 extension Sampler {
   /// Writes the row into `scratch` with masks, biases and penalties applied.
   ///
-  /// The order is vLLM's: allowed tokens, bad words, end tokens before `minTokens`, logit bias, repetition
+  /// The order is vLLM's: grammar, allowed tokens, bad words, end tokens before `minTokens`, logit bias, repetition
   /// penalty, frequency penalty, presence penalty.
-  mutating func applyConstraints(_ state: SamplingState, _ logits: UnsafeBufferPointer<Float>) {
+  mutating func applyConstraints(
+    _ state: SamplingState, _ logits: UnsafeBufferPointer<Float>, _ allowed: [UInt32]? = nil
+  ) {
     let row = unsafe UnsafeMutableBufferPointer(rebasing: scratch[..<logits.count])
     let parameters = state.parameters
     if let allowed = parameters.allowedTokens {
@@ -13,6 +15,21 @@ extension Sampler {
       }
     } else {
       _ = unsafe row.update(fromContentsOf: logits)
+    }
+    if let allowed {
+      var token = 0
+      while token < row.count {
+        let bits = token &>> 5 < allowed.count ? allowed[token &>> 5] : 0
+        let end = min(row.count, token &+ 32)
+        if bits == 0 {
+          unsafe UnsafeMutableBufferPointer(rebasing: row[token..<end]).update(repeating: -.infinity)
+        } else if bits != .max {
+          for index in token..<end where bits &>> UInt32(truncatingIfNeeded: index & 31) & 1 == 0 {
+            unsafe row[index] = -.infinity
+          }
+        }
+        token = end
+      }
     }
     for word in parameters.badWords where state.completes(word) {
       unsafe mask(word[word.count - 1], row)

@@ -1,8 +1,10 @@
+package import Grammars
+
 /// Chooses tokens from logits; a pure function of the row, the settings and history, the seed and the position.
 ///
 /// The definition, which every backend must reproduce bit for bit on equal logits:
 ///
-/// 1. **Mask and shift** (`applyConstraints`), on a copy of the row, in vLLM's order: allowed tokens, bad words,
+/// 1. **Mask and shift** (`applyConstraints`), on a copy of the row, in vLLM's order: grammar, allowed tokens, bad words,
 ///    end tokens before `minTokens`, logit bias; then repetition, frequency and presence penalty.
 /// 2. **Greedy**, with a temperature below 1e-5: the largest logit, ties to the lowest id.
 /// 3. **Order**: candidates are ordered by logit, ties by lower id first. `y = x / temperature`.
@@ -48,17 +50,19 @@ package struct Sampler: ~Copyable {
   }
 
   /// The token at `position` (its index in prompt and output together).
-  /// - Parameter logits: `[vocabularySize]` raw logits; not changed.
+  /// - Parameters:
+  ///   - logits: `[vocabularySize]` raw logits; not changed.
+  ///   - mask: only tokens whose bit is set may be sampled: bit `id % 32` of word `id / 32`.
   /// - Complexity: O(vocabulary), without a full sort.
   package mutating func sample(
-    _ logits: UnsafeBufferPointer<Float>, _ state: SamplingState, position: Int
+    _ logits: UnsafeBufferPointer<Float>, _ state: SamplingState, position: Int, mask: [UInt32]? = nil
   ) throws(SamplingFailure) -> Int32 {
     let count = logits.count
     precondition(count > 0 && count <= vocabularySize, "a row of logits has \(vocabularySize) values")
     var row = unsafe logits
     var best = try unsafe RowScan.largest(row)
-    if state.changesLogits {
-      unsafe applyConstraints(state, logits)
+    if state.changesLogits || mask != nil {
+      unsafe applyConstraints(state, logits, mask)
       unsafe row = UnsafeBufferPointer(rebasing: scratch[..<count])
       best = try unsafe RowScan.largest(row)
     }
@@ -109,6 +113,8 @@ package enum SamplingFailure: Error, Sendable, Equatable {
   case notFinite(token: Int32)
   /// Masks left no token.
   case nothingAllowed
+  /// The grammar could not be followed.
+  case grammar(GrammarFailure)
 }
 
 extension SamplingFailure: CustomStringConvertible {
@@ -117,7 +123,10 @@ extension SamplingFailure: CustomStringConvertible {
     case .notFinite(let token):
       "the model's logits are not finite (token \(token)); the computation went wrong, run `gpuinfer verify`"
     case .nothingAllowed:
-      "no token may be sampled: allowed_token_ids, bad_words, min_tokens and logit_bias exclude every token"
+      """
+      no token may be sampled: the grammar, allowed_token_ids, bad_words, min_tokens and logit_bias exclude every token
+      """
+    case .grammar(let failure): "\(failure)"
     }
   }
 }

@@ -13,7 +13,7 @@ package final class SamplingState {
   package private(set) var outputCount = 0
   let isGreedy: Bool
   /// Penalties are on.
-  private let countsTokens: Bool
+  let countsTokens: Bool
   /// Tokens of the longest bad word before its last.
   private let longestBadPrefix: Int
   /// The settings alone say that logits have to be changed.
@@ -81,8 +81,8 @@ package final class SamplingState {
     }
   }
 
-  /// What a token is drawn from depends on which tokens came before it, not only on how many.
-  var dependsOnTokens: Bool { countsTokens || longestBadPrefix > 0 }
+  /// What a token is drawn from depends on the order of those before it, not only on how often each came.
+  var dependsOnOrder: Bool { longestBadPrefix > 0 }
 
   /// The logits have to be copied and changed before a token is chosen.
   var changesLogits: Bool { alwaysChangesLogits || masksEnd }
@@ -90,7 +90,9 @@ package final class SamplingState {
   var masksEnd: Bool { masksEnd(pending: 0) }
 
   /// The same for a token that `pending` tokens come in front of which are not recorded yet.
-  func masksEnd(pending: Int) -> Bool { outputCount + pending < minTokens && !endTokens.isEmpty }
+  func masksEnd(pending: Int) -> Bool {
+    minTokens > 0 && outputCount + pending < minTokens && !endTokens.isEmpty
+  }
 }
 
 extension SamplingParameters {

@@ -1,3 +1,40 @@
+/// Acceptance by how much speaks for a proposal: where two long pieces of text agree, what follows agrees far more often
+/// than behind two tokens. One estimate for each class of evidence:
+///
+///     tokens that match   2   3   4 … 7   8 … 15   16 and more
+struct EvidenceEstimates: Sendable, Equatable {
+  /// More than this is no stronger.
+  static let most = 16
+  private static let prior = 0.7
+  private var classes = Array(repeating: AcceptanceEstimate(prior: prior, weight: 2), count: 5)
+
+  /// nil for no evidence.
+  static func index(_ evidence: Int) -> Int? {
+    switch evidence {
+    case ...0: nil
+    case ...2: 0
+    case 3: 1
+    case ...7: 2
+    case ..<most: 3
+    default: 4
+    }
+  }
+
+  func probability(_ evidence: Int) -> Double? { Self.index(evidence).map { classes[$0].probability } }
+
+  mutating func record(accepted: Int, of drafts: Int, evidence: Int) {
+    guard let index = Self.index(evidence) else { return }
+    classes[index].record(accepted: accepted, of: drafts)
+  }
+
+  /// A proposal was not tried: what was learned about its class fades, so that bad luck is not for ever. A class that
+  /// loses is tried again about once in a hundred chances.
+  mutating func skip(evidence: Int) {
+    guard let index = Self.index(evidence) else { return }
+    classes[index].relax(toward: Self.prior)
+  }
+}
+
 /// How likely the next draft is accepted, given that those before it were: the α of the speculation formulas.
 ///
 /// A verification of k drafts is a row of trials that ends with the first failure: `a` accepted ones are `a`
@@ -23,6 +60,9 @@ struct AcceptanceEstimate: Sendable, Equatable {
       trials = trials * Self.memory + 1
     }
   }
+
+  /// Moves a hundredth of the way, with the weight it has.
+  mutating func relax(toward prior: Double) { successes += 0.01 * (prior * trials - successes) }
 
   var probability: Double { trials > 0 ? successes / trials : 0 }
 

@@ -31,6 +31,8 @@ package struct DraftBatch {
     package var sampling: SamplingState
     /// Its cached tokens may serve other requests.
     package var isShared: Bool
+    /// Tokens that speak for the proposal, such as those of a match; 0 where the source does not say.
+    package fileprivate(set) var evidence = 0
     /// Of `tokens`.
     package fileprivate(set) var range = 0..<0
   }
@@ -50,7 +52,8 @@ package struct DraftBatch {
   package func drafts(of index: Int) -> ArraySlice<Int32> { tokens[subjects[index].range] }
 
   /// Sets the proposal of one subject, once.
-  package mutating func propose(_ drafts: some Collection<Int32>, for index: Int) {
+  package mutating func propose(_ drafts: some Collection<Int32>, for index: Int, evidence: Int = 0) {
+    subjects[index].evidence = evidence
     let start = tokens.count
     tokens.append(contentsOf: drafts.prefix(subjects[index].limit))
     subjects[index].range = start..<tokens.count

@@ -17,11 +17,14 @@ package final class PromptLookup: DraftSource {
   package func propose(_ batch: inout DraftBatch, _ scheduler: borrowing Scheduler) throws(KernelError) {
     for index in batch.subjects.indices {
       let subject = batch.subjects[index]
-      let found = scheduler.withTokens(of: subject.id) { tokens -> [Int32] in
-        guard let match = Self.match(in: tokens, settings) else { return [] }
-        return Self.continuation(of: match, in: tokens, count: subject.limit)
+      let found = scheduler.withTokens(of: subject.id) { tokens -> (drafts: [Int32], evidence: Int)? in
+        guard let match = Self.match(in: tokens, settings) else { return nil }
+        return (
+          Self.continuation(of: match, in: tokens, count: subject.limit),
+          Self.evidence(for: match, in: tokens)
+        )
       }
-      if let found { batch.propose(found, for: index) }
+      if let found = found ?? nil { batch.propose(found.drafts, for: index, evidence: found.evidence) }
     }
   }
 
@@ -55,6 +58,18 @@ package final class PromptLookup: DraftSource {
       end -= 1
     }
     return best
+  }
+
+  /// How far back a match goes on beyond what it was looked for by: two places that agree for long are likely to agree
+  /// longer.
+  static func evidence(for match: Match, in tokens: Span<Int32>) -> Int {
+    var length = match.length
+    while length < EvidenceEstimates.most, length < match.end,
+      tokens[match.end - 1 - length] == tokens[tokens.count - 1 - length]
+    {
+      length += 1
+    }
+    return length
   }
 
   /// What followed a match. Where it runs into the end of the sequence, the copy goes on with itself: a loop is

@@ -4,6 +4,7 @@ struct SpeculationState {
   let adapts: Bool
   var policy: DraftLengthPolicy
   var batch = DraftBatch()
+  var evidence = EvidenceEstimates()
   var candidates: [DraftLengthPolicy.Candidate] = []
   /// Sequences that the last step gave a token and that go on.
   var decoding: [LiveSequence] = []
@@ -47,12 +48,19 @@ package struct SpeculationStatistics: Sendable, Equatable {
   /// The last steps' tokens a second over what they would have been without drafts, as far as the engine knows what
   /// a step without costs; smoothed.
   package var speedUp = 1.0
+  /// Of all decoding steps, with their drafting.
+  package var seconds = 0.0
+  /// The gain that was expected of each from acceptance and step times before it ran, times its seconds: over `seconds` it
+  /// is the speed-up that was predicted.
+  package var predictedSeconds = 0.0
 
   /// - Parameter maxDrafts: the longest draft.
   init(maxDrafts: Int) { acceptedByPosition = Array(repeating: 0, count: maxDrafts) }
 
-  mutating func take(draftLength: Int, speedUp measured: Double) {
+  mutating func take(draftLength: Int, speedUp measured: Double, predicted: Double, seconds: Double) {
     self.draftLength = draftLength
+    self.seconds += seconds
+    predictedSeconds += predicted * seconds
     speedUp += 0.05 * (measured - speedUp)
   }
 

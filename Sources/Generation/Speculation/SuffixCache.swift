@@ -73,7 +73,7 @@ package final class SuffixCache: DraftSource {
       let found = scheduler.withTokens(of: subject.id) { tokens in
         proposal(tokens, limit: subject.limit, usesShared: subject.isShared)
       }
-      if let found { batch.propose(found, for: index) }
+      if let found { batch.propose(found, for: index, evidence: candidates.first?.length ?? 0) }
     }
   }
 

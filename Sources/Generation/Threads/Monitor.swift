@@ -8,11 +8,13 @@ internal import Glibc
 package final class Monitor<State: Sendable>: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let condition: UnsafeMutablePointer<pthread_cond_t>
-  private var state: State
+  /// Behind a pointer like the mutex that guards it: as a property, each use would be checked for overlap once more.
+  private let state: UnsafeMutablePointer<State>
   private var waiters = 0
 
   package init(_ state: State) {
-    self.state = state
+    unsafe self.state = .allocate(capacity: 1)
+    unsafe self.state.initialize(to: state)
     unsafe mutex = .allocate(capacity: 1)
     unsafe condition = .allocate(capacity: 1)
     unsafe pthread_mutex_init(mutex, nil)
@@ -26,6 +28,8 @@ package final class Monitor<State: Sendable>: @unchecked Sendable {
   deinit {
     unsafe pthread_cond_destroy(condition)
     unsafe pthread_mutex_destroy(mutex)
+    unsafe state.deinitialize(count: 1)
+    unsafe state.deallocate()
     unsafe condition.deallocate()
     unsafe mutex.deallocate()
   }
@@ -34,13 +38,13 @@ package final class Monitor<State: Sendable>: @unchecked Sendable {
   package func withLock<Result>(_ body: (inout State) -> Result) -> Result {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }
-    return body(&state)
+    return unsafe body(&state.pointee)
   }
 
   /// Runs `body` alone, then wakes every waiter, if there is one, to look at the state again.
   package func update<Result>(_ body: (inout State) -> Result) -> Result {
     unsafe pthread_mutex_lock(mutex)
-    let result = body(&state)
+    let result = unsafe body(&state.pointee)
     let wakes = waiters > 0
     unsafe pthread_mutex_unlock(mutex)
     if wakes { unsafe pthread_cond_broadcast(condition) }
@@ -55,13 +59,15 @@ package final class Monitor<State: Sendable>: @unchecked Sendable {
     waiters += 1
     defer { waiters -= 1 }
     while true {
-      if let result = body(&state) { return result }
+      if let result = unsafe body(&state.pointee) { return result }
       guard let deadline else {
         unsafe pthread_cond_wait(condition, mutex)
         continue
       }
       var time = timespec(tv_sec: Int(deadline / 1_000_000_000), tv_nsec: Int(deadline % 1_000_000_000))
-      if unsafe pthread_cond_timedwait(condition, mutex, &time) == ETIMEDOUT { return body(&state) }
+      if unsafe pthread_cond_timedwait(condition, mutex, &time) == ETIMEDOUT {
+        return unsafe body(&state.pointee)
+      }
     }
   }
 }

@@ -93,6 +93,28 @@ extension ModelGraph {
   }
 }
 
+extension ModelGraph {
+  /// What the output projection would read of some rows of the last step's tokens: the states behind the final norm.
+  ///
+  /// Each row may be asked for once, and no row whose logits are asked for later: the norm completes the residual stream
+  /// in its place.
+  ///
+  /// - Returns: `[range.count, H]` in the activation's type, valid until the next call.
+  package func states(of range: Range<Int>) throws(KernelError) -> TensorView {
+    guard range.lowerBound >= 0, range.upperBound <= stepTokens else {
+      throw .shapeMismatch(
+        operation: "states", operand: "range", found: [range.lowerBound, range.upperBound],
+        expected: "rows of the last step's \(stepTokens)")
+    }
+    let hidden = workspace.hidden.prefix(rows: range.count)
+    if range.isEmpty { return hidden }
+    try backend.norm(
+      finalNorm, residual: workspace.residual.rows(range), adding: workspace.projected.rows(range),
+      into: hidden)
+    return hidden
+  }
+}
+
 /// The workspace cut to the rows of one step.
 struct StepViews {
   let residual: TensorView

@@ -45,6 +45,11 @@ package final class ModelGraph {
     let attention: AttentionParameters
   }
 
+  /// The tokens of the last step, int32, on the device: also those that came from `sampledTokens`.
+  package var inputTokens: TensorView {
+    workspace.step.view(workspace.step.layout.tokens, limits.maxBatchTokens)
+  }
+
   /// Tokens that a sampler on the backend leaves there: int32, by row of the last step's logits.
   package struct SampledTokens {
     let backend: any SamplingBackend

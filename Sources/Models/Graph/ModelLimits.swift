@@ -48,12 +48,7 @@ package struct ModelLimits: Sendable, Equatable {
   }
 
   func validate(_ configuration: ModelConfiguration) throws(ModelError) {
-    try Self.check("the step's token limit", maxBatchTokens, 1...(1 << 24))
-    try Self.check("the sequence limit", maxSequences, 1...(1 << 20))
-    try Self.check("the limit of logit rows", maxLogitRows, 1...(1 << 24))
-    let positions = configuration.hardPositionLimit ?? ConfigurationRange.positions.upperBound
-    try Self.check("the maximum model length", maxModelLength, 1...positions)
-    try Self.check("the maximum adapter rank", maxAdapterRank, 0...4096)
+    // First: a policy chooses lengths that a model it does not suit would be blamed for.
     if policy != nil {
       if case .learned = configuration.decoder.positions {
         throw .policy(reason: "it has a table of learned positions, which cannot be counted anew")
@@ -62,6 +57,12 @@ package struct ModelLimits: Sendable, Equatable {
         throw .policy(reason: "it has sliding windows of its own")
       }
     }
+    try Self.check("the step's token limit", maxBatchTokens, 1...(1 << 24))
+    try Self.check("the sequence limit", maxSequences, 1...(1 << 20))
+    try Self.check("the limit of logit rows", maxLogitRows, 1...(1 << 24))
+    let positions = configuration.hardPositionLimit ?? ConfigurationRange.positions.upperBound
+    try Self.check("the maximum model length", maxModelLength, 1...positions)
+    try Self.check("the maximum adapter rank", maxAdapterRank, 0...4096)
   }
 
   private static func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(ModelError) {

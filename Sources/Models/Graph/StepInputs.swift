@@ -41,6 +41,7 @@ struct StepInputs {
       logitRows = part(limits.maxBatchTokens)
       tokenSources = part(limits.maxSequences)
       blockTables = end
+      // Rows are longer than the tables in them, so that they need not be laid out anew with every block.
       let (tables, overflow) = limits.maxSequences.multipliedReportingOverflow(
         by: StepPlan.stride(forBlocks: limits.maxBlocksPerSequence))
       guard !overflow, tables <= 1 << 40 else {

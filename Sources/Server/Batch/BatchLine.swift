@@ -35,10 +35,12 @@ struct BatchLine {
     switch url.string {
     case "/v1/completions": route = .completions
     case "/v1/chat/completions": route = .chatCompletions
+    case "/v1/embeddings": route = .embeddings
     default:
       throw Malformed(
         customID: id,
-        error: .invalid("url must be /v1/completions or /v1/chat/completions.", "url", value: url))
+        error: .invalid(
+          "url must be /v1/completions, /v1/chat/completions or /v1/embeddings.", "url", value: url))
     }
     guard let body = line["body"]?.object else {
       throw Malformed(customID: id, error: .shape("expected an object", path: "body"))

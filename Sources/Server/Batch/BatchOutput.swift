@@ -13,6 +13,8 @@ final class BatchOutput: Sendable {
     var ids: Set<String> = []
     /// Lines that were no usable request, by line number: bad JSON, no or a repeated `custom_id`.
     var lines: Set<Int> = []
+    /// Of all these, those that got an error.
+    var failed = 0
   }
   private let path: String
   private let descriptor: Int32
@@ -69,6 +71,7 @@ final class BatchOutput: Sendable {
       } else {
         throw .foreignOutput(path: path, line: number, reason: "it has no custom_id")
       }
+      if value["error"]?.isNull == false { finished.failed += 1 }
       end = reader.offset
     }
     return (finished, end)

@@ -73,12 +73,21 @@ package final class BatchRunner: Sendable {
     remaining.wait(timeoutMilliseconds: nil, until: { $0 == 0 }, then: { _ in })
     return try state.attempt { state throws(BatchError) in
       if let failure = state.failure { throw failure }
-      state.report.isCancelled = isCancelled.load(ordering: .sequentiallyConsistent)
+      state.report.isCancelled = isStopping
       return state.report
     }
   }
 
-  private var isStopping: Bool { isCancelled.load(ordering: .sequentiallyConsistent) }
+  private var isStopping: Bool {
+    if isCancelled.load(ordering: .sequentiallyConsistent) { return true }
+    return options.deadline.map { OpenAIServer.now >= $0 } ?? false
+  }
+
+  /// What earlier runs finished, with and without an error.
+  var finishedBefore: (completed: Int, failed: Int) {
+    let finished = output.finished
+    return (finished.ids.count + finished.lines.count - finished.failed, finished.failed)
+  }
 
   /// Leaves when the run is cancelled.
   private struct Requester: HTTPClient {

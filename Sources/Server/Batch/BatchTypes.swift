@@ -3,6 +3,8 @@ package struct BatchOptions: Sendable {
   package var concurrency = 64
   /// Which lines are this process's part: those whose number (from 0) leaves `index` when divided by `count`.
   package var shard = Shard(index: 0, count: 1)
+  /// When to stop as if cancelled, in Unix seconds; nil never does.
+  package var deadline: Int?
   /// Longer lines get an error line instead of being read into memory.
   package var maximumLineBytes = 64 << 20
 

@@ -29,6 +29,9 @@ final class ActiveRequests: Sendable {
     }
   }
 
+  /// The streams are read out; the request goes on.
+  func forget(_ number: Int) { state.withLock { $0.streams[number] = nil } }
+
   func cancelAll() {
     let all = state.withLock { $0.streams.values.flatMap { $0 } }
     for stream in all { stream.cancel() }

@@ -17,6 +17,7 @@ package struct ServedModel: Sendable {
   /// Unix seconds.
   package var created: Int
   package var service: any GenerationService
+  package let grammars: GrammarCompiler
   package var adapters = AdapterNames()
 
   package init(
@@ -34,6 +35,7 @@ package struct ServedModel: Sendable {
     self.maxModelLength = maxModelLength
     self.created = created
     self.service = service
+    grammars = GrammarCompiler(tokenizer, vocabularySize: service.information.vocabularySize)
   }
 
   package var name: String { names.first ?? root }

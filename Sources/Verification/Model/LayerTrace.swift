@@ -41,7 +41,8 @@ package struct LayerTrace {
     var tried = try PagedSequence(candidate, capacity: tokens.count)
     var rotates = false
     if case .rope = reference.configuration.decoder.positions { rotates = true }
-    let recorder = Recorder(rotates: rotates)
+    let cachesCodes = candidate.limits.cacheType.map(DataType.cacheCodes.contains) ?? false
+    let recorder = Recorder(rotates: rotates, cachesCodes: cachesCodes)
     var rows: [Row] = []
     var start = 0
     while start < tokens.count {
@@ -73,11 +74,16 @@ private final class Recorder {
   var step = ""
   /// Whether query and key are what rope made, rather than a projection.
   private let rotates: Bool
+  /// Values are rounded twice: from codes, and as they are weighed.
+  private let cachesCodes: Bool
   var rows: [LayerTrace.Row] = []
   /// Greatest absolute cached value of each layer, for attention's bound.
   private var valueScale: [Int: Float] = [:]
 
-  init(rotates: Bool) { self.rotates = rotates }
+  init(rotates: Bool, cachesCodes: Bool) {
+    self.rotates = rotates
+    self.cachesCodes = cachesCodes
+  }
 
   /// Rounds the reference's own activation, so that it goes on with what the candidate will be given.
   func record(
@@ -113,7 +119,8 @@ private final class Recorder {
       LayerTrace.Row(
         point: point, step: step, operation: point.operation(rotates: rotates),
         comparison: Comparison(
-          found, against: reference, magnitudes: magnitudes, bound: point.bound(type, rotates: rotates),
+          found, against: reference, magnitudes: magnitudes,
+          bound: point.bound(type, rotates: rotates, cachesCodes: cachesCodes),
           type: type)))
     if point != .logits { try Bench.upload(reference, to: view, of: backend) }
   }
@@ -146,7 +153,7 @@ extension TracePoint {
   }
 
   /// From rounding the result once to `type`, and from float32 arithmetic on equal inputs.
-  fileprivate func bound(_ type: DataType, rotates: Bool) -> ErrorBound {
+  fileprivate func bound(_ type: DataType, rotates: Bool, cachesCodes: Bool) -> ErrorBound {
     switch self {
     case .embedding: return ErrorBound(relative: 3, scale: 0x1p-19)
     // float32 output: two orders of summation.
@@ -160,7 +167,8 @@ extension TracePoint {
       case .activated: return .rounded
       case .attention:
         // The greatest cached value bounds what the rounded weights of all values can amount to.
-        return ErrorBound(relative: 1.01, magnitude: 1.25 * type.unitRoundoff + 0x1p-15)
+        return ErrorBound(
+          relative: 1.01, magnitude: (cachesCodes ? 2.25 : 1.25) * type.unitRoundoff + 0x1p-15)
       case .projectedQuery, .projectedKey, .value, .attentionOutput, .gate, .up, .feedForwardOutput:
         return Self.product
       }

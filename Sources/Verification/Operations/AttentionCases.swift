@@ -31,16 +31,36 @@ enum AttentionCases {
       }
     }
     for head in [8, 20, 32, 80, 128] { cases.append(append(head: head)) }
+    return cases + codes
+  }
+
+  /// The same over caches of 8-bit codes.
+  private static var codes: [OperationCase] {
+    var cases: [OperationCase] = []
+    for type in DataType.cacheCodes {
+      for head in [16, 64, 80, 128, 256] {
+        cases.append(append(head: head, type))
+        for batch in [Setting.decodes, Setting.prompts, Setting.mixed] {
+          cases.append(Setting(head: head, batch: batch, cacheType: type).operation)
+        }
+      }
+      for batch in [Setting.decodes, Setting.mixed] {
+        var setting = Setting(head: 32, batch: batch, cacheType: type)
+        (setting.window, setting.hasSlopes, setting.softcap) = (20, true, 8)
+        cases.append(setting.operation)
+      }
+    }
     return cases
   }
 
   /// With one key a sequence softmax is 1, and attention gives the cached value back bit for bit.
-  private static func append(head: Int) -> OperationCase {
-    OperationCase(.appendKV, "3 tokens in far blocks, 2 heads of \(head)", .exact) {
-      bench throws(KernelError) in
+  private static func append(head: Int, _ type: DataType? = nil) -> OperationCase {
+    let shape = "3 tokens in far blocks, 2 heads of \(head)" + (type.map { ", as \($0.rawValue)" } ?? "")
+    return OperationCase(.appendKV, shape, .exact) { bench throws(KernelError) in
       let cache = try bench.backend.makeKVCache(
         KVCacheGeometry(
-          layers: 2, blockCount: 7, keyValueHeads: 2, headDimension: head, dataType: bench.weightType))
+          layers: 2, blockCount: 7, keyValueHeads: 2, headDimension: head,
+          dataType: type ?? bench.weightType))
       let value = try bench.activation(
         bench.values.normal(4 * 2 * head, 0, bench.weightType), Shape(4, 2 * head), padding: 2 * head)
       let key = try bench.activation(
@@ -87,6 +107,8 @@ extension AttentionCases {
     var hasSinkLogits = false
     var hasSlopes = false
     var softcap: Float?
+    /// Codes instead of elements.
+    var cacheType: DataType?
 
     static let decodes = [(1, 1), (1, 16), (1, 17), (1, 95), (1, 300)].map { (rows: $0.0, keys: $0.1) }
     static let prompts = [(7, 7), (33, 33), (20, 70)].map { (rows: $0.0, keys: $0.1) }
@@ -100,21 +122,24 @@ extension AttentionCases {
       if hasSinkLogits { text += ", learned sinks" }
       if hasSlopes { text += ", ALiBi" }
       if let softcap { text += ", softcap \(softcap)" }
+      if let cacheType { text += ", \(cacheType.rawValue) cache" }
       return text
     }
 
     var operation: OperationCase {
       let setting = self
-      return OperationCase(.attention, shape, Self.bound) { bench throws(KernelError) in
+      return OperationCase(.attention, shape, bound) { bench throws(KernelError) in
         try setting.run(bench)
       }
     }
 
     /// The weights of the values are rounded to the element type once each; scores, exponentials and sums are
-    /// float32, with an error that the rest covers: a score's error becomes a weight's relative error.
-    private static func bound(_ type: DataType) -> ErrorBound {
-      ErrorBound(
-        relative: 1.01, magnitude: type == .float32 ? 0x1p-17 : 1.25 * type.unitRoundoff + 0x1p-15)
+    /// float32, with an error that the rest covers: a score's error becomes a weight's relative error. Values that are
+    /// codes are rounded to the element type, too; keys are multiplied as the codes that they are.
+    private func bound(_ type: DataType) -> ErrorBound {
+      let roundings = cacheType == nil ? 1.25 : 2.25
+      return ErrorBound(
+        relative: 1.01, magnitude: type == .float32 ? 0x1p-17 : roundings * type.unitRoundoff + 0x1p-15)
     }
 
     private func run(_ bench: Bench) throws(KernelError) -> [Float] {
@@ -132,7 +157,7 @@ extension AttentionCases {
       let cache = try bench.backend.makeKVCache(
         KVCacheGeometry(
           layers: 1, blockCount: blocks.count, keyValueHeads: keyHeads, headDimension: head,
-          dataType: bench.weightType))
+          dataType: cacheType ?? bench.weightType))
       let key = try bench.activation(
         bench.values.normal(keys * keyHeads * head, 0, bench.weightType), Shape(keys, keyHeads * head))
       let value = try bench.activation(

@@ -54,6 +54,26 @@ package struct Bench {
     return placed
   }
 
+  /// A quantised weight. In the run on absolute operands it is the dense one of its weights' sizes.
+  func linear(_ store: LinearWeight.Store, bias: [Float]? = nil) throws(KernelError) -> LinearWeight {
+    let biasTensor = try bias.map { values throws(KernelError) in
+      try hostTensor(values, Shape(values.count), .float32)
+    }
+    var weight: LinearWeight
+    if absolute {
+      let values = store.dequantized().map { abs($0) }
+      weight = LinearWeight(
+        dense: try hostTensor(values, Shape(store.outputs, store.inputs), .float32), bias: biasTensor)
+    } else {
+      do throws(StoreError) { weight = try LinearWeight(store, bias: biasTensor) } catch {
+        throw .unsupported(operation: "linear", reason: "\(error)")
+      }
+    }
+    weight = try backend.place(weight)
+    kept.weights.append(weight)
+    return weight
+  }
+
   /// An operand in the backend's activation type.
   ///
   /// - Parameter padding: columns of other memory after each row, as in a part of a fused projection.

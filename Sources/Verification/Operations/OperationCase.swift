@@ -14,6 +14,8 @@ package struct OperationCase {
   package let shape: String
   /// What a candidate may be off by, given its element type.
   package let bound: (DataType) -> ErrorBound
+  /// Of kernels that round more than the operation asks for, by the names of their variants.
+  package var boundsOfVariants: [String: (DataType) -> ErrorBound] = [:]
   /// Makes the operands, enqueues the operation, and reads what it wrote.
   let run: (Bench) throws(KernelError) -> [Float]
 

@@ -16,7 +16,7 @@ package struct OperationSweep {
   }
 
   package static var cases: [OperationCase] {
-    RowCases.all + LinearCases.all + AttentionCases.all + SamplingCases.all
+    RowCases.all + LinearCases.all + QuantizedLinearCases.all + AttentionCases.all + SamplingCases.all
   }
 
   /// What one case gave on one kernel.
@@ -64,19 +64,22 @@ package struct OperationSweep {
     let wanted = try run(on: reference)
     let bound = each.bound(type)
     let magnitudes = bound.magnitude > 0 ? try run(on: reference, absolute: true) : []
-    return try outcomes(of: each) { () throws(KernelError) in
+    return try outcomes(of: each) { variant throws(KernelError) in
       let found = try run(on: candidate)
+      let bound = variant.flatMap { each.boundsOfVariants[$0] }?(type) ?? bound
       return Comparison(found, against: wanted, magnitudes: magnitudes, bound: bound, type: type)
     }
   }
 
   /// What the candidate gives by itself, and with each of its kernels that takes the case.
   private func outcomes(
-    of each: OperationCase, _ compare: () throws(KernelError) -> Comparison
+    of each: OperationCase, _ compare: (_ variant: String?) throws(KernelError) -> Comparison
   ) throws(KernelError) -> [Row] {
     func row(_ variant: String?) -> Row {
       let outcome: Row.Outcome
-      do throws(KernelError) { outcome = .compared(try compare()) } catch { outcome = .refused("\(error)") }
+      do throws(KernelError) { outcome = .compared(try compare(variant)) } catch {
+        outcome = .refused("\(error)")
+      }
       return Row(operation: each.operation, variant: variant, shape: each.shape, outcome: outcome)
     }
     guard let kernels = candidate as? KernelBackend else { return [row(nil)] }
@@ -107,7 +110,7 @@ extension OperationName {
     switch self {
     case .embed, .gatherRows: [.embedding]
     case .norm: [.rmsNorm, .layerNorm]
-    case .linear: [.linear]
+    case .linear: [.linear, .quantizedLinear, .repack, .gatherColumns]
     case .rope: [.rope]
     case .appendKV: [.append]
     case .attention: [.prefill, .decode]

@@ -138,7 +138,8 @@ extension Bench {
         if let chosen = found.logprobs?.chosen { logprobs = [chosen.logprob, Float(chosen.rank)] }
         logprobs += (found.logprobs?.top ?? []).flatMap { [Float($0.token), $0.logprob] }
       case .failure(.notFinite(let broken)): token = -2 - Float(broken)
-      case .failure(.nothingAllowed): token = -1
+      // The sweep has no grammars.
+      case .failure(.nothingAllowed), .failure(.grammar): token = -1
       }
     }
   }
@@ -172,7 +173,7 @@ extension Bench {
       throw .unsupported(operation: "sample", reason: "the device leaves row \(row) to the host")
     }
     let logits = try floats(rows.flatMap { $0 }, Shape(rows.count, count))
-    try sampler.enqueue(batch, logits: logits.view)
+    try sampler.enqueue(batch, logits: logits.view, inputs: nil)
     var results = SamplingResults()
     try sampler.collect(batch, into: &results)
     return rows.indices.map { row in

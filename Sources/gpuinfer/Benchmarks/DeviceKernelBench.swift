@@ -90,13 +90,13 @@ enum DeviceKernelBench {
   private enum Bound { case bytes, operations }
 
   private static func add(
-    _ measurement: DeviceBenchmark.Measurement, to report: inout BenchReport, bound: Bound
+    _ measurement: KernelMeasurement, to report: inout BenchReport, bound: Bound
   ) {
     let name = "\(measurement.operation) \(measurement.shape)"
     report.add(name, measurement.microseconds, "µs")
     switch bound {
     case .bytes: report.add(name + ", rate", measurement.gigabytesPerSecond, "GB/s")
-    case .operations: report.add(name + ", rate", measurement.teraflops, "TFLOP/s")
+    case .operations: report.add(name + ", rate", measurement.gigaflops / 1000, "TFLOP/s")
     }
   }
 }

@@ -43,7 +43,7 @@ enum KernelBench: Benchmark {
   /// Quantised weights; beside the bytes read the weights they stand for, which is what a token costs.
   private static func addStores(to report: inout BenchReport, _ benchmark: KernelBenchmark) throws {
     let (inputs, outputs) = (2048, 5632)
-    func add(_ name: String, _ measure: (_ rows: Int) throws -> KernelBenchmark.Measurement) throws {
+    func add(_ name: String, _ measure: (_ rows: Int) throws -> KernelMeasurement) throws {
       for rows in [1, 4, 16, 512] {
         let measurement = try measure(rows)
         if rows == 1 {

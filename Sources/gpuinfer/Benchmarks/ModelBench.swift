@@ -2,6 +2,7 @@ internal import Checkpoints
 internal import Compute
 internal import Generation
 internal import Models
+internal import Numerics
 
 /// The forward pass alone: prefill and decode of a model on one device.
 enum ModelBench: Benchmark {
@@ -21,7 +22,8 @@ enum ModelBench: Benchmark {
       checkpoint: checkpoint, backend: backend,
       limits: ModelLimits(
         maxBatchTokens: max(prompt, batch), maxSequences: batch, maxModelLength: max(prompt, decode * 2),
-        maxLogitRows: batch))
+        maxLogitRows: batch,
+        cacheType: try CacheTypeFlag.type(arguments, on: choice.profile(for: checkpoint))))
     let loadSeconds = opened.duration(to: .now) / .seconds(1)
     let benchmark = try ModelBenchmark(graph: graph, batch: batch, longest: max(prompt, decode * 2))
     let prefill = try benchmark.prefill(tokens: prompt, repetitions: repetitions)
@@ -30,6 +32,7 @@ enum ModelBench: Benchmark {
     report.setting = [
       ("model", path), ("device", backend.name), ("dtype", choice.computeType.rawValue),
       ("weights", readableBytes(graph.memoryPlan.weightBytes)),
+      ("kv cache", graph.cacheGeometry(blockCount: 1).dataType.cacheName),
       ("batch", "\(batch)"),
     ]
     report.add("load", loadSeconds * 1000, "ms")

@@ -57,6 +57,11 @@ enum SpeculationBench: Benchmark {
     if let before, let after {
       let drafted = after.draftTokens - before.draftTokens
       let accepted = after.acceptedTokens - before.acceptedTokens
+      if after.seconds > before.seconds {
+        report.add(
+          "predicted from acceptance and step times",
+          (after.predictedSeconds - before.predictedSeconds) / (after.seconds - before.seconds), "times")
+      }
       report.add("drafted", Double(drafted), "tokens")
       report.add("accepted", 100 * Double(accepted) / Double(max(drafted, 1)), "%")
     }

@@ -15,7 +15,7 @@ enum BatchCommand: Command {
       .value("--concurrency", "N", default: "64", "Lines in the engine at once."),
       .repeated("--served-model-name", "NAME", "The model's name in the lines."),
       .value("--max-logprobs", "N", default: "20", "Most alternatives a line may ask for."),
-    ] + EngineFlags.options,
+    ] + ToolFlags.options + EngineFlags.options,
     discussion: """
       The output is all the state there is. A run that was interrupted or killed, started again with the same
       arguments, answers what is missing and repeats nothing. Bad lines get an error line.
@@ -31,6 +31,7 @@ enum BatchCommand: Command {
     serverOptions.maximumLogprobs =
       try arguments.integer("--max-logprobs", in: 0...1_000_000) ?? serverOptions.maximumLogprobs
     serverOptions.usesPriorities = arguments.string("--scheduling-policy") == "priority"
+    try ToolFlags.apply(arguments, to: &serverOptions)
     guard ModelPath.exists(input) else { throw Files.failure("open", input) }
 
     let signals = TerminationSignals()

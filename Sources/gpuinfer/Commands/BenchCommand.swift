@@ -2,14 +2,16 @@
 enum BenchCommand: Command {
   static let kinds: [any Benchmark.Type] = [
     ModelBench.self, TokenizerBench.self, EngineBench.self, KernelBench.self, ServeBench.self,
-    SpeculationBench.self,
+    SpeculationBench.self, GrammarBench.self, PrefixBench.self, AdapterBench.self,
   ]
 
   static let specification = CommandSpecification(
-    name: "bench", summary: "Measure speed: model, tokenizer, engine, kernels, serve, speculation.",
+    name: "bench",
+    summary: "Measure speed: model, tokenizer, engine, kernels, serve, speculation, grammar, prefix, lora.",
     positionals: [
       .init(
-        name: "KIND", isRequired: true, help: "One of: model, tokenizer, engine, kernels, serve, speculation."
+        name: "KIND", isRequired: true,
+        help: "One of: model, tokenizer, engine, kernels, serve, speculation, grammar, prefix, lora."
       ),
       .model,
     ],
@@ -17,9 +19,9 @@ enum BenchCommand: Command {
       .flag("--json", "Print one JSON document."),
       .value(
         "--repetitions", "N", default: "3", "Runs of each measurement; the best and the median are shown."),
-      .value("--prompt-tokens", "N", default: "512", "model: tokens of the prompt."),
+      .value("--prompt-tokens", "N", default: "512", "model, prefix: tokens of the prompt."),
       .value("--decode-tokens", "N", default: "32", "model: single-token steps."),
-      .value("--batch", "N", default: "1", "model, speculation: sequences decoded together."),
+      .value("--batch", "N", default: "1", "model, speculation, lora: sequences decoded together."),
       DeviceKernelBench.shapesOption,
       .value("--text", "FILE", "tokenizer: the text to encode; speculation: where prompts come from."),
       .value("--sequences", "N", default: "256", "engine: running sequences."),
@@ -31,6 +33,8 @@ enum BenchCommand: Command {
       .value("--requests", "N", default: "256", "serve: requests in all."),
       .value("--max-tokens", "N", default: "32", "serve: tokens a request."),
       .value("--prompt", "TEXT", "serve: the prompt."),
+      CacheTypeFlag.option,
+      .value("--adapter", "DIR", "lora: the PEFT adapter to measure."),
     ] + DeviceChoice.options + SpeculationBench.options,
     discussion: """
       Figures are measured here and now; nothing is stored. Compare with a peer in one run:

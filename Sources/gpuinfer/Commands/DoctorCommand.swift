@@ -1,7 +1,9 @@
 internal import CPUBackend
+internal import Generation
 internal import Glibc
 internal import JSON
 internal import KernelBackend
+internal import Numerics
 
 /// `gpuinfer doctor`: what this machine can run, and what is missing.
 enum DoctorCommand: Command {
@@ -55,6 +57,7 @@ struct DoctorReport {
           InstructionSet.best.multipliesBFloat16
             ? "multiplied by the processor (--dtype bfloat16)" : "emulated, slower than float32"
         ),
+        ("kv cache", Self.cacheTypes(.cpu).joined(separator: ", ")),
       ], leftWidth: 10)
     for finding in findings {
       if let kernels = finding.kernels { text += describe(kernels, finding.device) }
@@ -77,6 +80,7 @@ struct DoctorReport {
         "\(readableBytes(information.freeBytes)) free of \(readableBytes(information.memoryBytes))"
       ),
     ]
+    facts.append(("kv cache", Self.cacheTypes(device).joined(separator: ", ")))
     if let path = kernels.library.path { facts.append(("library", path)) }
     if let version = information.driverVersion { facts.append(("driver", "CUDA \(version)")) }
     if let version = information.runtimeVersion { facts.append(("runtime", "CUDA \(version)")) }
@@ -86,7 +90,19 @@ struct DoctorReport {
       return (variant.name, reason.map { "not here: " + $0 } ?? "runs: " + variant.takes)
     }
     return "\nDevice \(device.rawValue)\n" + table(facts, leftWidth: 12)
-      + "\nKernels of \(device.rawValue), preferred ones first\n" + table(variants, leftWidth: 20)
+      + "\nKernels of \(device.rawValue), preferred ones first\n" + table(variants, leftWidth: 22)
+      + "  Quantised weights of other forms are widened to 16 bits; 'gpuinfer inspect MODEL' names them.\n"
+  }
+
+  /// What keys and values can be cached as, with activations of any type.
+  private static func cacheTypes(_ device: Device) -> [String] {
+    let activations: [DataType] = device == .cpu ? [.float32] : [.bfloat16, .float16]
+    var names: [String] = []
+    for activation in activations {
+      let profile = DeviceProfile(name: device.rawValue, activationType: activation, availableBytes: nil)
+      names += profile.cacheTypes.map(\.cacheName).filter { !names.contains($0) }
+    }
+    return names
   }
 
   // MARK: JSON
@@ -103,6 +119,10 @@ struct DoctorReport {
       writer.member("available", finding.reason == nil)
       writer.key("reason")
       if let reason = finding.reason { writer.string(reason) } else { writer.null() }
+      writer.key("kv_cache_dtypes")
+      writer.beginArray()
+      for name in Self.cacheTypes(finding.device) { writer.string(name) }
+      writer.endArray()
       if let kernels = finding.kernels { write(kernels, to: &writer) }
       writer.endObject()
     }

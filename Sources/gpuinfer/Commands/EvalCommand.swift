@@ -1,6 +1,8 @@
+internal import Compute
 internal import Generation
 internal import JSON
 internal import Models
+internal import Numerics
 internal import Tokenizers
 
 /// `gpuinfer eval`: perplexity of a text.
@@ -15,8 +17,11 @@ enum EvalCommand: Command {
       .value(
         "--against", "MODEL", "Compare predictions with this model's, token by token; MODEL is the candidate."
       ),
-      .flag("--json", "Print one JSON document."),
-    ] + DeviceChoice.options,
+      .flag(
+        "--stream", "Read the text (or its first --context tokens) as one stream, as a server reads a prompt."
+      ),
+      .flag("--json", "Print one JSON document."), CacheTypeFlag.option,
+    ] + EngineFlags.options.filter { $0.name == "--kv-policy" } + DeviceChoice.options,
     discussion: """
       The text is encoded whole, without special tokens, and cut into windows; a last short one is left out. Each
       window is computed alone; all its tokens but the first are scored, or with a smaller stride its last ones.
@@ -25,6 +30,16 @@ enum EvalCommand: Command {
   static func run(_ arguments: ParsedArguments) throws {
     let textPath = try arguments.require("--text", command: specification.name)
     let context = try arguments.integer("--context", in: 2...1_000_000) ?? 256
+    if arguments.has("--stream") {
+      for option in ["--stride", "--limit-windows", "--against"] where arguments.string(option) != nil {
+        throw UsageError.conflict("--stream", option)
+      }
+      return try EvalStream.run(
+        arguments, textPath: textPath, length: arguments.string("--context") == nil ? nil : context)
+    }
+    if arguments.string("--kv-policy") != nil {
+      throw UsageError.missingOption("--stream", command: "eval --kv-policy")
+    }
     let stride = try arguments.integer("--stride", in: 1...context) ?? context
     let limit = try arguments.integer("--limit-windows", in: 1...Int.max)
     let text = try Files.read(textPath)
@@ -68,6 +83,7 @@ enum EvalCommand: Command {
       writer.member("context", context)
       writer.member("stride", stride)
       writer.member("text_tokens", fileTokens)
+      writer.member("kv_cache_dtype", model.graph.cacheGeometry(blockCount: 1).dataType.cacheName)
       writer.member("tokens_per_second", computed / seconds)
       writer.endObject()
       Console.write(String(decoding: writer.bytes, as: UTF8.self) + "\n")

@@ -20,6 +20,7 @@ enum InspectCommand: Command {
       guard case .object(var members) = summary.json else { return }
       members["unused_tensors"] = use.unused.map { .array($0.map { .string($0) }) } ?? .null
       members["unsupported"] = use.obstacle.map { .string($0) } ?? .null
+      members["on_devices"] = .array(use.onDevices.map(\.json))
       return Console.write(JSONValue.object(members).serialized() + "\n")
     }
     var rows = [
@@ -34,6 +35,7 @@ enum InspectCommand: Command {
       rows.append((format.name, "\(format.tensors) tensors, \(readableBytes(format.bytes))"))
     }
     if let obstacle = use.obstacle { rows.append(("not runnable", obstacle)) }
+    for form in use.onDevices { rows.append(("on a device", form.text)) }
     if let unused = use.unused, !unused.isEmpty {
       let shown = unused.prefix(Self.namesShown).joined(separator: ", ")
       let rest = unused.count > Self.namesShown ? ", …" : ""
@@ -55,11 +57,16 @@ enum InspectCommand: Command {
     var unused: [String]?
     /// Why it cannot be run.
     var obstacle: String?
+    /// Its quantised weights, by what they are stored as.
+    var onDevices: [DeviceForm] = []
 
     init(_ checkpoint: Checkpoint) {
-      do throws(ModelError) {
+      do {
         let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
-        unused = try TensorInventory(configuration, in: checkpoint).unused
+        let inventory = try TensorInventory(configuration, in: checkpoint)
+        unused = inventory.unused
+        let modules = inventory.sites(configuration).joined().map(\.module) + [inventory.output]
+        onDevices = try DeviceForm.forms(of: modules, checkpoint)
       } catch {
         obstacle = "\(error)"
       }

@@ -13,9 +13,20 @@ enum ServeCommand: Command {
       .repeated("--served-model-name", "NAME", "The model's name in the API."),
       .value("--max-logprobs", "N", default: "20", "Most alternatives a request may ask for."),
       .flag("--trust-request-chat-template", "Let requests bring a chat template of their own."),
+      .flag(
+        "--allow-runtime-lora-updating",
+        "Let clients load and unload adapters (also VLLM_ALLOW_RUNTIME_LORA_UPDATING=1)."),
       .flag("--enable-force-include-usage", "End every stream with its usage."),
       .repeated("--allowed-origins", "ORIGIN", "Let browsers call from this origin; * is every one."),
+      .value(
+        "--pooling", "HOW", default: "last",
+        "last or mean: how the states of a text become its embedding in /v1/embeddings."),
       .value("--max-body-bytes", "SIZE", default: "32MiB", "Longer requests are refused with 413."),
+      .value(
+        "--state-dir", "DIR",
+        "Where files and batches (/v1/files, /v1/batches) are kept, across restarts; without it there are none."
+      ),
+      .value("--batch-concurrency", "N", default: "32", "Requests of batches in the engine at one time."),
       .value("--max-connections", "N", default: "4096", "Connections held at once."),
       .value(
         "--sse-ping-interval", "S", default: "15",
@@ -23,7 +34,7 @@ enum ServeCommand: Command {
       .value(
         "--drain-timeout", "S", aliases: ["--shutdown-timeout"], default: "30",
         "Seconds that running requests may take to end after SIGTERM."),
-    ] + EngineFlags.options,
+    ] + ToolFlags.options + EngineFlags.options,
     discussion: """
       SIGTERM and SIGINT turn /ready off, let running requests finish and end with exit code 0; a second signal
       ends at once.
@@ -44,17 +55,24 @@ enum ServeCommand: Command {
     let signals = TerminationSignals()
     let started = ContinuousClock.now
     // The socket first: a taken port is known at once, and probes see /health while the model loads.
-    let api = OpenAIServer(options: options)
+    let state = try arguments.string("--state-dir").map { try ServerState(directory: $0) }
+    let batchConcurrency = try arguments.integer("--batch-concurrency", in: 1...100_000) ?? 32
+    let api = OpenAIServer(options: options, state: state)
     let server = try MicrohttpdServer(options: http, refusal: api.refuse) { api.handle($0) }
     defer { server.stop() }
     let host = try EngineHost(arguments, path: path, names: arguments.strings("--served-model-name"))
     api.serve(host.served)
+    guard api.startBatches(concurrency: batchConcurrency, log: { Console.error($0) }) else {
+      throw Failure(.unavailable, "no thread could be started for the batches")
+    }
     let milliseconds = Int(started.duration(to: .now) / .milliseconds(1))
     announce(host, server.address, milliseconds, apiKey: options.apiKeys.first)
 
     signals.wait()
     Console.error("draining: \(api.activeRequests) requests may finish within \(fixed(drainSeconds, 0)) s")
     signals.exitOnNext()
+    // Their answers are on disk, and the next server goes on with the rest.
+    api.stopBatches()
     let finished = GracefulShutdown.run(api, server, timeoutMilliseconds: Int(drainSeconds * 1000))
     host.engine.stop()
     if let report = host.speculationReport { Console.error(report) }
@@ -71,13 +89,23 @@ enum ServeCommand: Command {
     options.maximumLogprobs =
       try arguments.integer("--max-logprobs", in: 0...1_000_000) ?? options.maximumLogprobs
     options.trustsRequestChatTemplates = arguments.has("--trust-request-chat-template")
+    options.allowsAdapterUpdates =
+      arguments.has("--allow-runtime-lora-updating") || isSet("VLLM_ALLOW_RUNTIME_LORA_UPDATING")
+    options.pooling = try arguments.choice("--pooling", as: EmbeddingPooling.self) ?? options.pooling
     options.forcesUsageInStreams = arguments.has("--enable-force-include-usage")
     options.usesPriorities = arguments.string("--scheduling-policy") == "priority"
     if let seconds = try arguments.number("--sse-ping-interval", in: 0...86_400) {
       options.pingIntervalMilliseconds = seconds > 0 ? Int(seconds * 1000) : nil
     }
+    try ToolFlags.apply(arguments, to: &options)
     options.version = Main.version
     return options
+  }
+
+  /// What vLLM takes for yes in a variable of the environment.
+  private static func isSet(_ variable: String) -> Bool {
+    guard let value = unsafe getenv(variable) else { return false }
+    return ["1", "true"].contains(unsafe String(cString: value).lowercased())
   }
 
   private static func announce(

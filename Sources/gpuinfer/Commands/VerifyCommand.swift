@@ -23,6 +23,7 @@ enum VerifyCommand: Command {
       .value("--max-tokens", "N", default: "12", "Tokens that the candidate writes after each prompt."),
       .value("--seed", "S", default: "1", "Of the operands and the built-in prompts."),
       .flag("--json", "Print one JSON document."),
+      CacheTypeFlag.option,
       DeviceChoice.threadsOption,
     ],
     discussion: """
@@ -51,7 +52,8 @@ enum VerifyCommand: Command {
     let path = try usesModel ? ModelPath.resolve(arguments.positional(0)) : nil
     let checkpoint = try path.map { try Checkpoint.open($0) }
     let reference = try DeviceChoice((.cpu, nil), threads: threads).makeBackend(for: checkpoint)
-    let candidate = try DeviceChoice(candidate(arguments), threads: threads).makeBackend(for: checkpoint)
+    let device = try DeviceChoice(candidate(arguments), threads: threads)
+    let candidate = try device.makeBackend(for: checkpoint)
 
     var report = VerificationReport(
       reference: reference.name, candidate: candidate.name, elementType: candidate.activationType.rawValue)
@@ -66,13 +68,16 @@ enum VerifyCommand: Command {
       report.model = path
       let prompts = try prompts(arguments, checkpoint, count: count, seed: seed)
       let longest = (prompts.map(\.count).max() ?? 1) + maxTokens
+      // Of codes both sides keep the same, so that only the arithmetic is compared.
+      let cacheType = try CacheTypeFlag.type(arguments, on: device.profile(for: checkpoint))
       let limits = ModelLimits(
-        maxBatchTokens: longest, maxSequences: 1, maxModelLength: longest, maxLogitRows: min(longest, 16))
+        maxBatchTokens: longest, maxSequences: 1, maxModelLength: longest, maxLogitRows: min(longest, 16),
+        cacheType: cacheType)
       let tested = try ModelGraph(checkpoint: checkpoint, backend: candidate, limits: limits)
       if parts.contains(.layers) {
         let type = candidate.activationType
         var rounded = limits
-        rounded.cacheType = type
+        rounded.cacheType = cacheType ?? type
         let known = try ModelGraph(
           checkpoint: checkpoint, backend: RoundedBackend(reference, weightType: type), limits: rounded)
         let trace = LayerTrace(reference: known, candidate: tested)

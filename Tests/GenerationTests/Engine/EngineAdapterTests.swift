@@ -88,9 +88,11 @@ import Testing
     request.adapter = id
     let expected = try engine.answer(request)
     let stream = try engine.submit(request)
+    #expect(engine.statistics().adapters.keys.allSatisfy { $0 == id })
     engine.unloadAdapter(id)
     let late = try engine.submit(request)
     #expect(Answer(stream) == expected)
+    #expect(engine.statistics().adapters.isEmpty)
     guard case .failed = Answer(late).reasons[0] else {
       Issue.record("it was served")
       return
@@ -103,6 +105,35 @@ import Testing
     #expect(throws: ModelError.self) { try engine.loadAdapter(path: Fixtures.path("lora/gpt2")) }
     engine.stop()
     #expect(throws: ModelError.self) { try engine.loadAdapter(path: Fixtures.path("lora/llama-all")) }
+  }
+
+  @Test("Requests are counted by adapter: waiting, then running, then not at all")
+  func counted() throws {
+    let hooks = HistoryModel.Hooks(paused: true)
+    let engine = try Engine.history(hooks, sequences: 2)
+    let streams = try [Int32(5), 5, 0, 5, 7].map { adapter in
+      var request = GenerationRequest([5, 6], max: 3)
+      request.adapter = adapter
+      return try engine.submit(request)
+    }
+    func waitUntilBlocked(afterSteps steps: Int) {
+      hooks.state.wait(until: nil) { $0.steps == steps && $0.waiting > 0 ? () : nil }
+    }
+    // The first step may start before the last request comes.
+    hooks.allow(1)
+    waitUntilBlocked(afterSteps: 1)
+    #expect(
+      engine.statistics().adapters
+        == [5: AdapterLoad(running: 2, waiting: 1), 7: AdapterLoad(waiting: 1)])
+    streams[0].cancel()
+    streams[3].cancel()
+    hooks.allow(1)
+    waitUntilBlocked(afterSteps: 2)
+    #expect(engine.statistics().adapters == [5: AdapterLoad(running: 1), 7: AdapterLoad(waiting: 1)])
+    hooks.resume()
+    for stream in streams { _ = Answer(stream) }
+    #expect(engine.statistics().adapters.isEmpty)
+    engine.stop()
   }
 
   @Test("An engine whose model takes no adapters says so")

@@ -70,7 +70,7 @@ import Testing
         #expect(abs(found.chosen.logprob - wanted.chosen.logprob) <= wanted.chosen.logprob.ulp)
       }
     }
-    // With penalties, too, which keep the next step waiting; and with rows that the host scores.
+    // With penalties, which count tokens that only the device knows; and with rows that the host scores.
     for index in requests.indices where index % 2 == 0 { requests[index].sampling.frequencyPenalty = 0.7 }
     requests[3].promptLogprobs = 1
     let onHost = try answers(requests) { $0.samplesOnHost = true }

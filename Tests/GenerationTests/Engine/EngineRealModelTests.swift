@@ -12,12 +12,14 @@ import Testing
 /// The engine over real models on the CPU backend.
 @Suite struct EngineRealModelTests {
   private func engine(
-    _ fixture: String, blocks: Int, batch: Int, sequences: Int = 65, length: Int = 256
+    _ fixture: String, blocks: Int, batch: Int, sequences: Int = 65, length: Int = 256,
+    cacheType: DataType? = nil
   ) throws -> Engine {
     var options = EngineOptions()
     options.validateEachStep = true
     let limits = ModelLimits(
-      maxBatchTokens: batch, maxSequences: sequences, maxModelLength: length, maxLogitRows: sequences)
+      maxBatchTokens: batch, maxSequences: sequences, maxModelLength: length, maxLogitRows: sequences,
+      cacheType: cacheType)
     return try Engine.start(options) {
       try GraphModel(
         checkpoint: try Checkpoint.open(Fixtures.path(fixture)), backend: CPUBackend(threads: 1),
@@ -57,8 +59,10 @@ import Testing
     for (golden, stream) in zip(goldens, streams) { #expect(Answer(stream).tokens[0] == golden.tokens) }
   }
 
-  @Test("A request alone, among 64 others, and preempted gives the same tokens")
-  func sameTokens() throws {
+  @Test(
+    "A request alone, among 64 others, and preempted gives the same tokens",
+    arguments: [DataType.float32, .int8, .float8E4M3])
+  func sameTokens(cacheType: DataType) throws {
     var random = SeededGenerator(seed: 12)
     let requests = (0..<65).map { index in
       let prompt = (0..<Int.random(in: 1...30, using: &random)).map { _ in
@@ -69,16 +73,30 @@ import Testing
       request.sampling.topP = 0.95
       return request
     }
-    let alone = try engine("tiny/llama", blocks: 200, batch: 512, sequences: 1)
+    let alone = try engine("tiny/llama", blocks: 200, batch: 512, sequences: 1, cacheType: cacheType)
+    #expect(alone.information.cacheType == cacheType.cacheName)
     let expected = try requests.map { try alone.answer($0) }
     alone.stop()
     for (blocks, batch) in [(200, 512), (12, 66)] {
-      let engine = try engine("tiny/llama", blocks: blocks, batch: batch)
+      let engine = try engine("tiny/llama", blocks: blocks, batch: batch, cacheType: cacheType)
       let streams = try requests.map { try engine.submit($0) }
       #expect(streams.map { Answer($0) } == expected)
       if blocks == 12 { #expect(engine.statistics().preemptions > 0) }
       engine.stop()
     }
+  }
+
+  @Test("A prefix is found again in a cache of codes, and read as if it were computed anew")
+  func prefixOfCodes() throws {
+    var random = SeededGenerator(seed: 4)
+    let prompt = (0..<50).map { _ in Int32.random(in: 3..<512, using: &random) }
+    let request = GenerationRequest(prompt, max: 12, temperature: 0)
+    let engine = try engine("tiny/llama", blocks: 60, batch: 256, cacheType: .int8)
+    defer { engine.stop() }
+    let first = try engine.answer(request)
+    let again = try engine.answer(request)
+    #expect(first.prompts.first?.cached == 0 && again.prompts.first?.cached == 48)
+    #expect(first.tokens == again.tokens)
   }
 
   @Test("The demo model continues its prompts as transformers does")

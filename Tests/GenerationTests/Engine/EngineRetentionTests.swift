@@ -1,6 +1,7 @@
 import CPUBackend
 import Checkpoints
 import Models
+import Numerics
 import Scheduling
 import TestSupport
 import Testing
@@ -10,12 +11,14 @@ import Testing
 /// Long sequences in few blocks, through the whole engine.
 @Suite struct EngineRetentionTests {
   private func engine(
-    _ fixture: String, blocks: Int, batch: Int, sequences: Int = 4, length: Int, policy: KVRetention? = nil
+    _ fixture: String, blocks: Int, batch: Int, sequences: Int = 4, length: Int, policy: KVRetention? = nil,
+    cacheType: DataType? = nil
   ) throws -> Engine {
     var options = EngineOptions()
     options.validateEachStep = true
     var limits = ModelLimits(
-      maxBatchTokens: batch, maxSequences: sequences, maxModelLength: length, maxLogitRows: sequences)
+      maxBatchTokens: batch, maxSequences: sequences, maxModelLength: length, maxLogitRows: sequences,
+      cacheType: cacheType)
     limits.policy = policy
     return try Engine.start(options) { [limits] in
       try GraphModel(
@@ -31,18 +34,22 @@ import Testing
     return (0..<count).map { _ in Int32.random(in: 4..<72, using: &random) }
   }
 
-  @Test("A sliding window's memory is freed: the same tokens from a pool that could not hold the sequences")
-  func slidingWindow() throws {
+  @Test(
+    "A sliding window's memory is freed: the same tokens from a pool that could not hold the sequences",
+    arguments: [DataType.float32, .int8])
+  func slidingWindow(cacheType: DataType) throws {
     let requests = (0..<6).map { index in
       GenerationRequest(
         prompt(20 + 17 * index, seed: UInt64(index)), max: 60, seed: UInt64(index),
         temperature: index % 2 == 0 ? 0 : 0.9)
     }
-    let roomy = try engine("families/mistral-window-16", blocks: 200, batch: 256, sequences: 6, length: 256)
+    let roomy = try engine(
+      "families/mistral-window-16", blocks: 200, batch: 256, sequences: 6, length: 256, cacheType: cacheType)
     let expected = try requests.map { try roomy.answer($0) }
     roomy.stop()
     // A sequence of 160 tokens would need 10 blocks; with a window of 16 it holds 3 at a time.
-    let small = try engine("families/mistral-window-16", blocks: 7, batch: 16, length: 256)
+    let small = try engine(
+      "families/mistral-window-16", blocks: 7, batch: 16, length: 256, cacheType: cacheType)
     let streams = try requests.map { try small.submit($0) }
     #expect(streams.map { Answer($0) } == expected)
     #expect(small.statistics().kvCacheUsage == 0)

@@ -41,6 +41,8 @@ final class HistoryDevice: EngineModel, StepSampler {
   private let log: Log
   private var sampler: Sampler
   private var rows: LogitRows?
+  /// Of the last step.
+  private var inputs: [Int32] = []
   /// By row of the last step's logits.
   private var tokens: [Int32] = []
   private var underWay: [SamplingResults] = []
@@ -70,6 +72,7 @@ final class HistoryDevice: EngineModel, StepSampler {
       fed += 1
     }
     rows = try model.forward(resolved)
+    inputs = resolved.tokens
     precondition(underWay.count == launched - collected && underWay.count < 2, "three steps at once")
     log.events.update { [launched, fed] in $0.append(.launch(launched, fed: fed)) }
     launched += 1
@@ -114,14 +117,17 @@ final class HistoryDevice: EngineModel, StepSampler {
         if word >> UInt32(token % 32) & 1 == 0 { changed[token] = -.infinity }
       }
       for edit in batch.edits[changes.edits] { changed[Int(edit.token)] += edit.addend }
-      for seen in batch.seen[changes.seen] {
-        var logit = changed[Int(seen.token)]
+      var counts: [Int32: Int32] = [:]
+      for seen in batch.seen[changes.seen] { counts[seen.token] = seen.inOutput }
+      if let fresh = changes.fresh { counts[inputs[fresh], default: 0] += 1 }
+      for (token, count) in counts {
+        var logit = changed[Int(token)]
         logit = logit > 0 ? logit / changes.repetition : logit * changes.repetition
-        if seen.inOutput > 0 {
-          logit -= changes.frequency * Float(seen.inOutput)
+        if count > 0 {
+          logit -= changes.frequency * Float(count)
           logit -= changes.presence
         }
-        changed[Int(seen.token)] = logit
+        changed[Int(token)] = logit
       }
     }
     var parameters = SamplingParameters()

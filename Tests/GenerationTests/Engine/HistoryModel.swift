@@ -52,6 +52,9 @@ import Synchronization
 
   deinit { unsafe logits.deallocate() }
 
+  /// Every adapter is there, and changes nothing.
+  func hasAdapter(_ id: Int32) -> Bool { true }
+
   func forward(_ plan: borrowing StepPlan) throws(KernelError) -> LogitRows {
     hooks.state.update { $0.waiting += 1 }
     let failure = hooks.state.wait(until: nil) { state -> KernelError?? in
@@ -151,6 +154,7 @@ struct Answer: Equatable {
   var logprobs: [Int: [TokenLogprobs?]] = [:]
   var reasons: [Int: FinishReason] = [:]
   var drafts: (accepted: Int, refused: Int)?
+  var embedding: [Float]?
   /// Events that broke the order the protocol promises.
   var disorder: [String] = []
 
@@ -171,6 +175,9 @@ struct Answer: Equatable {
     case .speculation(let accepted, let refused):
       if drafts != nil { disorder.append("drafts counted twice") }
       drafts = (accepted, refused)
+    case .embedding(let vector):
+      if embedding != nil || !reasons.isEmpty { disorder.append("a second or late embedding") }
+      embedding = vector
     case .finished(let choice, let reason):
       if reasons[choice] != nil { disorder.append("a second end") }
       reasons[choice] = reason

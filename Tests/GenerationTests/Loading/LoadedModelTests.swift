@@ -152,6 +152,20 @@ import Tokenizers
     #expect(plan.blockCount == 50 && plan.cacheBytes == 50 * block)
   }
 
+  @Test("A pool of codes holds more tokens: a byte a component, and a scale a head")
+  func codes() throws {
+    for type in [DataType.int8, .float8E4M3] {
+      let plan = try plan(64 << 30) {
+        ($0.kvCacheBytes, $0.cacheType) = (50 * 2560, type)
+      }
+      #expect(plan.bytesPerBlock == 2 * 2 * 16 * 2 * (16 + 4) && plan.blockCount == 50)
+    }
+    let bfloat16 = try plan(64 << 30) { ($0.kvCacheBytes, $0.cacheType) = (50 * 2560, .bfloat16) }
+    #expect(bfloat16.blockCount == 31)
+    let error = #expect(throws: ModelLoadingError.self) { try plan(64 << 30) { $0.cacheType = .float64 } }
+    #expect(error.map { "\($0)" }?.contains("int8, fp8") == true)
+  }
+
   @Test("A host keeps its pool within bounds and takes smaller steps")
   func host() throws {
     let plan = try plan(64 << 30, device: "cpu")

@@ -30,7 +30,7 @@ import Testing
           states[row], row: row, position: 100 + row, pending: pending, alternatives: alternatives[row])
       }
       if batch.isEmpty { return rows.map { _ in nil } }
-      try sampler.enqueue(batch, logits: logits)
+      try sampler.enqueue(batch, logits: logits, inputs: nil)
       var results = SamplingResults()
       try sampler.collect(batch, into: &results)
       return withExtendedLifetime(storage) {
@@ -171,6 +171,49 @@ import Testing
     }
   }
 
+  @Test("Penalties count a token that only the device knows", arguments: [1, 6, 40, 1031])
+  func freshTokens(vocabulary: Int) throws {
+    let backend = try KernelBackend(.emulated)
+    let sampler = try backend.makeTokenSampler(Self.capacity(vocabulary, rows: 12))
+    var host = Sampler(vocabularySize: vocabulary)
+    var random = SeededGenerator(seed: UInt64(vocabulary) + 5)
+    let storage = try backend.allocate(byteCount: 4 * 12 * vocabulary)
+    let inputStorage = try backend.allocate(byteCount: 4 * 20)
+    let logits = unsafe TensorView(address: storage.address, shape: Shape(12, vocabulary), dataType: .float32)
+    let inputs = unsafe TensorView(address: inputStorage.address, shape: Shape(20), dataType: .int32)
+    let tokens = (0..<20).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) }
+    unsafe try tokens.withUnsafeBytes { unsafe try backend.upload($0, to: inputs) }
+    let rows = (0..<12).map { _ in Self.row(vocabulary, 0, &random) }
+    unsafe try rows.flatMap { $0 }.withUnsafeBytes { unsafe try backend.upload($0, to: logits) }
+    var batch = SamplingBatch(sampler.capacity)
+    var states: [SamplingState] = []
+    for row in 0..<12 {
+      var parameters = SamplingParameters()
+      parameters.temperature = row % 3 == 0 ? 0 : 1
+      parameters.repetitionPenalty = row % 2 == 0 ? 1.8 : 1
+      parameters.frequencyPenalty = 1.5
+      parameters.presencePenalty = row % 4 == 0 ? -1 : 2
+      let state = SamplingState(
+        parameters: parameters, seed: UInt64(row), choice: 0, prompt: tokens.prefix(3),
+        vocabularySize: vocabulary)
+      for token in tokens[8..<8 + row % 5] { state.append(token) }
+      let isAdded = batch.add(
+        state, row: row, position: 50, pending: 1, fresh: row + 7, alternatives: nil)
+      #expect(isAdded)
+      states.append(state)
+    }
+    #expect(throws: KernelError.self) { try sampler.enqueue(batch, logits: logits, inputs: nil) }
+    try sampler.enqueue(batch, logits: logits, inputs: inputs)
+    var results = SamplingResults()
+    try sampler.collect(batch, into: &results)
+    for row in 0..<12 {
+      states[row].append(tokens[row + 7])
+      #expect(
+        try results.token(at: row).token == host.sample(rows[row], states[row], position: 50), "row \(row)")
+    }
+    withExtendedLifetime((storage, inputStorage)) {}
+  }
+
   @Test func `what does not fit is left to the host, and the rest is sampled`() throws {
     let backend = try KernelBackend(.emulated)
     var capacity = SamplingCapacity(
@@ -238,7 +281,7 @@ import Testing
       var batch = SamplingBatch(sampler.capacity)
       let isAdded = batch.add(state, row: 0, position: 7, alternatives: nil)
       #expect(isAdded)
-      try sampler.enqueue(batch, logits: logits)
+      try sampler.enqueue(batch, logits: logits, inputs: nil)
       batches.append(batch)
       wanted.append((try? host.sample(row, state, position: 7)) ?? -1)
     }
@@ -268,7 +311,7 @@ import Testing
     #expect(isAdded)
     for shape in [Shape(2, 8), Shape(2, 7)] {
       let logits = unsafe TensorView(address: storage.address, shape: shape, dataType: .float32)
-      #expect(throws: KernelError.self) { try sampler.enqueue(batch, logits: logits) }
+      #expect(throws: KernelError.self) { try sampler.enqueue(batch, logits: logits, inputs: nil) }
     }
   }
 }

@@ -79,9 +79,11 @@ enum ReferenceSampler {
 
 extension Sampler {
   /// For tests: rows as arrays.
-  mutating func sample(_ logits: [Float], _ state: SamplingState, position: Int) throws -> Int32 {
+  mutating func sample(
+    _ logits: [Float], _ state: SamplingState, position: Int, mask: [UInt32]? = nil
+  ) throws -> Int32 {
     try unsafe logits.withUnsafeBufferPointer { row in
-      try unsafe sample(row, state, position: position)
+      try unsafe sample(row, state, position: position, mask: mask)
     }
   }
 

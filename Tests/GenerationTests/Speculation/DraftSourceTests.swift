@@ -49,6 +49,42 @@ import Testing
     }
   }
 
+  @Test("A match's evidence is how far back both places agree")
+  func evidence() {
+    func evidence(_ tokens: [Int32]) -> Int? {
+      var settings = PromptLookupSettings()
+      settings.longest = 3
+      return PromptLookup.match(in: tokens.span, settings).map {
+        PromptLookup.evidence(for: $0, in: tokens.span)
+      }
+    }
+    #expect(evidence([1, 2, 3, 9, 2, 3]) == 2)
+    #expect(evidence([8, 1, 2, 3, 9, 1, 2, 3]) == 3)
+    #expect(evidence([5, 6, 7, 1, 2, 3, 9, 5, 6, 7, 1, 2, 3]) == 6)
+    #expect(evidence(Array(repeating: 4, count: 12)) == 11)
+    #expect(evidence(Array(repeating: 4, count: 60)) == EvidenceEstimates.most)
+    #expect(evidence([1, 2, 3]) == nil)
+  }
+
+  @Test("Acceptance is learned by evidence, and a class that lost gets another chance")
+  func evidenceEstimates() throws {
+    var estimates = EvidenceEstimates()
+    #expect(estimates.probability(0) == nil)
+    for _ in 0..<60 {
+      estimates.record(accepted: 0, of: 3, evidence: 2)
+      estimates.record(accepted: 4, of: 4, evidence: 20)
+    }
+    #expect(try #require(estimates.probability(2)) < 0.1)
+    #expect(try #require(estimates.probability(16)) > 0.95)
+    #expect(estimates.probability(5) == EvidenceEstimates().probability(5))
+    for _ in 0..<150 { estimates.skip(evidence: 2) }
+    #expect(try #require(estimates.probability(2)) > 0.5)
+    #expect(try #require(estimates.probability(16)) > 0.95)
+    // What was taken back counts again at once when it fails again.
+    for _ in 0..<4 { estimates.record(accepted: 0, of: 1, evidence: 2) }
+    #expect(try #require(estimates.probability(2)) < 0.5)
+  }
+
   @Test("The suffix cache proposes what others were answered, by vote and by length of match")
   func suffixCache() {
     var settings = SuffixSettings()

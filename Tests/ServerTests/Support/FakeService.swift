@@ -58,6 +58,12 @@ final class FakeService: GenerationService {
       }
     }
     events.append(.prompt(cachedTokens: request.prompt.count / 16 * 16, logprobs: promptLogprobs))
+    if let pooling = request.embedding {
+      let values = (0..<8).map { _ in Float.random(in: -1...1, using: &generator) }
+      return events + [
+        .embedding(pooling == .last ? values : values.map { $0 * 2 }), .finished(choice: 0, reason: .length),
+      ]
+    }
     var open = Array(0..<request.choices)
     for step in 0..<request.stop.maxTokens {
       for choice in open {

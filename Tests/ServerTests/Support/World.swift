@@ -34,23 +34,26 @@ final class TestAPI {
   private static let tokenizer = Result { try Tokenizer.load(directory: Fixtures.path("demo")) }
 
   init(
-    _ world: World = .router, options: ServerOptions = ServerOptions(),
+    _ world: World = .router, options: ServerOptions = .permissive,
     defaults: GenerationDefaults = GenerationDefaults(), maxModelLength: Int = 512,
     changeHTTP: (inout HTTPServerOptions) -> Void = { _ in }, template: PromptTemplate? = .plain,
+    state: ServerState? = nil, adapters: AdapterNames = AdapterNames(),
     script: @escaping FakeService.Script = FakeService.generate
   ) throws {
     let tokenizer = try Self.demoTokenizer()
     var defaults = defaults
     defaults.endOfTextTokens = [1, 4]
     service = FakeService(vocabularySize: tokenizer.vocabularySize, maxModelLength: maxModelLength, script)
-    model = ServedModel(
+    var model = ServedModel(
       names: ["demo", "alias/of-demo"], root: "Fixtures/demo", tokenizer: tokenizer, template: template,
       compileTemplate: { source throws(APIError) in
         PromptTemplate(takesContentParts: false) { _ throws(APIError) in source }
       }, generationDefaults: defaults, maxModelLength: maxModelLength,
       created: 1_700_000_000,
       service: service)
-    api = OpenAIServer(model, options: options)
+    model.adapters = adapters
+    self.model = model
+    api = OpenAIServer(model, options: options, state: state)
     guard world == .socket else {
       server = nil
       return
@@ -111,6 +114,15 @@ extension String {
     }
     if !rest.isEmpty { result.append(String(rest)) }
     return result
+  }
+}
+
+extension ServerOptions {
+  /// Every route is open.
+  static var permissive: ServerOptions {
+    var options = ServerOptions()
+    options.allowsAdapterUpdates = true
+    return options
   }
 }
 

@@ -40,6 +40,7 @@ extension ModuleTensors {
     let (outputs, inputs) = (linear.outputs, linear.inputs)
     let mask = try read("bitmask", [.uint8], [outputs, (inputs + 7) / 8])
     let shape = pattern == .unstructured ? nil : [outputs, inputs / 2]
+    let starts = pattern == .unstructured ? try read("row_offsets", [.int64], [outputs]) : nil
     let values: SparseWeight.Values
     if let settings {
       let groupSize = try groupSize(settings, inputs: inputs)
@@ -53,7 +54,6 @@ extension ModuleTensors {
     } else {
       values = .floats(try vector("compressed", Self.scaleTypes, shape))
     }
-    let starts = pattern == .unstructured ? try read("row_offsets", [.int64], [outputs]) : nil
     return try make { () throws(StoreError) in
       let weight = try SparseWeight(
         outputs: outputs, inputs: inputs, mask: mask,

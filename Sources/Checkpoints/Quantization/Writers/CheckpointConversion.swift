@@ -1,6 +1,5 @@
 internal import JSON
 internal import Compute
-internal import Glibc
 internal import Numerics
 
 /// Writes a checkpoint again with its quantised linear layers in another format, every code and scale as it was.
@@ -34,21 +33,8 @@ package struct CheckpointConversion {
   package func write(
     to directory: String, tokenizer: String, progress: (Int) -> Void = { _ in }
   ) throws(CheckpointError) {
-    guard !FileSystem.exists(directory) else { throw .alreadyExists(path: directory) }
-    let name = directory.hasSuffix("/") ? String(directory.dropLast()) : directory
-    let temporary = name + ".tmp-\(getpid())"
-    guard unsafe mkdir(temporary, 0o777) == 0 else {
-      throw .inputOutput(operation: "create", path: temporary, code: errno)
-    }
-    do throws(CheckpointError) {
+    try AtomicDirectory.make(directory, wrapping: { $0 }) { (temporary) throws(CheckpointError) in
       try writeFiles(temporary, tokenizer: tokenizer, progress)
-      guard unsafe rename(temporary, name) == 0 else {
-        throw .inputOutput(operation: "rename to the final name", path: name, code: errno)
-      }
-    } catch {
-      for file in FileSystem.names(in: temporary) { unsafe unlink(FileSystem.join(temporary, file)) }
-      unsafe rmdir(temporary)
-      throw error
     }
   }
 
@@ -103,7 +89,11 @@ package struct CheckpointConversion {
       try Companions.write(generation, to: FileSystem.join(directory, "generation_config.json"))
     }
     var written = source.configuration.object ?? [:]
-    written["quantization_config"] = format == .dense ? nil : configuration.json
+    if format == .dense {
+      written.removeValue(forKey: "quantization_config")
+    } else {
+      written["quantization_config"] = configuration.json
+    }
     // Last: without it the directory is no checkpoint.
     try Companions.write(.object(written), to: FileSystem.join(directory, "config.json"))
   }

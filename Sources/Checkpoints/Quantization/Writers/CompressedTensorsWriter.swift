@@ -14,7 +14,7 @@ extension LinearWriter {
     case .float8(let weight): tensors = compressed(weight)
     case .spqr(let weight): tensors = compressed(weight)
     case .sparse(let weight): tensors = compressed(weight)
-    case .codebook, .blocks:
+    case .codebook, .blocks, .placed:
       throw refuse("it has no \(given.summary)")
     }
     if let correction {

@@ -28,7 +28,7 @@ extension LinearWeight.Store {
     case .float8(let weight): weight.activations != nil
     case .sparse(let weight):
       if case .codes(let codes) = weight.values { codes.activations != nil } else { false }
-    case .dense, .codebook, .blocks, .spqr: false
+    case .dense, .codebook, .blocks, .spqr, .placed: false
     }
   }
 }

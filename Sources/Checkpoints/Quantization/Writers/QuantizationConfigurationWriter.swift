@@ -31,7 +31,7 @@ package struct QuantizationConfigurationWriter {
     case .float8(let weight): group(weight)
     case .spqr(let weight): group(weight)
     case .sparse(let weight): group(weight)
-    case .dense, .codebook, .blocks: nil
+    case .dense, .codebook, .blocks, .placed: nil
     }
   }
 

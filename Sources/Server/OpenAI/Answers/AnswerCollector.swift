@@ -5,6 +5,8 @@ internal import JSON
 struct AnswerCollector {
   struct Choice {
     var text = ""
+    var reader: ToolCallReader
+    var calls: [(name: String, arguments: String)] = []
     var shown: [ShownToken] = []
     var tokens: [Int32] = []
     var end: TextEnd?
@@ -15,7 +17,7 @@ struct AnswerCollector {
 
   init(_ plan: GenerationPlan) {
     self.plan = plan
-    choices = Array(repeating: Choice(), count: plan.choiceCount)
+    choices = Array(repeating: Choice(reader: ToolCallReader(plan.tools)), count: plan.choiceCount)
     prompts = Array(repeating: nil, count: plan.prompts.count)
   }
 
@@ -23,7 +25,7 @@ struct AnswerCollector {
     switch update {
     case .prompt(let index, let text, _): prompts[index] = text
     case .delta(let choice, let token, let delta):
-      choices[choice].text += delta.text
+      choices[choice].add(delta)
       if let logprobs = delta.logprobs { choices[choice].shown.append(ShownToken(logprobs)) }
       if let token { choices[choice].tokens.append(token) }
       if let end = delta.end { choices[choice].end = end }
@@ -54,7 +56,7 @@ struct AnswerCollector {
       case .completion: writeCompletion(choice, prompts[prompt], to: &writer)
       case .chat: writeMessage(choice, to: &writer)
       }
-      writer.writeEnd(choice.end)
+      writer.writeEnd(choice.end, callsTools: plan.tools.endsWithCalls(choice.calls.count))
       if plan.options.returnsTokenIDs {
         writer.writeTokens("token_ids", choice.tokens)
       } else {
@@ -86,7 +88,27 @@ struct AnswerCollector {
     writer.key("message")
     writer.beginObject()
     writer.member("role", "assistant")
-    writer.member("content", choice.text)
+    if choice.text.isEmpty, !choice.calls.isEmpty {
+      writer.member("content", .null)
+    } else {
+      writer.member("content", choice.text)
+    }
+    if !choice.calls.isEmpty {
+      writer.key("tool_calls")
+      writer.beginArray()
+      for call in choice.calls {
+        writer.beginObject()
+        writer.member("id", ToolUse.newID())
+        writer.member("type", "function")
+        writer.key("function")
+        writer.beginObject()
+        writer.member("name", call.name)
+        writer.member("arguments", call.arguments)
+        writer.endObject()
+        writer.endObject()
+      }
+      writer.endArray()
+    }
     for name in ["refusal", "annotations", "audio", "function_call", "reasoning"] {
       writer.member(name, .null)
     }
@@ -109,6 +131,20 @@ struct AnswerCollector {
       writer.writeTokens("prompt_token_ids", plan.prompts[index].tokens)
     } else {
       writer.member("prompt_token_ids", .null)
+    }
+  }
+}
+
+extension AnswerCollector.Choice {
+  fileprivate mutating func add(_ delta: TextDelta) {
+    var parts = reader.append(delta.text)
+    if delta.end != nil { parts += reader.finish() }
+    for part in parts {
+      switch part {
+      case .content(let more): text += more
+      case .call(_, let name): calls.append((name, ""))
+      case .arguments(let index, let more): calls[index].arguments += more
+      }
     }
   }
 }

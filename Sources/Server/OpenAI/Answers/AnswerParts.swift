@@ -88,9 +88,14 @@ extension TextEnd {
 }
 
 extension JSONWriter {
-  mutating func writeEnd(_ end: TextEnd?) {
+  /// - Parameter callsTools: the output is calls of tools, so that it stopped for them.
+  mutating func writeEnd(_ end: TextEnd?, callsTools: Bool = false) {
     key("finish_reason")
-    if let reason = end?.reason { string(reason) } else { null() }
+    if let reason = end?.reason {
+      string(callsTools && reason == "stop" ? "tool_calls" : reason)
+    } else {
+      null()
+    }
     member("stop_reason", end?.stopReason ?? .null)
   }
 

@@ -16,6 +16,8 @@ struct EventFormat {
   private let logprobs: LogprobsFormat
   /// Chat: choices whose first event, with the role, was sent.
   private var introduced: [Bool]
+  /// By choice.
+  private var readers: [ToolCallReader]
   /// Completions with echo: what the first event of a choice still has to carry.
   private var echo: [PromptText?]
   private var hasEchoed: [Bool]
@@ -33,6 +35,7 @@ struct EventFormat {
     usageOpening = head
     logprobs = LogprobsFormat(count: plan.logprobs ?? 0, showsTokenIDs: plan.options.showsTokenIDs)
     introduced = Array(repeating: false, count: plan.choiceCount)
+    readers = Array(repeating: ToolCallReader(plan.tools), count: plan.choiceCount)
     echo = Array(repeating: nil, count: plan.prompts.count)
     hasEchoed = Array(repeating: !plan.echoes, count: plan.choiceCount)
   }
@@ -46,16 +49,40 @@ struct EventFormat {
       case .chat: for choice in choices { introduce(choice, run, to: &writer) }
       case .completion:
         echo[index] = text
-        if plan.echoes { for choice in choices { write(choice, token: nil, TextDelta(), run, to: &writer) } }
+        if plan.echoes {
+          for choice in choices { write(choice, token: nil, TextDelta(), [], run, to: &writer) }
+        }
       }
     case .delta(let choice, let token, let delta):
       if case .failed(let message) = delta.end { return message }
       if plan.form == .chat, !introduced[choice] { introduce(choice, run, to: &writer) }
+      var delta = delta
+      var calls: [CallDelta] = []
+      if plan.tools != .none { calls = takeCalls(from: &delta, choice) }
       let isWorthTelling =
-        !delta.text.isEmpty || delta.end != nil || delta.logprobs != nil || plan.options.returnsTokenIDs
-      if isWorthTelling { write(choice, token: token, delta, run, to: &writer) }
+        !delta.text.isEmpty || !calls.isEmpty || delta.end != nil || delta.logprobs != nil
+        || plan.options.returnsTokenIDs
+      if isWorthTelling { write(choice, token: token, delta, calls, run, to: &writer) }
     }
     return nil
+  }
+
+  /// Leaves the content in the delta.
+  private mutating func takeCalls(from delta: inout TextDelta, _ choice: Int) -> [CallDelta] {
+    var parts = readers[choice].append(delta.text)
+    if delta.end != nil { parts += readers[choice].finish() }
+    delta.text = ""
+    var calls: [CallDelta] = []
+    for part in parts {
+      switch part {
+      case .content(let text): delta.text += text
+      case .call(let index, let name): calls.append(CallDelta(index: index, name: name))
+      case .arguments(let index, let text):
+        if calls.last?.index != index { calls.append(CallDelta(index: index)) }
+        calls[calls.count - 1].arguments += text
+      }
+    }
+    return calls
   }
 
   private mutating func introduce(_ choice: Int, _ run: GenerationRun, to writer: inout JSONWriter) {
@@ -74,7 +101,8 @@ struct EventFormat {
   }
 
   private mutating func write(
-    _ choice: Int, token: Int32?, _ delta: TextDelta, _ run: GenerationRun, to writer: inout JSONWriter
+    _ choice: Int, token: Int32?, _ delta: TextDelta, _ calls: [CallDelta], _ run: GenerationRun,
+    to writer: inout JSONWriter
   ) {
     writer.literal(opening)
     writer.integer(choice)
@@ -92,7 +120,8 @@ struct EventFormat {
     case .chat:
       writer.key("delta")
       writer.beginObject()
-      if !delta.text.isEmpty || delta.end == nil { writer.member("content", delta.text) }
+      if !delta.text.isEmpty || (delta.end == nil && calls.isEmpty) { writer.member("content", delta.text) }
+      CallDelta.write(calls, to: &writer)
       writer.endObject()
     }
     if plan.logprobs == nil || shown.isEmpty {
@@ -102,7 +131,7 @@ struct EventFormat {
     } else {
       logprobs.writeChat(shown, to: &writer)
     }
-    writer.writeEnd(delta.end)
+    writer.writeEnd(delta.end, callsTools: plan.tools.endsWithCalls(readers[choice].callCount))
     if plan.options.returnsTokenIDs { writer.writeTokens("token_ids", token.map { [$0] } ?? []) }
     close(choice, run, to: &writer)
   }

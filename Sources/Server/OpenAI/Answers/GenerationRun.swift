@@ -130,6 +130,7 @@ final class GenerationRun {
       }
     case .speculation(let accepted, let refused):
       drafts = (drafts.accepted + accepted, drafts.refused + refused)
+    case .embedding: break
     case .finished(let choice, let reason):
       guard parts[index].assemblers.indices.contains(choice) else { return }
       end(choice, of: index, reason, into: &updates)
@@ -201,6 +202,10 @@ extension APIError {
         .invalid("\(field) \(requirement), got \(value).", field, value: .integer(Int64(value)))
       }
   }
+
+  static let clientLeft = APIError(
+    clientClosedStatus, .cancelled,
+    "The client closed its side of the connection before the answer was complete.")
 
   static let draining = APIError(
     503, .unavailable, "The server is shutting down and takes no new requests.", retryAfterSeconds: 1)

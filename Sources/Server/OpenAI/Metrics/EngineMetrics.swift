@@ -1,4 +1,5 @@
 internal import Generation
+internal import Glibc
 
 /// The engine's counters under vLLM's names, so that dashboards, autoscalers and gateways made for it work.
 enum EngineMetrics {
@@ -47,7 +48,7 @@ enum EngineMetrics {
       "vllm:cache_config_info",
       labels + [
         ("block_size", "\(information.blockSize)"), ("num_gpu_blocks", "\(information.blockCount)"),
-        ("enable_prefix_caching", "True"),
+        ("cache_dtype", information.cacheType), ("enable_prefix_caching", "True"),
       ], 1)
     value(
       "vllm:prefix_cache_queries_total", .counter, "Tokens looked up in the prefix cache.",
@@ -69,6 +70,7 @@ enum EngineMetrics {
         "vllm:request_success_total", labels + [("finished_reason", reason)],
         Double(statistics.finishedRequests[reason] ?? 0))
     }
+    if model.adapters.isEnabled { writeAdapters(model.adapters, statistics, to: &text) }
     if let speculation = statistics.speculation { write(speculation, labels, to: &text) }
     for (name, histogram) in statistics.histograms.sorted(by: { $0.key < $1.key }) {
       text.family(name, .histogram, help[name] ?? "Measured by the engine.")
@@ -79,5 +81,22 @@ enum EngineMetrics {
       Double(statistics.rejectedRequests))
     value("gpuinfer:engine_steps_total", .counter, "Steps of the engine.", Double(statistics.steps))
     value("gpuinfer:engine_alive", .gauge, "1 while the engine runs.", statistics.isAlive ? 1 : 0)
+  }
+
+  /// As vLLM has it: the adapters in use are labels, and the value is the time.
+  private static func writeAdapters(
+    _ adapters: AdapterNames, _ statistics: EngineStatistics, to text: inout PrometheusText
+  ) {
+    let loads = adapters.all.map { ($0.name, statistics.adapters[$0.entry.id] ?? AdapterLoad()) }
+    func names(_ count: KeyPath<AdapterLoad, Int>) -> String {
+      loads.filter { $0.1[keyPath: count] > 0 }.map(\.0).joined(separator: ",")
+    }
+    text.family("vllm:lora_requests_info", .gauge, "Adapters in use; the value is the time in Unix seconds.")
+    text.sample(
+      "vllm:lora_requests_info",
+      [
+        ("max_lora", "\(adapters.limit)"), ("running_lora_adapters", names(\.running)),
+        ("waiting_lora_adapters", names(\.waiting)),
+      ], Double(time(nil)))
   }
 }

@@ -39,14 +39,9 @@ package enum OpenAPIDocument {
     ]
     // An empty alternative says that the key may not be needed.
     if !route.isOpen { operation["security"] = [[:], ["bearer": []]] }
-    if route == .model {
-      operation["parameters"] = [
-        [
-          "name": "model", "in": "path", "required": true, "description": "A name from /v1/models.",
-          "schema": ["type": "string", "minLength": 1],
-        ]
-      ]
-    }
+    let parameters = pathParameters(route) + (method == "GET" ? route.queryParameters : [])
+    if !parameters.isEmpty { operation["parameters"] = .array(parameters) }
+    if method == "POST", route == .files { operation["requestBody"] = upload }
     if method == "POST", let schema = route.requestSchema {
       var examples = JSONObject()
       for (index, example) in schema.examples.enumerated() {
@@ -64,6 +59,36 @@ package enum OpenAPIDocument {
     return .object(operation)
   }
 
+  private static func pathParameters(_ route: Route) -> [JSONValue] {
+    guard let name = route.parameter?.name else { return [] }
+    let about =
+      route == .model
+      ? "A name from /v1/models." : "An id from /v1/\(name == "file_id" ? "files" : "batches")."
+    return [
+      [
+        "name": .string(String(name)), "in": "path", "required": true, "description": .string(about),
+        "schema": ["type": "string", "minLength": 1],
+      ]
+    ]
+  }
+
+  /// The one body that is no JSON.
+  private static let upload: JSONValue = [
+    "required": true,
+    "content": [
+      "multipart/form-data": [
+        "schema": [
+          "type": "object", "required": ["file", "purpose"],
+          "properties": [
+            "file": [
+              "type": "string", "format": "binary", "description": "Batch lines, one JSON object each.",
+            ], "purpose": ["type": "string", "enum": ["batch"], "description": "What the file is for."],
+          ],
+        ]
+      ]
+    ],
+  ]
+
   private static func responses(_ route: Route) -> JSONObject {
     var content = JSONObject()
     for (type, schema) in route.responseContent { content[type] = schema.isNull ? [:] : ["schema": schema] }
@@ -80,10 +105,37 @@ package enum OpenAPIDocument {
 }
 
 extension Route {
+  /// What may stand behind the question mark of a GET.
+  var queryParameters: [JSONValue] {
+    func parameter(_ name: String, _ about: String, _ schema: JSONValue) -> JSONValue {
+      [
+        "name": .string(name), "in": "query", "required": false, "description": .string(about),
+        "schema": schema,
+      ]
+    }
+    guard self == .files || self == .batches else { return [] }
+    let limit: Int64 = self == .files ? 10_000 : 100
+    var parameters = [
+      parameter("after", "Begin behind this one.", ["type": "string"]),
+      parameter("limit", "How many at most.", ["type": "integer", "minimum": 1, "maximum": .integer(limit)]),
+    ]
+    if self == .files {
+      parameters.append(parameter("purpose", "Only files for this.", ["type": "string"]))
+      parameters.append(
+        parameter(
+          "order", "By age: desc begins with the newest.", ["type": "string", "enum": ["asc", "desc"]]))
+    }
+    return parameters
+  }
+
   var requestSchema: Schema? {
     switch self {
     case .completions: RequestSchemas.completion
     case .chatCompletions: RequestSchemas.chat
+    case .embeddings: RequestSchemas.embeddings
+    case .batches: RequestSchemas.batch
+    case .loadAdapter: RequestSchemas.loadAdapter
+    case .unloadAdapter: RequestSchemas.unloadAdapter
     case .tokenize: RequestSchemas.tokenize
     case .detokenize: RequestSchemas.detokenize
     default: nil
@@ -94,8 +146,17 @@ extension Route {
     switch self {
     case .completions: "Continue one or more prompts."
     case .chatCompletions: "Answer a conversation."
+    case .embeddings: "The embeddings of one or more texts."
     case .models: "The served models."
     case .model: "One served model."
+    case .files: "The stored files, or one more."
+    case .file: "One stored file, or its end."
+    case .fileContent: "What is in a stored file."
+    case .batches: "The batches, or one more."
+    case .batch: "One batch."
+    case .batchCancel: "End a batch early."
+    case .loadAdapter: "Load a LoRA adapter from a directory of the server's machine."
+    case .unloadAdapter: "Take a LoRA adapter away."
     case .tokenize: "Text or a conversation to token ids."
     case .detokenize: "Token ids to text."
     case .tokenizerInformation: "The tokenizer's configuration."
@@ -118,8 +179,16 @@ extension Route {
     return switch self {
     case .completions: json("CompletionResponse") + [events]
     case .chatCompletions: json("ChatCompletionResponse") + [events]
+    case .embeddings: json("EmbeddingResponse")
     case .models: json("ModelList")
     case .model: json("ModelCard")
+    case .loadAdapter, .unloadAdapter: [("text/plain", ["type": "string"])]
+    // A list by GET, one object by POST; a file by GET, word of its end by DELETE.
+    case .files: [("application/json", ResponseSchemas.either("FileList", "FileObject"))]
+    case .file: [("application/json", ResponseSchemas.either("FileObject", "FileDeleted"))]
+    case .fileContent: [("application/octet-stream", ["type": "string", "format": "binary"])]
+    case .batches: [("application/json", ResponseSchemas.either("BatchList", "Batch"))]
+    case .batch, .batchCancel: json("Batch")
     case .tokenize: json("TokenizeResponse")
     case .detokenize: json("DetokenizeResponse")
     case .tokenizerInformation: json("TokenizerInformation")
@@ -139,10 +208,20 @@ extension Route {
       (400, "The body or a field of it is wrong."), (413, "The body is too large."),
     ]
     return switch self {
-    case .completions, .chatCompletions:
+    case .completions, .chatCompletions, .embeddings:
       body + [
         key, (404, "The model is not served."), method, (429, "The queue is full; see Retry-After."),
         (499, "The client closed the connection."), (500, "Generation failed."), unavailable,
+      ]
+    case .files, .file, .fileContent, .batches, .batch, .batchCancel:
+      body + [
+        key, (404, "There is no such thing, or the route is turned off."), method,
+        (409, "It cannot be done in this state."), (429, "Too many batches wait."),
+        (500, "The disk failed."), unavailable,
+      ]
+    case .loadAdapter, .unloadAdapter:
+      body + [
+        key, (404, "There is no such adapter, or the route is turned off."), method, unavailable,
       ]
     case .tokenize, .detokenize: body + [key, (404, "The model is not served."), method, unavailable]
     case .model: [key, (404, "The model is not served."), method, unavailable]

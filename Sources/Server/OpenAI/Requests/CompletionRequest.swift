@@ -42,7 +42,8 @@ enum CompletionRequest {
       var decoded = try Self.decode(
         item, addsSpecialTokens: body["add_special_tokens"]?.bool ?? true, model: model)
       let whole = decoded.tokens.count
-      decoded.tokens = try PromptLimits.fit(decoded.tokens, sampling, maxTokens: reserved, model: model)
+      decoded.tokens = try PromptLimits.fit(
+        decoded.tokens, sampling.truncation, maxTokens: reserved, model: model)
       if decoded.tokens.count != whole { decoded.text = nil }
       prompts.append(decoded)
     }

@@ -1,4 +1,5 @@
 internal import Generation
+package import Grammars
 internal import JSON
 internal import Tokenizers
 
@@ -27,6 +28,9 @@ package struct GenerationPlan: Sendable {
   package var badWordTokens: [[Int32]] = []
   /// The adapter to answer with, and the name it was asked by.
   package var adapter: (name: String, id: Int32)?
+  package var grammar: TokenGrammar?
+  /// How calls of tools are found in the output.
+  var tools = ToolUse.none
 
   /// Answer choices in all: those of prompt `p` are `p * options.choices ..< (p + 1) * options.choices`.
   package var choiceCount: Int { prompts.count * options.choices }
@@ -60,6 +64,7 @@ package struct GenerationPlan: Sendable {
     request.priority = options.priority
     request.cacheSalt = options.cacheSalt
     request.adapter = adapter?.id ?? 0
+    if !generatesNothing { request.grammar = grammar }
     return request
   }
 }
@@ -70,11 +75,11 @@ enum PromptLimits {
 
   /// Cuts a prompt as the request asked, and refuses one that leaves no room.
   static func fit(
-    _ tokens: [Int32], _ options: SamplingOptions, maxTokens: Int?, model: ServedModel
+    _ tokens: [Int32], _ truncation: SamplingOptions.Truncation?, maxTokens: Int?, model: ServedModel
   ) throws(APIError) -> [Int32] {
     let limit = model.maxModelLength
     var tokens = tokens
-    if let truncation = options.truncation {
+    if let truncation {
       guard truncation.tokens <= limit else {
         throw .invalid(
           "truncate_prompt_tokens value is greater than max_model_len (\(limit)). Please request a smaller "

@@ -1,4 +1,5 @@
 package import Generation
+package import Grammars
 internal import JSON
 
 /// The fields that completions and chat share, decoded; defaults filled in.
@@ -22,6 +23,8 @@ package struct SamplingOptions: Sendable {
   package var priority = 0
   package var cacheSalt: String?
   package var requestID: String?
+  /// What the output has to be, and the field that says so.
+  package var structure: (specification: GrammarSpecification, field: String)?
 
   package struct Truncation: Sendable, Equatable {
     /// -1 is the context length.
@@ -62,7 +65,14 @@ package struct SamplingOptions: Sendable {
     decodeStopping(object)
     stopTokens = try Self.tokens(object["stop_token_ids"]?.array ?? [], vocabularySize, "stop_token_ids")
     try decodeOutput(object, options)
-    try decodePrompt(object, options)
+    let prompt = try PromptOptions(object, options)
+    truncation = prompt.truncation
+    priority = prompt.priority
+    cacheSalt = prompt.cacheSalt
+    requestID = prompt.requestID
+    structure = try StructuredOutput.specification(object).map {
+      ($0, object["structured_outputs"]?.object == nil ? "response_format" : "structured_outputs")
+    }
   }
 
   /// 0 < t < 0.01 is raised to 0.01 first, so only an exact 0 is greedy; then nothing else narrows the choice.
@@ -104,20 +114,6 @@ package struct SamplingOptions: Sendable {
     showsTokenIDs = object["return_tokens_as_token_ids"]?.bool ?? false
   }
 
-  private mutating func decodePrompt(_ object: JSONObject, _ options: ServerOptions) throws(APIError) {
-    truncation = object["truncate_prompt_tokens"]?.int.map {
-      Truncation(tokens: $0, keepsEnd: object["truncation_side"]?.string != "right")
-    }
-    priority = object["priority"]?.int ?? 0
-    if priority != 0, !options.usesPriorities {
-      throw .invalid(
-        "Got priority \(priority) but Priority scheduling is not enabled (--scheduling-policy priority).",
-        "priority", value: .integer(Int64(priority)))
-    }
-    cacheSalt = object["cache_salt"]?.string
-    requestID = object["request_id"]?.string
-  }
-
   static func checkLogprobs(_ count: Int, _ parameter: String, _ options: ServerOptions) throws(APIError) {
     if count == -1 || count > options.maximumLogprobs {
       throw .invalid(
@@ -142,5 +138,28 @@ package struct SamplingOptions: Sendable {
         value: .integer(Int64(id)))
     }
     return token
+  }
+}
+
+/// What a request may say about its prompt, whatever is wanted of it.
+struct PromptOptions {
+  var truncation: SamplingOptions.Truncation?
+  var priority = 0
+  var cacheSalt: String?
+  var requestID: String?
+
+  /// - Parameter object: checked against its schema already.
+  init(_ object: JSONObject, _ options: ServerOptions) throws(APIError) {
+    truncation = object["truncate_prompt_tokens"]?.int.map {
+      SamplingOptions.Truncation(tokens: $0, keepsEnd: object["truncation_side"]?.string != "right")
+    }
+    priority = object["priority"]?.int ?? 0
+    if priority != 0, !options.usesPriorities {
+      throw .invalid(
+        "Got priority \(priority) but Priority scheduling is not enabled (--scheduling-policy priority).",
+        "priority", value: .integer(Int64(priority)))
+    }
+    cacheSalt = object["cache_salt"]?.string
+    requestID = object["request_id"]?.string
   }
 }

@@ -31,7 +31,7 @@ enum CORS {
     response.headers["Access-Control-Allow-Origin"] = isAny ? "*" : origin
     if !isAny { response.headers["Vary"] = "Origin" }
     guard request.method == "OPTIONS" else { return }
-    response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE, OPTIONS"
     response.headers["Access-Control-Allow-Headers"] =
       request.headers["Access-Control-Request-Headers"] ?? "Authorization, Content-Type"
     response.headers["Access-Control-Max-Age"] = "600"

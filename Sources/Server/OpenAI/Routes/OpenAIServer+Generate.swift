@@ -21,12 +21,13 @@ extension OpenAIServer {
   func complete(_ body: JSONObject, route: Route, client: any HTTPClient) throws(APIError) -> (
     json: [UInt8], wasAborted: Bool
   ) {
-    let model = try servingModel()
-    let plan = try plan(body, route: route, model: model)
-    let identity = identity(for: plan, model: model, id: nil)
     active.begin()
     var number: Int?
     defer { active.end(number) }
+    if route == .embeddings { return (try embed(body, client: client, id: nil), false) }
+    let model = try servingModel()
+    let plan = try plan(body, route: route, model: model)
+    let identity = identity(for: plan, model: model, id: nil)
     let run = try GenerationRun(plan, id: identity.id, model: model)
     number = active.register(run.streams)
     return try collect(run, identity, client)
@@ -38,6 +39,9 @@ extension OpenAIServer {
       ? try CompletionRequest.plan(body, model: model, options: options)
       : try ChatRequest.plan(body, model: model, options: options)
     plan.adapter = model.adapter(body["model"])
+    if let structure = plan.options.structure {
+      plan.grammar = try model.grammar(structure.specification, structure.field)
+    }
     return plan
   }
 
@@ -70,9 +74,7 @@ extension OpenAIServer {
         // left; proxies and other servers take both for gone.
         if client.presence != .present {
           run.cancel()
-          throw APIError(
-            APIError.clientClosedStatus, .cancelled,
-            "The client closed its side of the connection before the answer was complete.")
+          throw .clientLeft
         }
       }
     }

@@ -15,14 +15,23 @@ package final class OpenAIServer: Sendable {
     case failed(String)
   }
   package let options: ServerOptions
-  private let state = Monitor(State.loading)
+  private let phase = Monitor(State.loading)
   let active = ActiveRequests()
   let metrics = HTTPMetrics()
 
-  package init(options: ServerOptions) { self.options = options }
+  /// Files and batches; nil where the server keeps none.
+  let state: ServerState?
+  private let queue = Monitor<BatchQueue?>(nil)
 
-  package convenience init(_ model: ServedModel, options: ServerOptions = ServerOptions()) {
-    self.init(options: options)
+  package init(options: ServerOptions, state: ServerState? = nil) {
+    self.options = options
+    self.state = state
+  }
+
+  package convenience init(
+    _ model: ServedModel, options: ServerOptions = ServerOptions(), state: ServerState? = nil
+  ) {
+    self.init(options: options, state: state)
     serve(model)
   }
 
@@ -30,15 +39,33 @@ package final class OpenAIServer: Sendable {
 
   /// The model is loaded: requests are taken from now on.
   package func serve(_ model: ServedModel) {
-    state.withLock { if case .loading = $0 { $0 = .serving(model) } }
+    phase.withLock { if case .loading = $0 { $0 = .serving(model) } }
   }
 
+  /// Works on the batches, those that earlier servers left included.
+  ///
+  /// - Parameters:
+  ///   - concurrency: requests of batches in the engine at one time.
+  ///   - log: told what nobody asked for would see.
+  /// - Returns: false where the system gives no thread.
+  package func startBatches(concurrency: Int, log: @escaping @Sendable (String) -> Void) -> Bool {
+    guard let state, let model = knownModel else { return true }
+    let started = BatchQueue(state, model, options, concurrency: concurrency, log: log)
+    queue.withLock { $0 = started }
+    return started.start()
+  }
+
+  /// Stops working on batches; what is not answered is left for the next server. Idempotent.
+  package func stopBatches() { queue.withLock { $0 }?.stop() }
+
+  var batchQueue: BatchQueue? { queue.withLock { $0 } }
+
   /// Loading failed; every request is told so.
-  package func fail(_ reason: String) { state.withLock { $0 = .failed(reason) } }
+  package func fail(_ reason: String) { phase.withLock { $0 = .failed(reason) } }
 
   /// Turns /ready off and refuses new work; what runs goes on. Idempotent.
   package func beginDrain() {
-    state.withLock {
+    phase.withLock {
       switch $0 {
       case .loading: $0 = .draining(nil)
       case .serving(let model): $0 = .draining(model)
@@ -55,7 +82,7 @@ package final class OpenAIServer: Sendable {
 
   /// The model, for work; throws while there is none to be had.
   func servingModel() throws(APIError) -> ServedModel {
-    switch state.withLock({ $0 }) {
+    switch phase.withLock({ $0 }) {
     case .serving(let model): return model
     case .loading:
       throw APIError(503, .unavailable, "The model is still being loaded.", retryAfterSeconds: 1)
@@ -66,7 +93,7 @@ package final class OpenAIServer: Sendable {
 
   /// The model, for information, also while draining.
   var knownModel: ServedModel? {
-    switch state.withLock({ $0 }) {
+    switch phase.withLock({ $0 }) {
     case .serving(let model): model
     case .draining(let model): model
     case .loading, .failed: nil
@@ -75,7 +102,7 @@ package final class OpenAIServer: Sendable {
 
   /// Why the process should be restarted; nil while it works, loads or drains.
   var failure: String? {
-    if case .failed(let reason) = state.withLock({ $0 }) { return reason }
+    if case .failed(let reason) = phase.withLock({ $0 }) { return reason }
     guard let model = knownModel else { return nil }
     return model.service.statistics().isAlive ? nil : "The engine has stopped."
   }
@@ -131,8 +158,15 @@ package final class OpenAIServer: Sendable {
     switch route {
     case .completions, .chatCompletions:
       return try generate(request, route: route, id: requestID(request), scope)
+    case .embeddings:
+      scope.beginGenerating()
+      return .json(
+        bytes: try embed(RequestBody.object(request), client: request.client, id: requestID(request)))
     case .models: return try models()
     case .model: return try model(named: parameter)
+    case .loadAdapter, .unloadAdapter: return try changeAdapters(request, route)
+    case .files, .file, .fileContent: return try answerFiles(request, route, parameter, scope)
+    case .batches, .batch, .batchCancel: return try answerBatches(request, route, parameter)
     case .tokenize: return try tokenize(RequestBody.object(request))
     case .detokenize: return try detokenize(RequestBody.object(request))
     case .tokenizerInformation: return try tokenizerInformation()

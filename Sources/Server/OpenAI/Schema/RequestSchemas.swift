@@ -23,7 +23,8 @@ enum RequestSchemas {
       Field(
         "add_special_tokens", .boolean, "Let the tokenizer add its special tokens to text.", default: true),
       Field("user", .string(), "Ignored."),
-    ] + SamplingFields.sampling + SamplingFields.stopping + SamplingFields.output + SamplingFields.prompt,
+    ] + SamplingFields.sampling + SamplingFields.stopping + SamplingFields.output + SamplingFields.prompt
+      + StructuredOutput.fields,
     examples: [
       ["prompt": "Once upon a time", "max_tokens": 8, "temperature": 0],
       ["prompt": ["One", "Two"], "max_tokens": 4, "n": 2, "seed": 7],
@@ -43,14 +44,20 @@ enum RequestSchemas {
       Field("logprobs", .boolean, "Return log-probabilities of the output.", default: false),
       Field(
         "top_logprobs", .integer(-1 ... .max), "Alternatives for each token; needs `logprobs`.", default: 0),
-      Field("tool_choice", .any, "\"none\" or \"auto\".", default: nil),
-      Field("parallel_tool_calls", .boolean, "Ignored.", default: true),
+      Field(
+        "tool_choice", .either([.choice(["none", "auto", "required"]), .object(toolChoice)]),
+        "auto (with tools): the model decides; required: one call or more; an object: this function."),
+      Field("parallel_tool_calls", .boolean, "Let `required` be more than one call.", default: true),
       Field("include_reasoning", .boolean, "Ignored.", default: true),
       Field("user", .string(), "Ignored."),
     ] + template + SamplingFields.sampling + SamplingFields.stopping + SamplingFields.output
-      + SamplingFields.prompt,
+      + SamplingFields.prompt + StructuredOutput.fields,
     examples: [
       ["messages": [["role": "user", "content": "Hello"]], "max_tokens": 8],
+      [
+        "messages": [["role": "user", "content": "Yes or no?"]], "max_tokens": 8,
+        "structured_outputs": ["choice": ["yes", "no"]],
+      ],
       [
         "messages": [
           ["role": "system", "content": "Be brief."],
@@ -58,6 +65,65 @@ enum RequestSchemas {
         ], "max_completion_tokens": 4, "stream": true, "logprobs": true, "top_logprobs": 2,
       ],
     ])
+
+  static let embeddings = Schema(
+    "EmbeddingRequest", "Turns texts into vectors.",
+    fields: [
+      SamplingFields.model,
+      Field(
+        "input",
+        .either([
+          .string(), .array(.string(), count: 0...EmbeddingRequest.maximumInputs), .array(tokenID),
+          .array(.array(tokenID), count: 0...EmbeddingRequest.maximumInputs),
+        ]), "A text, a list of token ids, or a list of up to 2,048 of either."
+      ).required,
+      Field(
+        "encoding_format", .choice(["float", "base64"]), "base64: of float32, little-endian.",
+        default: "float"),
+      Field("dimensions", .integer(1 ... .max), "Not supported; must be left out."),
+      Field(
+        "add_special_tokens", .boolean, "Let the tokenizer add its special tokens to text.", default: true),
+      Field("use_activation", .boolean, "Scale each vector to length 1.", default: true),
+      Field("normalize", .boolean, "The older name of use_activation."),
+      Field("embed_dtype", .choice(["float32"]), "Only float32.", default: "float32"),
+      Field("endianness", .choice(["native", "little"]), "Only little-endian.", default: "native"),
+      Field("user", .string(), "Ignored."),
+    ] + SamplingFields.prompt,
+    examples: [
+      ["input": "Once upon a time"], ["input": ["One", "Two"], "encoding_format": "base64"],
+      ["input": [[5, 6, 7], [8]], "use_activation": false],
+    ])
+
+  static let batch = Schema(
+    "CreateBatchRequest", "Answers the requests of a file, in the server's own time.",
+    fields: [
+      Field("input_file_id", .string(minimumLength: 1), "A file uploaded for batch.").required,
+      Field(
+        "endpoint", .choice(["/v1/completions", "/v1/chat/completions", "/v1/embeddings"]),
+        "Where all requests of the file go."
+      ).required,
+      Field("completion_window", .choice(["24h"]), "How long it may take: 24h.").required,
+      Field("metadata", .map(.string()), "Up to 16 pairs of text that come back with the batch."),
+    ])
+
+  static let loadAdapter = Schema(
+    "LoadLoRAAdapterRequest", "Loads a PEFT adapter and serves it under a name.",
+    fields: [
+      Field("lora_name", .string(minimumLength: 1), "The name to ask for it by in `model`.").required,
+      Field(
+        "lora_path", .string(minimumLength: 1), "The adapter's directory on the server's machine."
+      ).required,
+      Field("load_inplace", .boolean, "Replace an adapter that has the name.", default: false),
+    ],
+    examples: [["lora_name": "poet", "lora_path": "/adapters/poet"]])
+
+  static let unloadAdapter = Schema(
+    "UnloadLoRAAdapterRequest", "Takes an adapter away; requests under way keep it to their end.",
+    fields: [
+      Field("lora_name", .string(minimumLength: 1), "The adapter's name.").required,
+      Field("lora_int_id", .integer(), "Ignored."),
+    ],
+    examples: [["lora_name": "poet"]])
 
   static let tokenize = Schema(
     "TokenizeRequest", "Turns a text, or a conversation, into token ids.",
@@ -129,12 +195,28 @@ enum RequestSchemas {
               Field("name", .string(minimumLength: 1), "Its name.").required,
               Field("description", .string(), "What it does."),
               Field("parameters", .map(.any), "JSON Schema of its arguments."),
+              Field("strict", .boolean, "Constrained calls always follow the schema, whatever this says."),
             ])), "The function."
       ).required,
     ])
 
+  private static let toolChoice = Schema(
+    "NamedToolChoice", "A function that must be called.",
+    fields: [
+      Field("type", .choice(["function"]), "function", default: "function"),
+      Field(
+        "function",
+        .object(
+          Schema(
+            "NamedFunction", "The function.",
+            fields: [Field("name", .string(minimumLength: 1), "Its name.").required])), "The function."
+      ).required,
+    ])
+
   private static let template: [Field] = [
-    Field("tools", .array(.object(tool), count: 1...Int.max), "Passed to the chat template."),
+    Field(
+      "tools", .array(.object(tool), count: 1...Int.max),
+      "Functions that the model may call; passed to the chat template."),
     Field("documents", .array(.map(.any)), "Passed to the chat template."),
     Field("add_generation_prompt", .boolean, "End the prompt with the start of an answer.", default: true),
     Field(

@@ -94,14 +94,11 @@ enum SamplingFields {
     ])
 
   /// Known fields of the API that this server refuses, unless they are left out or have this value.
-  static let refused: [Refused] = [
-    Refused(
-      "response_format", unless: ["type": "text"],
-      "Structured output is not supported yet: response_format must be {\"type\": \"text\"}."),
-    Refused("structured_outputs", unless: nil, "Structured output is not supported yet."),
-    Refused("use_beam_search", unless: false, "Beam search is not supported."),
-    Refused("logprob_token_ids", unless: nil, "logprob_token_ids is not supported."),
-  ]
+  static let refused: [Refused] =
+    [
+      Refused("use_beam_search", unless: false, "Beam search is not supported."),
+      Refused("logprob_token_ids", unless: nil, "logprob_token_ids is not supported."),
+    ] + StructuredOutput.refused
 
   struct Refused: Sendable {
     let name: String

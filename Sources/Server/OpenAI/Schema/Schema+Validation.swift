@@ -2,7 +2,8 @@ internal import JSON
 
 extension Schema {
   /// Checks every known member; unknown ones are let pass.
-  func validate(_ object: JSONObject, path: String = "body") throws(APIError) {
+  /// - Parameter parent: the field of the request that the object is in; nil for the request itself.
+  func validate(_ object: JSONObject, path: String = "body", in parent: String? = nil) throws(APIError) {
     for field in fields {
       let place = "\(path).\(field.name)"
       guard let value = object[field.name] else {
@@ -10,7 +11,8 @@ extension Schema {
         continue
       }
       if value.isNull, field.isNullable { continue }
-      try field.type.validate(value, path: place, parameter: field.name)
+      let parameter = parent.map { "\($0).\(field.name)" } ?? field.name
+      try field.type.validate(value, path: place, parameter: parameter)
     }
   }
 }
@@ -18,7 +20,7 @@ extension Schema {
 extension FieldType {
   /// - Parameters:
   ///   - path: where the value stands, for wrong shapes.
-  ///   - parameter: the top-level field, for values out of bounds.
+  ///   - parameter: the field, by its names from the top, for values out of bounds.
   func validate(_ value: JSONValue, path: String, parameter: String) throws(APIError) {
     guard hasShape(of: value) else {
       throw .shape("expected \(noun), found \(Self.describe(value))", path: path)
@@ -55,7 +57,7 @@ extension FieldType {
       for (key, item) in value.object ?? [:] {
         try element.validate(item, path: "\(path).\(key.prefix(40))", parameter: parameter)
       }
-    case .object(let schema): try schema.validate(value.object ?? [:], path: path)
+    case .object(let schema): try schema.validate(value.object ?? [:], path: path, in: parameter)
     case .either(let types):
       for type in types where type.suits(value) {
         return try type.validate(value, path: path, parameter: parameter)

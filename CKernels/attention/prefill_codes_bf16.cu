@@ -1,0 +1,11 @@
+// The bfloat16 forms of prefill attention over a cache of codes.
+
+#include "attention/prefill.h"
+
+namespace gpu {
+
+Status prefill_codes_bf16(Stream stream, const AttentionArguments& arguments) {
+  return run_prefill_codes<bf16>(stream, arguments);
+}
+
+}  // namespace gpu

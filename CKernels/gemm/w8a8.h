@@ -1,0 +1,93 @@
+// Products of activations that are rounded to int8 with int8 weights, on the integer tensor cores.
+//
+//   q[t][k] = round(x[t][k] / s[t]),  s[t] = the token's largest size / 127      (ZeroQuant, arXiv
+//   2206.01861) y[t][n] = s[t] · Σ_groups scale[n][g] · Σ q[t][k] · code[n][k]  +  outliers
+//
+// Components whose size reaches a threshold are left out of both and multiplied unrounded, by the dequantised
+// weight (LLM.int8, arXiv 2208.07339). Which they are is decided on the device: `quantize_rows` leaves a bit
+// for each run of 16 columns of a token, and the product visits the runs that some token of its block needs.
+// So nothing waits for the host, and a captured launch fits every input.
+#pragma once
+
+#include "gemm/wna16.h"
+
+namespace gpu {
+
+/// Columns that share a bit.
+constexpr int outlier_run = 16;
+
+GPU_DEVICE_OR_HOST constexpr int64_t int8_row_bytes(int k) { return (int64_t(k) + 15) / 16 * 16; }
+GPU_DEVICE_OR_HOST constexpr int outlier_words(int k) {
+  return (k + outlier_run * 32 - 1) / (outlier_run * 32);
+}
+
+struct QuantizeRowsArguments {
+  ElementType type;
+  int rows;
+  int k;
+  const void* input;
+  int64_t input_stride;
+  /// Sizes from here on are left out; infinity for none.
+  float threshold;
+  /// Of every row instead of its own; 0 for its own.
+  float fixed_scale;
+  /// [rows][int8_row_bytes(k)], zeros behind the last column; aligned to 16
+  int8_t* codes;
+  /// [rows]
+  float* scales;
+  /// [rows][outlier_words(k)]
+  uint32_t* outliers;
+};
+
+Status quantize_rows(Stream stream, const QuantizeRowsArguments& arguments);
+
+/// Rows of unsigned codes, measured from 128, as signed ones: `code_stride` bytes apart, to rows of
+/// `int8_row_bytes`.
+struct Int8RowsArguments {
+  int n;
+  int k;
+  const uint8_t* codes;
+  int64_t code_stride;
+  int8_t* rows;
+};
+
+Status repack_int8_rows(Stream stream, const Int8RowsArguments& arguments);
+
+/// `count` elements of 16 bits.
+Status copy_halves(Stream stream, const void* source, void* target, int64_t count);
+
+struct W8A8Arguments {
+  ElementType type;
+  int m;
+  int n;
+  int k;
+  /// A multiple of 32; k for one scale an output.
+  int group;
+  /// As `quantize_rows` leaves them.
+  const int8_t* codes;
+  const float* row_scales;
+  const uint32_t* outliers;
+  /// The input itself, and from which size on it counts.
+  const void* input;
+  int64_t input_stride;
+  float threshold;
+  /// [n][int8_row_bytes(k)], zeros behind the last column; aligned to 16
+  const int8_t* weight;
+  ScaleType scale_type;
+  /// [n][ceil(k / group)]
+  const void* scales;
+  const float* bias;
+  void* output;
+  int64_t output_stride;
+  bool accumulate;
+  bool float_output;
+};
+
+enum class W8A8Form { rows16, rows64, tile128 };
+
+/// Every form gives the same bits; a row's depend on its input and the weight only. `invalid_arguments` for
+/// negative sizes, strides shorter than rows, a k whose sums may not fit int32, or a group that is neither.
+Status gemm_w8a8(Stream stream, const W8A8Arguments& arguments);
+Status gemm_w8a8_as(Stream stream, W8A8Form form, const W8A8Arguments& arguments);
+
+}  // namespace gpu

@@ -1,0 +1,11 @@
+// Products of float16 activations with int3 weights.
+
+#include "gemm/wna16_kernel.h"
+
+namespace gpu {
+
+Status wna16_int3_f16(Stream stream, WNA16Form form, const WNA16Call& c) {
+  return run_wna16<f16, WeightCode::int3>(stream, form, c);
+}
+
+}  // namespace gpu

@@ -1,0 +1,279 @@
+// Activations and weights in int8 against the definition: codes exactly, sums in double precision.
+
+#include "gemm/w8a8.h"
+
+#include <cmath>
+#include <memory>
+
+#include "tests/support.h"
+
+namespace gpu::test {
+namespace {
+
+constexpr W8A8Form all_forms[] = {W8A8Form::rows16, W8A8Form::rows64, W8A8Form::tile128};
+
+struct W8A8Case {
+  int m, n, k;
+  int group;
+  float threshold = INFINITY;
+  float fixed_scale = 0;
+  ScaleType scale_type = ScaleType::float32;
+  bool bias = false;
+  bool accumulate = false;
+  bool float_output = false;
+  int padding = 0;
+};
+
+std::string named(const W8A8Case& c) {
+  return "w8a8 " + std::to_string(c.m) + "x" + std::to_string(c.n) + "x" + std::to_string(c.k) + " group " +
+         std::to_string(c.group) + (c.threshold < INFINITY ? " threshold" : "") +
+         (c.fixed_scale > 0 ? " fixed" : "");
+}
+
+template <class T, class Output>
+struct W8A8Inputs {
+  explicit W8A8Inputs(const W8A8Case& c)
+      : shape(c),
+        groups((c.k + c.group - 1) / c.group),
+        stride(c.k + c.padding),
+        input("input", random_values<T>(size_t(c.m * stride), 61, 2.0f)),
+        output("output", size_t(c.m * c.n)),
+        initial(random_values<Output>(size_t(c.m * c.n), 62)),
+        bias("bias", random_values<float>(size_t(c.n), 63)),
+        codes("codes", size_t(c.m) * size_t(int8_row_bytes(c.k))),
+        weight("weight", size_t(c.n) * size_t(int8_row_bytes(c.k))),
+        row_scales("row scales", size_t(c.m)),
+        outliers("outliers", size_t(c.m) * size_t(outlier_words(c.k))) {
+    simt::Random random(64);
+    // A few columns of large components, as language models have, here and there a single one; a row of
+    // zeros.
+    for (int row = 0; row < c.m; ++row) {
+      for (int k = 0; k < c.k; ++k) {
+        T& x = input[size_t(row * stride + k)];
+        if (k % 37 == 5 || random.below(400) == 0) x = from_float<T>(8 * to_float(x));
+        if (row == 1) x = from_float<T>(0.0f);
+      }
+    }
+    // The weight is the same whatever the input was.
+    random = simt::Random(65);
+    const int code_stride = (c.k + 3) / 4 * 4;
+    std::vector<uint8_t> unsigned_codes(size_t(c.n * code_stride));
+    for (uint8_t& code : unsigned_codes) code = uint8_t(random.below(256));
+    for (int n = 0; n < c.n; ++n) {
+      for (int k = 0; k < c.k; ++k)
+        weight_codes.push_back(int(unsigned_codes[size_t(n * code_stride + k)]) - 128);
+    }
+    DeviceArray<uint8_t> source("unsigned codes", unsigned_codes);
+    const Int8RowsArguments rows = {c.n, c.k, source.data(), code_stride, weight.data()};
+    expect_same_bits(
+        "int8 rows", [&](Stream stream) { return repack_int8_rows(stream, rows); },
+        [&] { return weight.bytes(); });
+    for (int i = 0; i < c.n * groups; ++i) {
+      const float wanted = 0.001f + float(random.below(1000)) * 1e-5f;
+      auto add = [&](auto scale) {
+        scale_values.push_back(to_float(scale));
+        auto* start = reinterpret_cast<const unsigned char*>(&scale);
+        scale_bytes.insert(scale_bytes.end(), start, start + sizeof scale);
+      };
+      if (c.scale_type == ScaleType::float32) add(wanted);
+      if (c.scale_type == ScaleType::float16) add(from_float<f16>(wanted));
+      if (c.scale_type == ScaleType::bfloat16) add(from_float<bf16>(wanted));
+    }
+    scales = std::make_unique<DeviceArray<unsigned char>>("scales", scale_bytes);
+  }
+
+  QuantizeRowsArguments quantize() {
+    return {element_type<T>, shape.m,           shape.k,      input.data(),      stride,
+            shape.threshold, shape.fixed_scale, codes.data(), row_scales.data(), outliers.data()};
+  }
+  W8A8Arguments arguments() {
+    return {element_type<T>,
+            shape.m,
+            shape.n,
+            shape.k,
+            shape.group,
+            codes.data(),
+            row_scales.data(),
+            outliers.data(),
+            input.data(),
+            stride,
+            shape.threshold,
+            weight.data(),
+            shape.scale_type,
+            scales->data(),
+            shape.bias ? bias.data() : nullptr,
+            output.data(),
+            shape.n,
+            shape.accumulate,
+            shape.float_output};
+  }
+  Status run(Stream stream, W8A8Form form) {
+    if (!initial.empty())
+      std::memcpy(static_cast<void*>(output.data()), initial.data(), initial.size() * sizeof(Output));
+    const Status status = quantize_rows(stream, quantize());
+    return status != 0 ? status : gemm_w8a8_as(stream, form, arguments());
+  }
+
+  W8A8Case shape;
+  int groups, stride;
+  DeviceArray<T> input;
+  DeviceArray<Output> output;
+  std::vector<Output> initial;
+  DeviceArray<float> bias;
+  DeviceArray<int8_t> codes, weight;
+  DeviceArray<float> row_scales;
+  DeviceArray<uint32_t> outliers;
+  std::vector<int> weight_codes;
+  std::vector<float> scale_values;
+  std::vector<unsigned char> scale_bytes;
+  std::unique_ptr<DeviceArray<unsigned char>> scales;
+};
+
+template <class T, class Output>
+void test_w8a8(const W8A8Case& c) {
+  W8A8Inputs<T, Output> inputs(c);
+  std::vector<unsigned char> first;
+  for (W8A8Form form : all_forms) {
+    auto statistics = expect_same_bits(
+        named(c) + " form " + std::to_string(int(form)),
+        [&](Stream stream) { return inputs.run(stream, form); }, [&] { return inputs.output.bytes(); });
+    EXPECT(statistics.bank_conflicts == 0);
+    if (first.empty()) first = inputs.output.bytes();
+    if (inputs.output.bytes() != first) {
+      fail(__FILE__, __LINE__, named(c) + ": other bits in form " + std::to_string(int(form)));
+    }
+  }
+  const double output_error = std::is_same_v<Output, float> ? 0x1p-24 : rounding<T>;
+  for (int row = 0; row < c.m; ++row) {
+    std::vector<float> x;
+    float largest = 0;
+    for (int k = 0; k < c.k; ++k) {
+      x.push_back(to_float(inputs.input[size_t(row * inputs.stride + k)]));
+      if (std::abs(x.back()) < c.threshold) largest = std::max(largest, std::abs(x.back()));
+    }
+    const float scale = c.fixed_scale > 0 ? c.fixed_scale : largest / 127.0f;
+    EXPECT(inputs.row_scales[size_t(row)] == scale);
+    std::vector<int> q;
+    for (int k = 0; k < c.k; ++k) {
+      const bool is_out = std::abs(x[size_t(k)]) >= c.threshold;
+      const float units = scale > 0 && !is_out ? x[size_t(k)] / scale : 0;
+      const float lowest = c.fixed_scale > 0 ? -128.0f : -127.0f;
+      q.push_back(int(std::nearbyint(std::min(std::max(units, lowest), 127.0f))));
+      EXPECT(inputs.codes[size_t(row) * size_t(int8_row_bytes(c.k)) + size_t(k)] == q.back());
+      const uint32_t map = inputs.outliers[size_t(row * outlier_words(c.k) + k / 512)];
+      if (is_out) EXPECT((map >> (k / 16 % 32) & 1) == 1);
+    }
+    for (int n = 0; n < c.n; ++n) {
+      double sum = 0, magnitude = 0;
+      auto add = [&](double term) {
+        sum += term;
+        magnitude += std::abs(term);
+      };
+      for (int group = 0; group < inputs.groups; ++group) {
+        int64_t products = 0;
+        const double weight_scale = inputs.scale_values[size_t(n * inputs.groups + group)];
+        for (int k = group * c.group; k < c.k && k < (group + 1) * c.group; ++k) {
+          const int code = inputs.weight_codes[size_t(n * c.k + k)];
+          products += q[size_t(k)] * code;
+          if (std::abs(x[size_t(k)]) >= c.threshold) add(double(x[size_t(k)]) * weight_scale * code);
+        }
+        add(double(scale) * weight_scale * double(products));
+      }
+      if (c.bias) add(inputs.bias[size_t(n)]);
+      const size_t at = size_t(row * c.n + n);
+      if (c.accumulate) add(to_float(inputs.initial[at]));
+      const double value = to_float(inputs.output[at]);
+      // One rounding each for a group's sum and its scale, for outliers and what follows.
+      const double bound =
+          output_error * std::abs(sum) +
+          (2 * inputs.groups + 40 + (c.threshold < INFINITY ? c.k : 0)) * 0x1p-24 * magnitude +
+          smallest_step<T>;
+      if (std::abs(value - sum) <= bound) continue;
+      char text[200];
+      std::snprintf(text, sizeof text, "%s: (%d, %d) is %.9g, expected %.9g within %.3g", named(c).c_str(),
+                    row, n, value, sum, bound);
+      return fail(__FILE__, __LINE__, text);
+    }
+  }
+}
+
+TEST("w8a8: rows, outputs and depth with tails") {
+  test_w8a8<bf16, bf16>({1, 16, 128, 128});
+  test_w8a8<f16, f16>({9, 66, 200, 200});
+  test_w8a8<bf16, float>({66, 130, 96, 96, INFINITY, 0, ScaleType::float16, false, false, true});
+  test_w8a8<f16, float>({17, 33, 45, 45, INFINITY, 0, ScaleType::bfloat16, true, true, true, 3});
+}
+
+TEST("w8a8: groups, and what an output may want") {
+  test_w8a8<bf16, float>({5, 24, 384, 64, INFINITY, 0, ScaleType::float32, true, true, true});
+  test_w8a8<f16, f16>({20, 40, 256, 32, INFINITY, 0, ScaleType::float16, true, false, false, 8});
+}
+
+TEST("w8a8: a fixed scale, which clips") { test_w8a8<bf16, bf16>({6, 24, 160, 160, INFINITY, 0.01f}); }
+
+TEST("w8a8: outliers are multiplied unrounded, also with groups and past the first word of the map") {
+  test_w8a8<f16, float>({7, 40, 600, 600, 6.0f, 0, ScaleType::float32, false, false, true});
+  test_w8a8<bf16, bf16>({70, 24, 128, 64, 6.0f, 0, ScaleType::bfloat16, true, true});
+  // Everything is an outlier.
+  test_w8a8<f16, float>({3, 16, 50, 50, 1e-6f, 0, ScaleType::float32, false, false, true});
+}
+
+TEST("w8a8: scales are copied as they are") {
+  for (size_t count : {size_t(0), size_t(1), size_t(256 * 128 + 5)}) {
+    const auto values = random_values<bf16>(count, 66);
+    DeviceArray<bf16> source("source", values), target("target", count);
+    expect_same_bits(
+        "copy halves",
+        [&](Stream stream) { return copy_halves(stream, source.data(), target.data(), int64_t(count)); },
+        [&] { return target.bytes(); });
+    EXPECT(target.bytes() == source.bytes());
+  }
+  EXPECT(copy_halves(nullptr, nullptr, nullptr, -1) == invalid_arguments);
+}
+
+TEST("w8a8: a row's bits do not depend on the other rows") {
+  W8A8Inputs<bf16, bf16> many({40, 40, 256, 256, 6.0f}), one({1, 40, 256, 256, 6.0f});
+  simt::Stream stream;
+  EXPECT(many.run(&stream, W8A8Form::rows64) == 0);
+  for (int row : {0, 3, 39}) {
+    for (int k = 0; k < 256; ++k) one.input[size_t(k)] = many.input[size_t(row * 256 + k)];
+    EXPECT(one.run(&stream, W8A8Form::rows16) == 0);
+    for (int n = 0; n < 40; ++n) EXPECT(one.output[size_t(n)].bits == many.output[size_t(row * 40 + n)].bits);
+  }
+}
+
+TEST("w8a8: what cannot be computed is refused") {
+  W8A8Inputs<bf16, bf16> inputs({5, 16, 128, 64});
+  const W8A8Arguments good = inputs.arguments();
+  EXPECT(quantize_rows(nullptr, inputs.quantize()) == 0);
+  EXPECT(gemm_w8a8(nullptr, good) == 0);
+  auto refuses = [&](auto change) {
+    W8A8Arguments bad = good;
+    change(bad);
+    EXPECT(gemm_w8a8(nullptr, bad) == invalid_arguments);
+  };
+  refuses([](W8A8Arguments& a) { a.m = -1; });
+  refuses([](W8A8Arguments& a) { a.n = -1; });
+  refuses([](W8A8Arguments& a) { a.k = 0; });
+  refuses([](W8A8Arguments& a) { a.k = a.group = 1 << 18; });
+  refuses([](W8A8Arguments& a) { a.group = 48; });
+  refuses([](W8A8Arguments& a) { a.input_stride = a.k - 1; });
+  refuses([](W8A8Arguments& a) { a.output_stride = a.n - 1; });
+  refuses([](W8A8Arguments& a) { a.weight += 8; });
+  QuantizeRowsArguments rows = inputs.quantize();
+  rows.threshold = 0;
+  EXPECT(quantize_rows(nullptr, rows) == invalid_arguments);
+  rows = inputs.quantize();
+  rows.fixed_scale = -1;
+  EXPECT(quantize_rows(nullptr, rows) == invalid_arguments);
+  rows = inputs.quantize();
+  rows.input_stride = 127;
+  EXPECT(quantize_rows(nullptr, rows) == invalid_arguments);
+  Int8RowsArguments turned = {1, 16, nullptr, 15, nullptr};
+  EXPECT(repack_int8_rows(nullptr, turned) == invalid_arguments);
+  W8A8Inputs<bf16, bf16> none({0, 16, 128, 128});
+  EXPECT(none.run(nullptr, W8A8Form::rows16) == 0);
+}
+
+}  // namespace
+}  // namespace gpu::test

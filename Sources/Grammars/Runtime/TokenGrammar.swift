@@ -1,0 +1,165 @@
+internal import Synchronization
+
+/// A grammar over the tokens of one vocabulary: which may come next.
+///
+/// One object serves all requests with the grammar: what one has worked out, the others look up. Its methods may be
+/// called from any thread; a matcher belongs to one.
+package final class TokenGrammar: Sendable {
+  let vocabulary: GrammarVocabulary
+  private let state: Mutex<Work>
+
+  struct Work: Sendable {
+    var automaton: LazyAutomaton
+    var masks = MaskStore()
+    /// Grows when all states are forgotten: matchers follow their text again.
+    var generation = 0
+  }
+
+  package init(_ automaton: GrammarAutomaton, vocabulary: GrammarVocabulary) {
+    self.vocabulary = vocabulary
+    state = Mutex(Work(automaton: LazyAutomaton(automaton)))
+  }
+
+  package func matcher() -> GrammarMatcher { GrammarMatcher(self) }
+
+  /// The tokens that a text is usually made of.
+  package func usualTokens(of text: [UInt8]) -> [Int32] { vocabulary.usualTokens(text) }
+
+  /// States worked out so far.
+  package var stateCount: Int { state.withLock { $0.automaton.stateCount } }
+
+  func withWork<Result>(
+    _ body: (inout Work) throws(GrammarFailureOrFull) -> Result
+  ) throws(GrammarFailure) -> Result {
+    let result = state.withLock { (work) -> Swift.Result<Result, GrammarFailure> in
+      for _ in 0..<2 {
+        do throws(GrammarFailureOrFull) {
+          return .success(try body(&work))
+        } catch {
+          switch error {
+          case .failure(let failure): return .failure(failure)
+          case .full: work.forget()
+          }
+        }
+      }
+      return .failure(.tooAmbiguous)
+    }
+    return try result.get()
+  }
+}
+
+extension TokenGrammar {
+  /// As when there are too many of them.
+  func forgetStates() { state.withLock { $0.forget() } }
+}
+
+extension TokenGrammar.Work {
+  mutating func forget() {
+    automaton.reset()
+    masks = MaskStore()
+    generation += 1
+  }
+
+  /// Writes the mask of a state: bit `token % 32` of word `token / 32`.
+  mutating func mask(
+    of state: LazyAutomaton.State, _ vocabulary: GrammarVocabulary, into words: inout [UInt32]
+  ) throws(GrammarFailureOrFull) {
+    if masks.read(state, into: &words) { return }
+    unsafe words.withUnsafeMutableBufferPointer { unsafe $0.update(repeating: 0) }
+    let remaining = Int(automaton.stringRemaining[Int(state)])
+    if remaining > 0 {
+      vocabulary.addInside(characters: remaining, to: &words)
+      try automaton.walk(vocabulary.leaving, from: state, into: &words)
+      // Tokens that can't stand in this string, or have too many characters for it, may be something else.
+      if let outside = automaton.outsideString(state),
+        automaton.edges(of: outside).contains(where: { !$0.isQuote })
+      {
+        try automaton.walk(vocabulary.all, from: outside, into: &words)
+      }
+    } else {
+      try automaton.walk(vocabulary.all, from: state, into: &words)
+    }
+    masks.write(state, words)
+  }
+}
+
+extension GrammarAutomaton.ByteEdge {
+  fileprivate var isQuote: Bool { low == UInt8(ascii: "\"") && high == low }
+}
+
+extension LazyAutomaton {
+  /// Sets the bits of all tokens of the trie that can follow.
+  mutating func walk(
+    _ trie: TokenTrie, from state: State, into words: inout [UInt32]
+  ) throws(GrammarFailureOrFull) {
+    var states = [State](repeating: state, count: TokenTrie.longestToken + 1)
+    let count = trie.nodes.count
+    var index = 0
+    while index < count {
+      let node = trie.nodes[index]
+      let depth = TokenTrie.depth(node)
+      let next = try next(states[depth - 1], TokenTrie.byte(node))
+      if next == Self.dead {
+        index = TokenTrie.skip(node)
+        continue
+      }
+      states[depth] = next
+      var token = TokenTrie.token(node)
+      while token >= 0 {
+        words[token >> 5] |= 1 << UInt32(truncatingIfNeeded: token & 31)
+        token = trie.twins.isEmpty ? -1 : Int(trie.twins[token])
+      }
+      index += 1
+    }
+  }
+}
+
+/// Masks that have been worked out, as many as fit a bound; then all are forgotten.
+struct MaskStore: Sendable {
+  private enum Mask: Sendable {
+    /// All words.
+    case full([UInt32])
+    /// Words that are not 0, as `place << 32 | word`.
+    case sparse([UInt64])
+  }
+  private var masks: [LazyAutomaton.State: Mask] = [:]
+  private var bytes = 0
+
+  static let mostBytes = 8 << 20
+
+  func read(_ state: LazyAutomaton.State, into words: inout [UInt32]) -> Bool {
+    switch masks[state] {
+    case nil: return false
+    case .full(let mask):
+      unsafe words.withUnsafeMutableBufferPointer { words in
+        _ = unsafe words.update(fromContentsOf: mask)
+      }
+    case .sparse(let mask):
+      unsafe words.withUnsafeMutableBufferPointer { unsafe $0.update(repeating: 0) }
+      for entry in mask { words[Int(entry >> 32)] = UInt32(truncatingIfNeeded: entry) }
+    }
+    return true
+  }
+
+  mutating func write(_ state: LazyAutomaton.State, _ words: [UInt32]) {
+    var filled = 0
+    for word in words where word != 0 { filled += 1 }
+    let isSparse = filled * 4 < words.count
+    let size = isSparse ? filled * 8 : words.count * 4
+    if bytes + size > Self.mostBytes {
+      masks.removeAll()
+      bytes = 0
+    }
+    bytes += size
+    if isSparse {
+      var entries: [UInt64] = []
+      entries.reserveCapacity(filled)
+      for (place, word) in words.enumerated() where word != 0 {
+        entries.append(UInt64(place) << 32 | UInt64(word))
+      }
+      masks[state] = .sparse(entries)
+    } else {
+      masks[state] = .full(Array(words))
+    }
+  }
+}

@@ -1,0 +1,137 @@
+/// What masks need of a tokenizer: made once, shared by all grammars.
+///
+/// Inside a JSON string most of a vocabulary is allowed, whatever the grammar. Tokens are therefore sorted once into
+/// those that stay inside a string they are put into, by how many characters of it they begin, those that can close it,
+/// and those that can't stand there at all. A mask inside a string is a copy of a ready one, and a walk over the few
+/// tokens that can close the string.
+package final class GrammarVocabulary: Sendable {
+  /// Tokens, also those without a text.
+  package let count: Int
+  /// Words of 32 bits in a mask.
+  package var wordCount: Int { (count + 31) / 32 }
+  let usualTokens: @Sendable ([UInt8]) -> [Int32]
+  let texts: TokenTextTable
+  let all: TokenTrie
+  /// Tokens that can close a string, and those that are too rare or too long for `inside`.
+  let leaving: TokenTrie
+  /// `[mostCharacters + 1][wordCount]`: tokens that stay inside and begin at most so many characters.
+  private let inside: [UInt32]
+
+  /// Longer tokens that stay inside a string are walked like all others.
+  static let mostCharacters = 32
+
+  /// - Parameters:
+  ///   - count: width of a row of logits.
+  ///   - text: the bytes a token adds to a text; nil for one that may not be in a text: special ones, and ids without
+  ///     a token.
+  ///   - usualTokens: the tokens that a text is usually made of.
+  package init(
+    count: Int, text: (Int32) -> [UInt8]?,
+    usualTokens: @escaping @Sendable ([UInt8]) -> [Int32] = { _ in [] }
+  ) {
+    self.count = count
+    self.usualTokens = usualTokens
+    var texts = TokenTextTable()
+    var tokens: [Int32] = []
+    tokens.reserveCapacity(count)
+    var leaving: [Int32] = []
+    let words = (count + 31) / 32
+    var inside = [UInt32](repeating: 0, count: words * (Self.mostCharacters + 1))
+    var characters = [UInt8](repeating: 0, count: count)
+    for token in 0..<Int32(count) {
+      let bytes = text(token) ?? []
+      texts.append(bytes)
+      if bytes.isEmpty || bytes.count > TokenTrie.longestToken { continue }
+      tokens.append(token)
+      switch StringScan(bytes) {
+      case .inside(let begun) where begun <= Self.mostCharacters: characters[Int(token)] = UInt8(begun)
+      case .inside, .leaves: leaving.append(token)
+      case .impossible: break
+      }
+    }
+    tokens.sort { texts.precedes($0, $1) }
+    for token in tokens {
+      let begun = Int(characters[Int(token)])
+      if begun > 0 { inside[begun * words + Int(token) / 32] |= 1 << UInt32(token % 32) }
+    }
+    leaving.sort { texts.precedes($0, $1) }
+    for index in words..<inside.count { inside[index] |= inside[index - words] }
+    self.inside = inside
+    self.texts = texts
+    all = TokenTrie(tokens, texts: texts)
+    self.leaving = TokenTrie(leaving, texts: texts)
+  }
+
+  /// Adds the tokens that stay inside a string and begin at most so many characters.
+  func addInside(characters: Int, to words: inout [UInt32]) {
+    let (row, count) = (min(characters, Self.mostCharacters) * wordCount, wordCount)
+    unsafe inside.withUnsafeBufferPointer { ready in
+      unsafe words.withUnsafeMutableBufferPointer { words in
+        for index in 0..<count { unsafe words[index] |= ready[row + index] }
+      }
+    }
+  }
+}
+
+/// What a token is inside a JSON string, behind a whole character: `JSONPieces.character` by hand, for speed.
+enum StringScan: Equatable {
+  /// It stays inside and begins so many characters; the last one may be incomplete.
+  case inside(Int)
+  /// It may close the string, or holds the rare `\u`: to be followed byte by byte.
+  case leaves
+  /// Some byte of it can't stand in a string.
+  case impossible
+
+  init(_ bytes: [UInt8]) {
+    var count = 0
+    var index = 0
+    while index < bytes.count {
+      count += 1
+      let byte = bytes[index]
+      index += 1
+      switch byte {
+      case 0x20...0x21, 0x23...0x5B, 0x5D...0x7F: break
+      case 0x22:
+        self = .leaves
+        return
+      case 0x5C:
+        guard index < bytes.count else { break }
+        if !Self.escaped.contains(bytes[index]) {
+          self = bytes[index] == UInt8(ascii: "u") ? .leaves : .impossible
+          return
+        }
+        index += 1
+      default:
+        guard Self.tail(of: byte, bytes, &index) else {
+          self = .impossible
+          return
+        }
+      }
+    }
+    self = .inside(count)
+  }
+
+  /// What may follow a backslash, but for `u`.
+  private static let escaped = Array("\"\\/bfnrt".utf8)
+
+  /// The bytes behind the first one of a scalar above 0x7F, as far as they are there.
+  private static func tail(of lead: UInt8, _ bytes: [UInt8], _ index: inout Int) -> Bool {
+    let (length, first): (Int, ClosedRange<UInt8>)
+    switch lead {
+    case 0xC2...0xDF: (length, first) = (1, 0x80...0xBF)
+    case 0xE0: (length, first) = (2, 0xA0...0xBF)
+    case 0xED: (length, first) = (2, 0x80...0x9F)
+    case 0xE1...0xEF: (length, first) = (2, 0x80...0xBF)
+    case 0xF0: (length, first) = (3, 0x90...0xBF)
+    case 0xF1...0xF3: (length, first) = (3, 0x80...0xBF)
+    case 0xF4: (length, first) = (3, 0x80...0x8F)
+    default: return false
+    }
+    for place in 0..<length {
+      guard index < bytes.count else { return true }
+      if !(place == 0 ? first : 0x80...0xBF).contains(bytes[index]) { return false }
+      index += 1
+    }
+    return true
+  }
+}

@@ -1,0 +1,162 @@
+internal import CKernels
+package import Compute
+internal import Numerics
+
+/// Products with quantised weights, which stay codes on the device.
+extension KernelBackend {
+  /// Why a store is placed in 16 bits instead of as its codes; nil where a kernel multiplies the codes.
+  package static func widening(of store: LinearWeight.Store) -> String? {
+    switch store {
+    case .dense, .placed: return nil
+    case .codebook, .blocks, .spqr, .sparse: return "no kernel takes \(store.summary)"
+    case .float8(let weight):
+      if weight.activations != nil { return "activations rounded to E4M3, which stay in 16 bits then" }
+      return groupObstacle(min(weight.blockColumns, weight.inputs), weight.inputs)
+    case .integer(let weight):
+      if let obstacle = groupObstacle(weight.groupSize, weight.inputs) { return obstacle }
+      if case .reals = weight.zero { return "zeros that are no codes" }
+      if weight.outliers != nil { return "columns in 16 bits beside the codes" }
+      return weight.activations.flatMap { roundingObstacle(weight, $0) }
+    }
+  }
+
+  private static func roundingObstacle(
+    _ weight: IntegerWeight, _ activations: IntegerActivations
+  ) -> String? {
+    let rest = "; its activations stay in 16 bits"
+    guard weight.bits == 8 else { return "int\(weight.bits) codes with activations rounded to int8" + rest }
+    guard case .midpoint = weight.zero else { return "zeros with activations rounded to int8" + rest }
+    if weight.groupSize % 32 != 0, weight.groupSize != weight.inputs {
+      return "groups of \(weight.groupSize) with activations rounded to int8, no multiple of 32" + rest
+    }
+    if weight.inputs > 131_071 { return "\(weight.inputs) products of int8, whose sum may pass int32" + rest }
+    if case .tensor(let scale, let zero) = activations, zero != 0 || !(scale > 0 && scale.isFinite) {
+      return "activations rounded to int8 with a zero of their own" + rest
+    }
+    return nil
+  }
+
+  private static func groupObstacle(_ size: Int, _ inputs: Int) -> String? {
+    size % 16 == 0 || size == inputs ? nil : "groups of \(size), which are no multiple of 16"
+  }
+
+  /// Sends the parts to the device as they are stored, and has a kernel bring them into its layout.
+  func pack(_ weight: CodedWeight) throws(KernelError) -> PackedWeight {
+    var zeros: Tensor?
+    if let given = weight.zeros { zeros = try place(given, as: given.dataType) }
+    let codes = try place(weight.codes, as: weight.codes.dataType)
+    let scales = try place(weight.scales, as: weight.scales.dataType)
+    var format = gpi_kernel_weight_format()
+    format.code = weight.code
+    format.outputs = try count(weight.outputs, "place")
+    format.inputs = try count(weight.inputs, "place")
+    format.group = try count(weight.groupSize, "place")
+    format.scale_element = scales.dataType.element
+    format.has_zeros = zeros != nil
+    format.rounding = weight.rounding
+    format.outlier_threshold = weight.outlierThreshold
+    format.activation_scale = weight.activationScale
+    let bytes = unsafe Int(stream.table.packed_bytes(&format))
+    guard bytes >= 0 else {
+      throw .unsupported(operation: "place", reason: "no kernel takes \(weight.summary)")
+    }
+    let storage = try allocate(byteCount: bytes)
+    var arguments = unsafe gpi_kernel_repack()
+    unsafe arguments.element = scales.dataType.element
+    unsafe arguments.format = format
+    unsafe arguments.codes = UnsafeRawPointer(codes.view.address)
+    unsafe arguments.code_stride = Int64(codes.shape[1] * codes.dataType.byteCount)
+    unsafe arguments.scales = UnsafeRawPointer(scales.view.address)
+    unsafe arguments.zeros = zeros.map {
+      unsafe UnsafePointer($0.view.address.assumingMemoryBound(to: UInt8.self))
+    }
+    unsafe arguments.packed = storage.address
+    try unsafe launch(.repack, &arguments, "place", describe: weight.summary)
+    // The parts as they were stored go away.
+    try withExtendedLifetime((codes, scales, zeros)) { () throws(KernelError) in
+      try stream.synchronize("place")
+    }
+    var order: Tensor?
+    if let given = weight.order { order = try place(given, as: .int32) }
+    let placed = PackedWeight(format, storage, order: order, summary: weight.summary)
+    _ = try quantizedScratch(placed, rows: Self.piece)
+    return placed
+  }
+
+  /// Rows at once for a weight that needs a copy of its input, gathered or rounded: bounds the memory of that.
+  private static let piece = 512
+
+  func multiply(
+    _ input: TensorView, _ weight: PackedWeight, bias: Tensor?, accumulate: Bool, into output: TensorView
+  ) throws(KernelError) {
+    guard weight.copiesInput else {
+      return try multiply(input, weight, bias, accumulate, output)
+    }
+    var start = 0
+    while start < input.rows {
+      let rows = start..<min(start + Self.piece, input.rows)
+      let piece = try gathered(input.rows(rows), weight)
+      try multiply(piece, weight, bias, accumulate, output.rows(rows))
+      start = rows.upperBound
+    }
+  }
+
+  /// The columns of the input in the weight's order, in scratch memory; the input itself where there is none.
+  private func gathered(_ input: TensorView, _ weight: PackedWeight) throws(KernelError) -> TensorView {
+    guard let order = weight.order else { return input }
+    let scratch = try quantizedScratch(weight, rows: input.rows)
+    let target = unsafe scratch.storage.address + scratch.workspaceBytes
+    var arguments = unsafe gpi_kernel_gather_columns()
+    unsafe arguments.element = element
+    unsafe arguments.rows = try count(input.rows, "linear")
+    unsafe arguments.width = weight.format.inputs
+    unsafe arguments.order = UnsafePointer(order.view.int32s)
+    unsafe arguments.input = UnsafeRawPointer(input.address)
+    unsafe arguments.input_stride = Int64(input.rowStride)
+    unsafe arguments.output = target
+    try unsafe launch(.gatherColumns, &arguments, "linear", describe: "\(input.shape)")
+    return unsafe TensorView(
+      address: target, shape: Shape(input.rows, weight.inputs), dataType: activationType)
+  }
+
+  /// The product itself; the columns of the input lie as the codes do.
+  private func multiply(
+    _ input: TensorView, _ weight: PackedWeight, _ bias: Tensor?, _ accumulate: Bool, _ output: TensorView
+  ) throws(KernelError) {
+    let scratch = try quantizedScratch(weight, rows: weight.copiesInput ? input.rows : 0)
+    var arguments = unsafe gpi_kernel_quantized_linear()
+    unsafe arguments.element = element
+    unsafe arguments.output_element = output.dataType.element
+    unsafe arguments.accumulate = accumulate
+    unsafe arguments.rows = try count(input.rows, "linear")
+    unsafe arguments.format = weight.format
+    unsafe arguments.packed = UnsafeRawPointer(weight.storage.address)
+    unsafe arguments.input = UnsafeRawPointer(input.address)
+    unsafe arguments.input_stride = Int64(input.rowStride)
+    unsafe arguments.bias = bias.map { unsafe UnsafePointer($0.view.floats) }
+    unsafe arguments.output = output.address
+    unsafe arguments.output_stride = Int64(output.rowStride)
+    unsafe arguments.workspace = scratch.storage.address
+    unsafe arguments.workspace_bytes = Int64(scratch.workspaceBytes)
+    try unsafe launch(
+      .quantizedLinear, &arguments, "linear",
+      describe: "\(input.shape) by \(weight.summary) [\(weight.outputs), \(weight.inputs)]")
+  }
+
+  /// Scratch memory of a product: the kernel's workspace, then `rows` gathered rows.
+  private func quantizedScratch(
+    _ weight: PackedWeight, rows: Int
+  ) throws(KernelError) -> (storage: Storage, workspaceBytes: Int) {
+    var arguments = unsafe gpi_kernel_quantized_linear()
+    unsafe arguments.format = weight.format
+    unsafe arguments.rows = try count(rows, "linear")
+    let needed = unsafe Int(stream.table.workspace(GPI_KERNEL_QUANTIZED_LINEAR, &arguments))
+    let workspaceBytes = (needed + 255) / 256 * 256
+    let gathered = weight.order == nil ? 0 : rows * weight.inputs * activationType.byteCount
+    // One byte where nothing is needed: the kernels take an address.
+    guard let storage = try scratch(atLeast: max(workspaceBytes + gathered, 1)) else {
+      throw .outOfMemory(requestedBytes: workspaceBytes + gathered, availableBytes: nil)
+    }
+    return (storage, workspaceBytes)
+  }
+}
