@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cuda/context.h"
+#include "table/figures.h"
 
 namespace gpu::table {
 namespace runtime {
@@ -95,6 +96,7 @@ gpi_kernel_status open(int32_t device, int32_t, gpi_kernel_context** context) {
   if (!made) return fail(GPI_KERNEL_OUT_OF_MEMORY, "no memory for a context");
   made->device = device;
   made->capability = capability;
+  made->figures = &figures_of(properties.name, capability);
   *context = made;
   return GPI_KERNEL_OK;
 }
@@ -246,7 +248,9 @@ void destroy_graph(gpi_kernel_graph* graph) {
 
 const char* const runtime_name = "cuda";
 
-Device device_of(gpi_kernel_context* context) { return {context->capability, false, context}; }
+Device device_of(gpi_kernel_context* context) {
+  return {context->capability, false, context->figures, context};
+}
 gpi_kernel_context* context_of(gpi_kernel_stream* stream) { return stream->context; }
 Stream stream_of(gpi_kernel_stream* stream) { return stream->stream; }
 

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /// Counts up with every change of a struct or of the table.
-#define GPI_KERNEL_ABI 4
+#define GPI_KERNEL_ABI 5
 
 typedef enum {
   GPI_KERNEL_OK = 0,
@@ -65,6 +65,21 @@ typedef struct {
   /// One sentence about the shapes it takes.
   const char* takes;
 } gpi_kernel_variant;
+
+/// What a device does at most in a second, for choosing between kernels. `source` says how it is known.
+typedef struct {
+  /// A part of the device's name, such as "H200".
+  const char* name;
+  int32_t capability;
+  /// Bytes from and to memory.
+  double bandwidth;
+  /// Multiplications and additions of 16-bit products: of dense ones, and of 2:4 ones with zeros counted, by
+  /// mma.sp, and by wgmma.sp (0 where there is none).
+  double dense;
+  double sparse;
+  double sparse_wgmma;
+  const char* source;
+} gpi_kernel_figures;
 
 /// How a probe's results on hardware may differ from the emulation's.
 typedef enum {
@@ -159,6 +174,10 @@ typedef struct gpi_kernel_table {
   /// Bytes of a weight in the layout of GPI_KERNEL_REPACK; -1 for a form that there are no kernels for.
   int64_t (*packed_bytes)(const gpi_kernel_weight_format* format);
   gpi_kernel_status (*launch)(gpi_kernel_stream* stream, int32_t variant, const void* arguments);
+
+  // Figures that choices between kernels go by, none of them measured with these kernels
+  const gpi_kernel_figures* figures;
+  int32_t figure_count;
 
   // Conformance
   const gpi_kernel_probe* probes;

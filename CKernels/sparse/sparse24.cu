@@ -12,7 +12,7 @@ constexpr int most_split_rows = 256;
 /// The end of the grid's y and z axes.
 constexpr int most_blocks = 65535;
 
-using Shapes = Sparse24Shapes<false>;
+using Shapes = Sparse24Shapes<Sparse24Kind::values>;
 
 int rounded_up(int64_t count, int unit) { return int((count + unit - 1) / unit); }
 
@@ -37,7 +37,25 @@ int64_t workspace_floats(Sparse24Form form, int m, int n, int k) {
 
 bool is_aligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % 16 == 0; }
 
+Status run(Stream stream, Sparse24Form form, const Sparse24Call& c) {
+  const Sparse24Weight& w = c.gemm.weight;
+  const bool is_bf16 = c.gemm.type == ElementType::bfloat16;
+  if (w.values) return is_bf16 ? sparse24_bf16(stream, form, c) : sparse24_f16(stream, form, c);
+  if (w.codes.code == WeightCode::int8) {
+    return is_bf16 ? sparse24_int8_bf16(stream, form, c) : sparse24_int8_f16(stream, form, c);
+  }
+  return is_bf16 ? sparse24_int4_bf16(stream, form, c) : sparse24_int4_f16(stream, form, c);
+}
+
 }  // namespace
+
+bool is_legal_sparse24(const Sparse24Weight& w) {
+  if (!w.metadata || !is_aligned(w.metadata)) return false;
+  if (w.values) return is_aligned(w.values);
+  const PackedWeight& c = w.codes;
+  return (c.code == WeightCode::int4 || c.code == WeightCode::int8) && c.n == w.n && c.k == w.k / 2 &&
+         c.codes && is_aligned(c.codes) && c.group > 0 && (c.group % 16 == 0 || c.group == c.k);
+}
 
 int64_t sparse24_workspace_floats(int m, int n, int k) { return workspace_floats(form_of(m), m, n, k); }
 
@@ -48,14 +66,9 @@ int64_t sparse24_workspace_most(int n, int k) {
 Status gemm_sparse24_as(Stream stream, Sparse24Form form, const Sparse24Arguments& a,
                         const GemmWorkspace& workspace) {
   const Sparse24Weight& w = a.weight;
-  const bool coded = w.codes != nullptr;
   if (a.m < 0 || w.n < 0 || w.k < 0 || w.k % 4 != 0 || a.input_stride < w.k || a.output_stride < w.n)
     return invalid_arguments;
-  if (w.k > 0 && w.n > 0) {
-    if (coded == (w.values != nullptr) || !w.metadata) return invalid_arguments;
-    if (!is_aligned(w.values) || !is_aligned(w.codes) || !is_aligned(w.metadata)) return invalid_arguments;
-    if (coded && (w.group <= 0 || (w.group % 32 != 0 && w.group != w.k))) return invalid_arguments;
-  }
+  if (w.k > 0 && w.n > 0 && !is_legal_sparse24(w)) return invalid_arguments;
   if (form == Sparse24Form::tile ? rounded_up(a.m, Shapes::Whole::tokens) > most_blocks
                                  : a.m > most_split_rows) {
     return invalid_arguments;
@@ -75,11 +88,9 @@ Status gemm_sparse24_as(Stream stream, Sparse24Form form, const Sparse24Argument
                     rounded_up(w.k, Shapes::Whole::depth),
                     allows_vectors(a.input_stride, a.input)};
   // One group a feature: any multiple of a step that holds all of k will do.
-  if (coded && w.k > 0 && w.group == w.k) c.gemm.weight.group = rounded_up(w.k, 32) * 32;
-  const bool is_bf16 = a.type == ElementType::bfloat16;
-  Status status = coded ? is_bf16 ? sparse24_int4_bf16(stream, form, c) : sparse24_int4_f16(stream, form, c)
-                  : is_bf16 ? sparse24_bf16(stream, form, c)
-                            : sparse24_f16(stream, form, c);
+  PackedWeight& codes = c.gemm.weight.codes;
+  if (!w.values && codes.group == codes.k) codes.group = rounded_up(codes.k, 16) * 16;
+  const Status status = run(stream, form, c);
   if (status != 0 || !c.partials) return status;
   return sum_parts(stream, a.type, c.output, a.m, parts.count, c.partials);
 }

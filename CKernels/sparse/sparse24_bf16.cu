@@ -5,7 +5,7 @@
 namespace gpu {
 
 Status sparse24_bf16(Stream stream, Sparse24Form form, const Sparse24Call& c) {
-  return run_sparse24<bf16, false>(stream, form, c);
+  return run_sparse24<bf16, Sparse24Kind::values>(stream, form, c);
 }
 
 }  // namespace gpu

@@ -5,7 +5,7 @@
 namespace gpu {
 
 Status sparse24_int4_f16(Stream stream, Sparse24Form form, const Sparse24Call& c) {
-  return run_sparse24<f16, true>(stream, form, c);
+  return run_sparse24<f16, Sparse24Kind::int4>(stream, form, c);
 }
 
 }  // namespace gpu

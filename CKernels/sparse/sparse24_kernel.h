@@ -1,22 +1,22 @@
 // The product with 2:4 sparse weights on mma.sp and cp.async (sm_80 and later).
 //
-// A block's tile is features x tokens, as with 4-bit weights (gemm/wna16_kernel.h), and k is cut into parts
+// A block's tile is features x tokens, as with dense codes (gemm/wna16_kernel.h), and k is cut into parts
 // by n and k alone: every form sums steps (and groups of codes) in order, then parts in order, so the bits
 // are the same.
 //
 //   tokens8 ... tokens64   a block computes one part of 64 features and up to 64 tokens
 //   tile                   a block computes all parts of 128 features and 64 tokens
 //
-// Per 32 k of 16 features and 8 tokens: 512 bytes of values (or 128 of codes), 64 of metadata, one
+// Per 32 k of 16 features and 8 tokens: 512 bytes of values (128 of int4, 256 of int8), 64 of metadata, one
 // ldmatrix.x4, one mma.sp.
 #pragma once
 
 #include "device/device.h"
 #include "device/mma_sparse.h"
-#include "device/packed16.h"
 #include "device/tile.h"
 #include "gemm/operand.h"
 #include "gemm/output.h"
+#include "gemm/wna16_kernel.h"
 #include "sparse/sparse24.h"
 
 namespace gpu {
@@ -35,14 +35,30 @@ struct Sparse24Call {
   bool vectors;
 };
 
+/// What is kept of a weight.
+enum class Sparse24Kind { values, int4, int8 };
+
+/// Where the kept weights of 16 features lie, in chunks of 16 bytes: `unit_chunks` one behind the other, so
+/// many for a tile of 128 k. `code` of values stands for nothing.
+template <Sparse24Kind kind>
+struct Sparse24Units {
+  static constexpr bool coded = kind != Sparse24Kind::values;
+  static constexpr WeightCode code = kind == Sparse24Kind::int8 ? WeightCode::int8 : WeightCode::int4;
+  static constexpr int tile_chunks = coded ? span_bytes(code) / 16 : 4 * 32;
+  static constexpr int unit_chunks = coded ? tile_chunks : 32;
+
+  GPU_DEVICE static int count(int k) { return coded ? (k + 127) / 128 : (k + 31) / 32; }
+};
+
 /// ```
-/// shared   stage 0: values [features / 16][4 steps][512 bytes], or codes [features / 16][512 bytes]
-///                   | metadata [features / 16][2][128 bytes] | tokens, rows of 128 elements      stage 1 ...
+/// shared   stage 0: weights [features / 16][tile_chunks] | metadata [features / 16][2][128 bytes]
+///                   | tokens, rows of 128 elements      stage 1 ...
 /// ```
-template <bool coded_, int features_, int tokens_, int warps_f_, int warps_t_, int stages_, int blocks_,
-          bool all_parts_>
+template <Sparse24Kind kind_, int features_, int tokens_, int warps_f_, int warps_t_, int stages_,
+          int blocks_, bool all_parts_>
 struct Sparse24Shape {
-  static constexpr bool coded = coded_;
+  static constexpr Sparse24Kind kind = kind_;
+  using Units = Sparse24Units<kind>;
   static constexpr int features = features_;
   static constexpr int tokens = tokens_;
   static constexpr int depth = 128;
@@ -54,10 +70,8 @@ struct Sparse24Shape {
   static constexpr int threads = warps_f_ * warps_t_ * warp_size;
   static constexpr int warp_features = features / warps_f_;
   static constexpr int warp_tokens = tokens / warps_t_;
-  /// 16-byte chunks of one block of 16 features in a tile.
-  static constexpr int weight_chunks = coded ? 32 : 32 * steps;
   static constexpr int metadata_chunks = 2 * 8;
-  static constexpr int weight_bytes = features / 16 * weight_chunks * 16;
+  static constexpr int weight_bytes = features / 16 * Units::tile_chunks * 16;
   static constexpr int metadata_bytes = features / 16 * metadata_chunks * 16;
   static constexpr int stage_bytes = weight_bytes + metadata_bytes + Tile<depth>::bytes(tokens);
   static constexpr int shared_bytes = stages * stage_bytes;
@@ -67,49 +81,28 @@ struct Sparse24Shape {
   static_assert(shared_bytes <= 99 * 1024, "what sm_89 offers a block");
 };
 
-template <bool coded>
+template <Sparse24Kind kind>
 struct Sparse24Shapes {
-  using Tokens8 = Sparse24Shape<coded, 64, 8, 4, 1, 4, 4, false>;
-  using Tokens16 = Sparse24Shape<coded, 64, 16, 4, 1, 4, 3, false>;
-  using Tokens32 = Sparse24Shape<coded, 64, 32, 4, 1, 4, 2, false>;
-  using Tokens64 = Sparse24Shape<coded, 64, 64, 4, 1, 3, 2, false>;
-  using Whole = Sparse24Shape<coded, 128, 64, 4, 2, 2, 1, true>;
-};
-
-/// Scale and zero of a lane's two features of one block of 16.
-template <class T>
-struct Sparse24Constants {
-  float scale[2];
-  CodeOffsets<T> offsets[2];
-
-  GPU_DEVICE static Sparse24Constants load(const Sparse24Weight& w, int blocks, int block, int group, int g) {
-    Sparse24Constants c;
-    const int64_t pair = (int64_t(group) * blocks + block) * 8 + g;
-    if (w.scale_type == ScaleType::float32) {
-      const FloatPair scales = static_cast<const FloatPair*>(w.scales)[pair];
-      c.scale[0] = scales.low;
-      c.scale[1] = scales.high;
-    } else {
-      const uint32_t scales = static_cast<const uint32_t*>(w.scales)[pair];
-      const bool is_bf16 = w.scale_type == ScaleType::bfloat16;
-      c.scale[0] = is_bf16 ? unpack_low<bf16>(scales) : unpack_low<f16>(scales);
-      c.scale[1] = is_bf16 ? unpack_high<bf16>(scales) : unpack_high<f16>(scales);
-    }
-    const uint32_t zeros = w.zeros ? reinterpret_cast<const uint16_t*>(w.zeros)[pair] : 0x0808u;
-    c.offsets[0] = CodeOffsets<T>::of(zeros & 255u);
-    c.offsets[1] = CodeOffsets<T>::of(zeros >> 8);
-    return c;
-  }
+  using Tokens8 = Sparse24Shape<kind, 64, 8, 4, 1, 4, 4, false>;
+  using Tokens16 = Sparse24Shape<kind, 64, 16, 4, 1, 4, 3, false>;
+  using Tokens32 = Sparse24Shape<kind, 64, 32, 4, 1, 4, 2, false>;
+  using Tokens64 = Sparse24Shape<kind, 64, 64, 4, 1, 3, 2, false>;
+  using Whole = Sparse24Shape<kind, 128, 64, 4, 2, 2, 1, true>;
 };
 
 template <class T, class Shape, bool vectors>
 GPU_KERNEL(Shape::threads, Shape::blocks)
 sparse24_kernel(Sparse24Call c) {
   using Rows = Tile<Shape::depth>;
+  using Units = typename Shape::Units;
+  constexpr bool coded = Units::coded;
+  using Reader = CodeReader<T, Units::code>;
+  using Constants = GroupConstants<T, Units::code>;
   constexpr int f_tiles = Shape::warp_features / 16;
   constexpr int t_tiles = Shape::warp_tokens / 8;
   const Sparse24Arguments& p = c.gemm;
   const Sparse24Weight& w = p.weight;
+  [[maybe_unused]] const PackedWeight& packed = w.codes;
   GPU_SHARED(shared);
 
   const int part = Shape::all_parts ? 0 : block_y();
@@ -119,23 +112,24 @@ sparse24_kernel(Sparse24Call c) {
   const bool to_end = Shape::all_parts || first_tile + c.part_tiles > c.tiles;
   const int tiles_end = to_end ? c.tiles : first_tile + c.part_tiles;
   const int blocks = (w.n + 15) / 16, spans = (w.k + 63) / 64;
-  // Units of 512 bytes in a row of blocks, and in a tile of k.
-  constexpr int units_a_tile = Shape::weight_chunks / 32;
-  const int units = Shape::coded ? (w.k + 127) / 128 : (w.k + 31) / 32;
+  constexpr int units_a_tile = Units::tile_chunks / Units::unit_chunks;
+  const int units = Units::count(w.k);
 
   const SharedAddress first_stage = shared_address(shared);
   // Past the last tile nothing is copied, but the group counts.
   auto copy_tile = [&](int tile) {
     if (tile < tiles_end) {
       const int stage = tile % Shape::stages * Shape::stage_bytes;
-      const auto* source = static_cast<const unsigned char*>(Shape::coded ? w.codes : w.values);
+      const auto* source = static_cast<const unsigned char*>(coded ? packed.codes : w.values);
       GPU_UNROLL
       for (int step = 0; step < Shape::weight_bytes / 16 / Shape::threads; ++step) {
         const int chunk = step * Shape::threads + thread_index();
-        const int block = first_feature / 16 + chunk / Shape::weight_chunks;
-        const int unit = units_a_tile * tile + chunk / 32 % units_a_tile;
+        const int block = first_feature / 16 + chunk / Units::tile_chunks;
+        const int unit = units_a_tile * tile + chunk / Units::unit_chunks % units_a_tile;
         const bool present = block < blocks && unit < units;
-        const int64_t offset = present ? ((int64_t(block) * units + unit) * 32 + chunk % 32) * 16 : 0;
+        const int64_t offset =
+            present ? ((int64_t(block) * units + unit) * Units::unit_chunks + chunk % Units::unit_chunks) * 16
+                    : 0;
         copy_async(first_stage + SharedAddress(stage + chunk * 16), source + offset, present ? 16 : 0);
       }
       if (thread_index() < Shape::metadata_bytes / 16) {
@@ -160,20 +154,20 @@ sparse24_kernel(Sparse24Call c) {
   const int warp_token = warp_index() % Shape::warps_t * Shape::warp_tokens;
   const int g = lane_index() / 4, q = lane_index() % 4;
 
-  // Groups of codes are counted in steps of 32 k; the constants of the next are on their way while one is
-  // summed.
-  const int group_steps = Shape::coded ? (w.group + 31) / 32 : 1;
-  const int last_group = Shape::coded && w.k > 0 ? (w.k + w.group - 1) / w.group - 1 : 0;
+  // Groups of codes are counted in steps of 16 stored columns; the constants of the next are on their way
+  // while one is summed.
+  const int group_steps = coded ? (packed.group + 15) / 16 : 1;
+  const int last_group = coded && w.k > 0 ? (packed.k + packed.group - 1) / packed.group - 1 : 0;
   int group = first_tile * Shape::steps / group_steps;
   int steps_left = group_steps - first_tile * Shape::steps % group_steps;
-  [[maybe_unused]] Sparse24Constants<T> now[f_tiles] = {}, next[f_tiles] = {};
-  auto load_constants = [&](Sparse24Constants<T>(&constants)[f_tiles], int wanted) {
+  [[maybe_unused]] Constants now[f_tiles] = {}, next[f_tiles] = {};
+  auto load_constants = [&](Constants(&constants)[f_tiles], int wanted) {
     GPU_UNROLL
     for (int f = 0; f < f_tiles; ++f) {
       const int block = first_feature / 16 + warp_block + f;
       // Past the end of n and k any constants will do: nothing is written, or zeros are multiplied.
-      constants[f] = Sparse24Constants<T>::load(w, blocks, block < blocks ? block : blocks - 1,
-                                                wanted < last_group ? wanted : last_group, g);
+      constants[f] = Constants::load(packed, blocks, block < blocks ? block : blocks - 1,
+                                     wanted < last_group ? wanted : last_group, g);
     }
   };
 
@@ -188,7 +182,7 @@ sparse24_kernel(Sparse24Call c) {
       for (int t = 0; t < t_tiles; ++t) {
         GPU_UNROLL
         for (int e = 0; e < 4; ++e) {
-          if constexpr (Shape::coded) {
+          if constexpr (coded) {
             sum[f][t][e] = fma_rn(now[f].scale[e / 2], products[f][t][e], sum[f][t][e]);
           } else {
             sum[f][t][e] = products[f][t][e];
@@ -201,7 +195,7 @@ sparse24_kernel(Sparse24Call c) {
 
   GPU_UNROLL
   for (int stage = 0; stage < Shape::stages - 1; ++stage) copy_tile(first_tile + stage);
-  if (Shape::coded && w.k > 0) {
+  if (coded && w.k > 0) {
     load_constants(now, group);
     load_constants(next, group + 1);
   }
@@ -209,7 +203,7 @@ sparse24_kernel(Sparse24Call c) {
   for (int tile = first_tile; tile < tiles_end; ++tile) {
     if constexpr (Shape::all_parts) {
       if (tile == part_end) {
-        if (!Shape::coded || steps_left != group_steps) fold_group();
+        if (!coded || steps_left != group_steps) fold_group();
         GPU_UNROLL
         for (int f = 0; f < f_tiles; ++f) {
           GPU_UNROLL
@@ -232,12 +226,11 @@ sparse24_kernel(Sparse24Call c) {
     const int stage = tile % Shape::stages * Shape::stage_bytes;
     const SharedAddress tokens =
         first_stage + SharedAddress(stage + Shape::weight_bytes + Shape::metadata_bytes);
-    [[maybe_unused]] Packed codes[f_tiles];
-    if constexpr (Shape::coded) {
+    [[maybe_unused]] typename Reader::Words codes[f_tiles];
+    if constexpr (coded) {
       GPU_UNROLL
       for (int f = 0; f < f_tiles; ++f) {
-        const int chunk = (warp_block + f) * 32 + lane_index();
-        codes[f] = *reinterpret_cast<const Packed*>(shared + stage + chunk * 16);
+        codes[f] = Reader::load(shared + stage + (warp_block + f) * Units::tile_chunks * 16, lane_index());
       }
     }
     GPU_UNROLL
@@ -264,12 +257,8 @@ sparse24_kernel(Sparse24Call c) {
         for (int f = 0; f < f_tiles; ++f) {
           if (first_feature / 16 + warp_block + f >= blocks) break;
           uint32_t a[4];
-          if constexpr (Shape::coded) {
-            const uint32_t word = codes[f].word[step];
-            a[0] = now[f].offsets[0].first(word);
-            a[1] = now[f].offsets[1].first(word >> 8);
-            a[2] = now[f].offsets[0].second(word);
-            a[3] = now[f].offsets[1].second(word >> 8);
+          if constexpr (coded) {
+            Reader::fragment(a, codes[f], step, now[f].zero);
           } else {
             const int chunk = ((warp_block + f) * Shape::steps + step) * 32 + lane_index();
             const Packed values = *reinterpret_cast<const Packed*>(shared + stage + chunk * 16);
@@ -285,7 +274,7 @@ sparse24_kernel(Sparse24Call c) {
             }
           }
         }
-        if constexpr (Shape::coded) {
+        if constexpr (coded) {
           if (--steps_left == 0) {
             fold_group();
             steps_left = group_steps;
@@ -299,7 +288,7 @@ sparse24_kernel(Sparse24Call c) {
     }
   }
   wait_copies<0>();
-  if (w.k > 0 && (!Shape::coded || steps_left != group_steps)) fold_group();
+  if (w.k > 0 && (!coded || steps_left != group_steps)) fold_group();
 
   GPU_UNROLL
   for (int f = 0; f < f_tiles; ++f) {
@@ -350,21 +339,26 @@ Status launch_sparse24(Stream stream, const char* name, const Sparse24Call& c) {
   if constexpr (Shape::tokens == 64) {
     return launch(stream, name, shape, sparse24_kernel<T, Shape, false>, c);
   } else {
-    return launch_sparse24<T, typename Sparse24Shapes<Shape::coded>::Tokens64>(stream, "sparse24<tokens64>",
-                                                                               c);
+    return launch_sparse24<T, typename Sparse24Shapes<Shape::kind>::Tokens64>(stream, "sparse24<tokens64>",
+                                                                              c);
   }
 }
 
-template <class T, bool coded>
+/// int8 goes without the forms between: those for few tokens and for many give the same bits.
+template <class T, Sparse24Kind kind>
 Status run_sparse24(Stream stream, Sparse24Form form, const Sparse24Call& c) {
-  using Shapes = Sparse24Shapes<coded>;
+  using Shapes = Sparse24Shapes<kind>;
   switch (form) {
     case Sparse24Form::tokens8:
       return launch_sparse24<T, typename Shapes::Tokens8>(stream, "sparse24<tokens8>", c);
     case Sparse24Form::tokens16:
-      return launch_sparse24<T, typename Shapes::Tokens16>(stream, "sparse24<tokens16>", c);
+      if constexpr (kind != Sparse24Kind::int8)
+        return launch_sparse24<T, typename Shapes::Tokens16>(stream, "sparse24<tokens16>", c);
+      [[fallthrough]];
     case Sparse24Form::tokens32:
-      return launch_sparse24<T, typename Shapes::Tokens32>(stream, "sparse24<tokens32>", c);
+      if constexpr (kind != Sparse24Kind::int8)
+        return launch_sparse24<T, typename Shapes::Tokens32>(stream, "sparse24<tokens32>", c);
+      [[fallthrough]];
     case Sparse24Form::tokens64:
       return launch_sparse24<T, typename Shapes::Tokens64>(stream, "sparse24<tokens64>", c);
     case Sparse24Form::tile:
@@ -373,10 +367,13 @@ Status run_sparse24(Stream stream, Sparse24Form form, const Sparse24Call& c) {
   return invalid_arguments;
 }
 
+// One source file each, so that they compile side by side.
 Status sparse24_bf16(Stream stream, Sparse24Form form, const Sparse24Call& c);
 Status sparse24_f16(Stream stream, Sparse24Form form, const Sparse24Call& c);
 Status sparse24_int4_bf16(Stream stream, Sparse24Form form, const Sparse24Call& c);
 Status sparse24_int4_f16(Stream stream, Sparse24Form form, const Sparse24Call& c);
+Status sparse24_int8_bf16(Stream stream, Sparse24Form form, const Sparse24Call& c);
+Status sparse24_int8_f16(Stream stream, Sparse24Form form, const Sparse24Call& c);
 
 /// `gemm_sparse24` in a form of one's choice, for tests and measurements.
 Status gemm_sparse24_as(Stream stream, Sparse24Form form, const Sparse24Arguments& arguments,

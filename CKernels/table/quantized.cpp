@@ -25,6 +25,7 @@ bool is_legal_rounding(const gpi_kernel_weight_format& f) {
 }
 
 bool is_legal(const gpi_kernel_weight_format& f) {
+  if (f.sparsity != GPI_KERNEL_EVERY_INPUT) return false;
   if (uint32_t(f.rounding) > GPI_KERNEL_ROUND_TO_INT8 || (rounds(f) && !is_legal_rounding(f))) return false;
   return uint32_t(f.code) <= GPI_KERNEL_FLOAT8 && !(f.code == GPI_KERNEL_FLOAT8 && f.has_zeros) &&
          f.outputs >= 0 && f.inputs >= 0 &&
@@ -70,7 +71,7 @@ struct PackedParts {
 bool takes_repack(const void* arguments) {
   const auto& a = of<gpi_kernel_repack>(arguments);
   const int64_t row_bytes = (int64_t(a.format.inputs) * code_bits(weight_code(a.format.code)) + 7) / 8;
-  return is_legal(a.format) && a.element == a.format.scale_element && a.format.has_zeros == bool(a.zeros) &&
+  return is_legal(a.format) && !a.mask && a.element == a.format.scale_element && a.format.has_zeros == bool(a.zeros) &&
          a.code_stride >= row_bytes;
 }
 
@@ -120,7 +121,8 @@ bool takes_w8a8(const void* arguments) {
 
 int64_t w8a8_workspace(const void* arguments) {
   const auto& a = of<gpi_kernel_quantized_linear>(arguments);
-  return rounds(a.format) ? RoundedRows(a.format, a.rows).end : 0;
+  const bool is_taken = rounds(a.format) && a.format.sparsity == GPI_KERNEL_EVERY_INPUT;
+  return is_taken ? RoundedRows(a.format, a.rows).end : 0;
 }
 
 Status launch_w8a8(Stream stream, const Device&, const void* arguments) {
@@ -155,6 +157,7 @@ bool takes(const void* arguments) {
 
 int64_t wna16_workspace(const void* arguments) {
   const gpi_kernel_weight_format& f = of<gpi_kernel_quantized_linear>(arguments).format;
+  if (f.sparsity != GPI_KERNEL_EVERY_INPUT) return 0;
   return wna16_workspace_most(f.outputs, f.inputs) * int64_t(sizeof(float));
 }
 
@@ -208,7 +211,8 @@ constexpr int64_t most_dequantized_bytes = 256 << 20;
 
 int64_t dequantized_workspace(const void* arguments) {
   const gpi_kernel_weight_format& f = of<gpi_kernel_quantized_linear>(arguments).format;
-  const int64_t bytes = rounds(f) ? 0 : dequantized_workspace_bytes(f.outputs, f.inputs);
+  const bool is_taken = !rounds(f) && f.sparsity == GPI_KERNEL_EVERY_INPUT;
+  const int64_t bytes = !is_taken ? 0 : dequantized_workspace_bytes(f.outputs, f.inputs);
   return bytes <= most_dequantized_bytes ? bytes : 0;
 }
 
@@ -244,6 +248,7 @@ Status launch_gather(Stream stream, const Device&, const void* arguments) {
 }  // namespace
 
 int64_t packed_bytes(const gpi_kernel_weight_format* format) {
+  if (format->sparsity != GPI_KERNEL_EVERY_INPUT) return packed_sparse_bytes(*format);
   return is_legal(*format) ? PackedParts(*format).end : -1;
 }
 

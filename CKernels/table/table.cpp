@@ -6,6 +6,7 @@
 #include <string>
 
 #include "device/types.h"
+#include "table/figures.h"
 #include "table/runtime.h"
 #include "table/variants.h"
 
@@ -151,6 +152,8 @@ gpi_kernel_table made() {
   table.workspace = workspace;
   table.packed_bytes = packed_bytes;
   table.launch = launch;
+  table.figures = figures().data();
+  table.figure_count = int32_t(figures().size());
   fill_conformance(table);
   table.convert = convert;
   return table;
@@ -166,8 +169,8 @@ gpi_kernel_status fail(gpi_kernel_status status, const std::string& text) {
 const std::vector<Variant>& variants() {
   static const std::vector<Variant> all = [] {
     std::vector<Variant> result;
-    for (auto group : {runtime_variants, linear_variants, quantized_variants, attention_variants,
-                       elementwise_variants, sampling_variants}) {
+    for (auto group : {runtime_variants, linear_variants, quantized_variants, sparse_variants,
+                       attention_variants, elementwise_variants, sampling_variants}) {
       for (const Variant& variant : group()) result.push_back(variant);
     }
     return result;

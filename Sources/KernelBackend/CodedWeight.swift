@@ -3,16 +3,18 @@ internal import Compute
 internal import Numerics
 
 /// The parts of a store that kernels multiply as codes, on the host: a scale, and perhaps a zero, for each group of inputs
-/// of each output.
+/// of each output; of 2:4 weights also which inputs have a code.
 struct CodedWeight {
   var code: gpi_kernel_code
   var outputs: Int
   var inputs: Int
   var groupSize: Int
-  /// Rows of codes, as `gpi_kernel_repack` reads them.
+  /// Rows of codes, or of the elements that a 2:4 weight keeps, as `gpi_kernel_repack` reads them.
   var codes: Tensor
-  /// `[N, ceil(K / groupSize)]`
-  var scales: Tensor
+  /// Of 2:4 weights.
+  var mask: Tensor?
+  /// `[N, ceil(K / groupSize)]`; nil for elements.
+  var scales: Tensor?
   var zeros: Tensor?
   /// Code `j` of a row belongs to input `order[j]`.
   var order: Tensor?
@@ -27,7 +29,16 @@ struct CodedWeight {
     guard KernelBackend.widening(of: store) == nil else { return nil }
     summary = store.summary
     switch store {
-    case .dense, .codebook, .blocks, .spqr, .sparse, .placed: return nil
+    case .dense, .codebook, .blocks, .spqr, .placed: return nil
+    case .sparse(let weight):
+      (outputs, inputs, mask) = (weight.outputs, weight.inputs, weight.mask)
+      switch weight.values {
+      case .floats(let kept): (code, groupSize, codes) = (GPI_KERNEL_ELEMENTS, inputs, kept)
+      case .codes(let kept):
+        code = kept.bits == 4 ? GPI_KERNEL_INT4 : GPI_KERNEL_INT8
+        (groupSize, codes, scales) = (kept.groupSize, kept.words, kept.scales)
+        if case .integers(let given) = kept.zero { zeros = given }
+      }
     case .integer(let given):
       let weight = try given.sortedByGroup()
       code =
