@@ -177,7 +177,7 @@ let package = Package(
       ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Grammars", "Scheduling", "Models"]),
     library(
       "Compression",
-      ["JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Scheduling", "Models"]),
+      ["JSON", "Numerics", "Compute", "CPUBackend", "KernelBackend", "Checkpoints", "Scheduling", "Models"]),
     library(
       "Verification",
       ["JSON", "Numerics", "Compute", "KernelBackend", "Scheduling", "Models", "Generation"]),
@@ -215,7 +215,8 @@ let package = Package(
     tests(
       "Compression",
       [
-        "Compression", "Generation", "Models", "CPUBackend", "Checkpoints", "Compute", "Numerics", "JSON",
+        "Compression", "Generation", "Models", "CPUBackend", "KernelBackend", "Checkpoints", "Compute",
+        "Numerics", "JSON",
       ]),
     tests(
       "Verification",

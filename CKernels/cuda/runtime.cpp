@@ -114,6 +114,7 @@ gpi_kernel_status device_info(gpi_kernel_context* context, gpi_kernel_device_inf
   if (status != GPI_KERNEL_OK) return status;
   std::snprintf(info->name, sizeof info->name, "%.255s", properties.name);
   info->capability = context->capability;
+  info->figures = int32_t(context->figures - figures().data());
   info->multiprocessors = properties.multiProcessorCount;
   info->memory_bytes = int64_t(total_bytes);
   info->free_bytes = int64_t(free_bytes);

@@ -48,6 +48,8 @@ typedef struct {
   /// 1000 * major + 10 * minor; 0 where there is none.
   int32_t driver_version;
   int32_t runtime_version;
+  /// Row of `gpi_kernel_table.figures` that choices go by.
+  int32_t figures;
   /// What else was found or not, such as cuBLASLt: one line a fact. Ends with a zero byte.
   char notes[512];
 } gpi_kernel_device_info;
@@ -80,6 +82,16 @@ typedef struct {
   double sparse_wgmma;
   const char* source;
 } gpi_kernel_figures;
+
+/// Seconds that a product takes at least by a device's figures: the slower of moving bytes and multiplying.
+typedef struct {
+  /// With the weight as it is without zeros left out.
+  double dense;
+  /// With the 2:4 weight as it is stored, by mma.sp or, where there is one, wgmma.sp.
+  double stored;
+  /// With the 2:4 weight written out as a dense matrix first.
+  double expanded;
+} gpi_kernel_sparse_floors;
 
 /// How a probe's results on hardware may differ from the emulation's.
 typedef enum {
@@ -178,6 +190,9 @@ typedef struct gpi_kernel_table {
   // Figures that choices between kernels go by, none of them measured with these kernels
   const gpi_kernel_figures* figures;
   int32_t figure_count;
+  /// Of one row of the figures, with weights of so many bits for each element.
+  void (*sparse_floors)(int32_t figures, int32_t rows, int32_t outputs, int32_t inputs, double dense_bits,
+                        double sparse_bits, gpi_kernel_sparse_floors* floors);
 
   // Conformance
   const gpi_kernel_probe* probes;

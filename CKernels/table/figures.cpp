@@ -48,6 +48,11 @@ const gpi_kernel_figures& figures_of(const char* name, int capability) {
   return nearest ? *nearest : figures().front();
 }
 
+double dense_floor(const gpi_kernel_figures& f, const SparseProduct& p, double bits) {
+  const double weights = double(p.outputs) * p.inputs;
+  return most(weights * bits / 8 / f.bandwidth, 2 * p.rows * weights / f.dense);
+}
+
 double sparse_floor(const gpi_kernel_figures& f, const SparseProduct& p, bool by_wgmma) {
   const double weights = double(p.outputs) * p.inputs;
   return most(weights * p.bits / 8 / f.bandwidth,

@@ -22,6 +22,9 @@ struct SparseProduct {
   double bits;
 };
 
+/// Seconds that a product with a weight of `bits` bits an element takes at least.
+double dense_floor(const gpi_kernel_figures& figures, const SparseProduct& product, double bits);
+
 /// Seconds that it takes at least, as it is stored (by mma.sp, or wgmma.sp), or written out as a dense matrix
 /// first: the slower of moving bytes and multiplying.
 double sparse_floor(const gpi_kernel_figures& figures, const SparseProduct& product, bool by_wgmma);
