@@ -1,10 +1,10 @@
 // Tensor core products of a warpgroup with a 2:4 sparse left operand in registers, d += a · b (PTX ISA,
 // "wgmma.mma_async.sp"; sm_90a).
 //
-// m64nNk32: a is 64 x 32 with two of every four neighbours of a row stored, b is 32 x N in shared memory. Each
-// warp has its own sixteen rows of a: stored elements and metadata lie in its registers as mma.sp.m16n8k32 has
-// them (device/mma_sparse.h), of which the selector picks the lanes of metadata. Accumulators, ordering and
-// waiting are those of device/wgmma.h.
+// m64nNk32: a is 64 x 32 with two of every four neighbours of a row stored, b is 32 x N in shared memory.
+// Each warp has its own sixteen rows of a: stored elements and metadata lie in its registers as
+// mma.sp.m16n8k32 has them (device/mma_sparse.h), of which the selector picks the lanes of metadata.
+// Accumulators, ordering and waiting are those of device/wgmma.h.
 #pragma once
 
 #include "device/wgmma.h"
@@ -12,12 +12,12 @@
 namespace gpu {
 
 #if GPU_ON_DEVICE
-#define GPU_WGMMA_SPARSE_128(type)                                                                          \
-  asm volatile(                                                                                             \
-      "{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, %70, 0;\n"                                        \
-      "wgmma.mma_async.sp.sync.aligned.m64n128k32.f32." type "." type " {" GPU_WGMMA_PLACES_128             \
-      "}, {%64, %65, %66, %67}, %68, %69, %71, accumulate, 1, 1, 0;\n}"                                     \
-      : GPU_WGMMA_OUTPUTS_128                                                                               \
+#define GPU_WGMMA_SPARSE_128(type)                                                                    \
+  asm volatile(                                                                                       \
+      "{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, %70, 0;\n"                                  \
+      "wgmma.mma_async.sp.sync.aligned.m64n128k32.f32." type "." type " {" GPU_WGMMA_PLACES_128       \
+      "}, {%64, %65, %66, %67}, %68, %69, %71, accumulate, 1, 1, 0;\n}"                               \
+      : GPU_WGMMA_OUTPUTS_128                                                                         \
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.bits), "r"(metadata), "r"(int(accumulate)), \
         "n"(selector))
 #endif

@@ -157,15 +157,15 @@ void spread(Block& block, Rendezvous& met, float* a) {
   std::memset(a, 0, 16 * 32 * sizeof(float));
   auto place_of = [&](int row, int column) {
     const int quad = column / 2, lane = 4 * (row % 8) + 2 * met.argument<Wgmma>(0).selector + quad / 4;
-    const uint32_t nibble =
-        met.argument<Wgmma>(lane).metadata >> (4 * (4 * (row / 8) + quad % 4)) & 15;
+    const uint32_t nibble = met.argument<Wgmma>(lane).metadata >> (4 * (4 * (row / 8) + quad % 4)) & 15;
     if ((nibble & 3) >= nibble >> 2) {
       block.fail(met.site, "wgmma.sp: lane %d has metadata 0x%x for row %d, quad %d: its indices do not rise",
                  lane, nibble, row, quad);
     }
     return 4 * quad + int(column % 2 == 0 ? nibble & 3 : nibble >> 2);
   };
-  for_each_element(met, [&](int row, int column, float value) { a[row * 32 + place_of(row, column)] = value; });
+  for_each_element(met,
+                   [&](int row, int column, float value) { a[row * 32 + place_of(row, column)] = value; });
 }
 
 void issue(Block& block, int warp, Rendezvous& met) {

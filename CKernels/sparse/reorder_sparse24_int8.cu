@@ -1,5 +1,5 @@
-// From masks and kept codes, as files have them, to the layout of sparse/sparse24_w8a8.h; once when a model is
-// loaded.
+// From masks and kept codes, as files have them, to the layout of sparse/sparse24_w8a8.h; once when a model
+// is loaded.
 
 #include "sparse/pairs.h"
 #include "sparse/sparse24_w8a8.h"
@@ -36,8 +36,8 @@ reorder_int8_kernel(ReorderCall c) {
   }
   uint32_t metadata = 0;
   for (int j = 0; j < 8; ++j) {
-    metadata |=
-        pair_of(p.mask, p.n, p.k, 16 * block_y() + g + 8 * (q % 2), 16 * span + 8 * (q / 2) + j) << (4 * j);
+    metadata |= pair_of(p.mask, p.n, p.k, 16 * block_y() + g + 8 * (q % 2), 16 * span + 8 * (q / 2) + j)
+                << (4 * j);
   }
   const int64_t place = (int64_t(block_y()) * c.spans + span) * warp_size + lane;
   static_cast<Packed*>(p.packed)[place] = packed;

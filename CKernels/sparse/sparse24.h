@@ -1,8 +1,8 @@
 // Products of 16-bit activations with 2:4 sparse weights, of 16 bits or of codes.
 //
 // Weights are the left operand of mma.sp and wgmma.sp (rows are output features), whose fragments need no
-// ldmatrix: they lie in memory as a lane wants them. With g = lane / 4, q = lane % 4, and "stored column" c of
-// a step of 32 k being the kept weight c % 2 of quad c / 2:
+// ldmatrix: they lie in memory as a lane wants them. With g = lane / 4, q = lane % 4, and "stored column" c
+// of a step of 32 k being the kept weight c % 2 of quad c / 2:
 //
 // ```
 //   values     16 bits   [ceil(n / 16)][ceil(k / 32)][32 lanes][4 words]
@@ -100,8 +100,8 @@ Status gemm_sparse24(Stream stream, const Sparse24Arguments& arguments, const Ge
 /// feature, rows aligned to 16 bytes, and there is something to compute.
 bool gemm_sparse24_sm90_supports(const Sparse24Arguments& arguments);
 
-/// TMA and wgmma.sp (sm_90a). Sums k in order, so its bits are `gemm_sparse24`'s only where that has one part.
-/// `invalid_arguments` for what is not supported.
+/// TMA and wgmma.sp (sm_90a). Sums k in order, so its bits are `gemm_sparse24`'s only where that has one
+/// part. `invalid_arguments` for what is not supported.
 Status gemm_sparse24_sm90(Stream stream, const Sparse24Arguments& arguments);
 
 /// [n, k] of `type`, rows `stride` elements apart, a multiple of 4: values as they are, codes as

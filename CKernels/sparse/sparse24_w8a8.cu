@@ -35,13 +35,15 @@ Status gemm_sparse24_w8a8_as(Stream stream, Sparse24W8A8Form form, const Sparse2
   if (a.group <= 0 || (a.group % 64 != 0 && a.group != a.k)) return invalid_arguments;
   if (!sparse.metadata || !sparse.packed ||
       (reinterpret_cast<uintptr_t>(a.codes) | reinterpret_cast<uintptr_t>(sparse.packed) |
-       reinterpret_cast<uintptr_t>(sparse.metadata)) % 16 != 0) {
+       reinterpret_cast<uintptr_t>(sparse.metadata)) %
+              16 !=
+          0) {
     return invalid_arguments;
   }
   if (a.m == 0 || a.n == 0) return 0;
-  const GemmArguments as_dense = {a.type,          a.m,          a.n,           a.k,    a.input,
-                                  a.k,             nullptr,      a.k,           a.bias, a.output,
-                                  a.output_stride, a.accumulate, a.float_output};
+  const GemmArguments as_dense = {a.type,        a.m, a.n,    a.k,      a.input,         a.k,
+                                  nullptr,       a.k, a.bias, a.output, a.output_stride, a.accumulate,
+                                  a.float_output};
   Sparse24W8A8Call c = {sparse, OutputShape::of(as_dense), rounded_up(a.k, Sparse24W8A8Tile::codes),
                         rounded_up(a.k, a.group)};
   // One group a row: any that holds all of k will do.

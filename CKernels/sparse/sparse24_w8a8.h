@@ -46,8 +46,8 @@ struct Sparse24W8A8Arguments {
 
 enum class Sparse24W8A8Form { tokens16, tokens64, tile };
 
-/// Integer sums are exact and groups are scaled in their order: the bits of `gemm_w8a8` on the weight with its
-/// zeros, in every form. `invalid_arguments` as `gemm_w8a8`, or k that is no multiple of 4.
+/// Integer sums are exact and groups are scaled in their order: the bits of `gemm_w8a8` on the weight with
+/// its zeros, in every form. `invalid_arguments` as `gemm_w8a8`, or k that is no multiple of 4.
 Status gemm_sparse24_w8a8(Stream stream, const Sparse24W8A8Arguments& arguments);
 Status gemm_sparse24_w8a8_as(Stream stream, Sparse24W8A8Form form, const Sparse24W8A8Arguments& arguments);
 

@@ -2,8 +2,7 @@
 
 #include <cmath>
 
-#include "gemm/w8a8.h"
-#include "table/variants.h"
+#include "table/rounded_rows.h"
 
 namespace gpu::table {
 namespace {
@@ -71,8 +70,8 @@ struct PackedParts {
 bool takes_repack(const void* arguments) {
   const auto& a = of<gpi_kernel_repack>(arguments);
   const int64_t row_bytes = (int64_t(a.format.inputs) * code_bits(weight_code(a.format.code)) + 7) / 8;
-  return is_legal(a.format) && !a.mask && a.element == a.format.scale_element && a.format.has_zeros == bool(a.zeros) &&
-         a.code_stride >= row_bytes;
+  return is_legal(a.format) && !a.mask && a.element == a.format.scale_element &&
+         a.format.has_zeros == bool(a.zeros) && a.code_stride >= row_bytes;
 }
 
 Status launch_repack(Stream stream, const Device&, const void* arguments) {
@@ -97,17 +96,6 @@ GemmWorkspace scratch(const gpi_kernel_quantized_linear& a) {
   return {static_cast<float*>(a.workspace), a.workspace_bytes / int64_t(sizeof(float))};
 }
 
-/// Of activations that are rounded, for as many rows as are asked for: codes, scales, the map of outliers.
-struct RoundedRows {
-  int64_t scales, outliers, end;
-
-  RoundedRows(const gpi_kernel_weight_format& f, int rows) {
-    scales = rounded_up(rows * int8_row_bytes(f.inputs));
-    outliers = scales + rounded_up(int64_t(rows) * 4);
-    end = outliers + rounded_up(int64_t(rows) * outlier_words(f.inputs) * 4);
-  }
-};
-
 bool has_legal_operands(const gpi_kernel_quantized_linear& a) {
   return is_legal(a.format) && a.rows >= 0 &&
          (a.output_element == a.element || a.output_element == GPI_KERNEL_FLOAT32) &&
@@ -129,21 +117,14 @@ Status launch_w8a8(Stream stream, const Device&, const void* arguments) {
   const auto& a = of<gpi_kernel_quantized_linear>(arguments);
   const gpi_kernel_weight_format& f = a.format;
   const PackedParts parts(f);
-  const RoundedRows rows(f, a.rows);
-  auto* scratch = static_cast<unsigned char*>(a.workspace);
-  auto* codes = reinterpret_cast<int8_t*>(scratch);
-  auto* scales = reinterpret_cast<float*>(scratch + rows.scales);
-  auto* outliers = reinterpret_cast<uint32_t*>(scratch + rows.outliers);
-  const ElementType type = element_type(a.element);
-  const Status status =
-      quantize_rows(stream, {type, a.rows, f.inputs, a.input, a.input_stride, f.outlier_threshold,
-                             f.activation_scale, codes, scales, outliers});
+  W8A8Arguments w8a8 = {};
+  const Status status = RoundedRows(f, a.rows).round(stream, a, w8a8);
   if (status != 0) return status;
   const auto* packed = static_cast<const unsigned char*>(a.packed);
-  return gemm_w8a8(stream, {type, a.rows, f.outputs, f.inputs, f.group, codes, scales, outliers, a.input,
-                            a.input_stride, f.outlier_threshold, reinterpret_cast<const int8_t*>(packed),
-                            scale_type(f.scale_element), packed + parts.scales, a.bias, a.output,
-                            a.output_stride, a.accumulate, a.output_element == GPI_KERNEL_FLOAT32});
+  w8a8.weight = reinterpret_cast<const int8_t*>(packed);
+  w8a8.scale_type = scale_type(f.scale_element);
+  w8a8.scales = packed + parts.scales;
+  return gemm_w8a8(stream, w8a8);
 }
 
 /// One variant for each code: what there are kernels for is said by name.

@@ -125,15 +125,9 @@ struct Sparse24Inputs {
              packed_scales.data(), shape.zeros ? packed_zeros.data() : nullptr}};
   }
   Sparse24Arguments arguments() {
-    return {element_type<T>,
-            shape.m,
-            sparse(),
-            input.data(),
-            stride,
-            shape.bias ? bias.data() : nullptr,
-            output.data(),
-            shape.n,
-            shape.accumulate,
+    return {element_type<T>,   shape.m, sparse(),
+            input.data(),      stride,  shape.bias ? bias.data() : nullptr,
+            output.data(),     shape.n, shape.accumulate,
             shape.float_output};
   }
   void restore_output() {

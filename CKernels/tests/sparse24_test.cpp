@@ -133,9 +133,7 @@ TEST("sparse24: the product with the weight written out") {
   const std::vector<unsigned char> expected = inputs.output.bytes();
   expect_same_bits(
       "expanded",
-      [&](Stream s) {
-        return gemm_expanded_sparse24(s, inputs.arguments(), false, workspace.data(), bytes);
-      },
+      [&](Stream s) { return gemm_expanded_sparse24(s, inputs.arguments(), false, workspace.data(), bytes); },
       [&] { return inputs.output.bytes(); });
   EXPECT(inputs.output.bytes() == expected);
   EXPECT(gemm_expanded_sparse24(nullptr, inputs.arguments(), false, workspace.data(), bytes - 1) ==

@@ -1,9 +1,10 @@
-// The product of int8 activations with 2:4 sparse int8 weights, against the dense kernel on the weight with its
-// zeros, which is held to double precision itself, and against integers.
+// The product of int8 activations with 2:4 sparse int8 weights, against the dense kernel on the weight with
+// its zeros, which is held to double precision itself, and against integers.
+
+#include "sparse/sparse24_w8a8.h"
 
 #include <limits>
 
-#include "sparse/sparse24_w8a8.h"
 #include "tests/wna16_inputs.h"
 
 namespace gpu::test {
@@ -60,8 +61,8 @@ struct Inputs {
       }
     }
     DeviceArray<uint8_t> device_mask("mask", mask), device_kept("kept", kept);
-    const Sparse24Int8ReorderArguments reorder = {c.n,    c.k,           device_mask.data(), device_kept.data(),
-                                                  stride, packed.data(), metadata.data()};
+    const Sparse24Int8ReorderArguments reorder = {
+        c.n, c.k, device_mask.data(), device_kept.data(), stride, packed.data(), metadata.data()};
     expect_same_bits(
         "reorder int8", [&](Stream stream) { return reorder_sparse24_int8(stream, reorder); },
         [&] {
@@ -131,7 +132,8 @@ void test_case(const Case& c) {
         },
         [&] { return inputs.output.bytes(); });
     EXPECT(statistics.bank_conflicts == 0);
-    if (inputs.output.bytes() != expected) fail(__FILE__, __LINE__, name + ": other bits than the dense product");
+    if (inputs.output.bytes() != expected)
+      fail(__FILE__, __LINE__, name + ": other bits than the dense product");
   }
 }
 

@@ -38,6 +38,7 @@ struct CodedWeight {
         code = kept.bits == 4 ? GPI_KERNEL_INT4 : GPI_KERNEL_INT8
         (groupSize, codes, scales) = (kept.groupSize, kept.words, kept.scales)
         if case .integers(let given) = kept.zero { zeros = given }
+        round(kept.activations)
       }
     case .integer(let given):
       let weight = try given.sortedByGroup()
@@ -52,15 +53,7 @@ struct CodedWeight {
       (codes, scales) = (weight.codes, weight.scales)
       if case .integers(let given) = weight.zero { zeros = given }
       if case .permuted(let given) = weight.order { order = given }
-      switch weight.activations {
-      case nil: break
-      case .token(let threshold):
-        rounding = GPI_KERNEL_ROUND_TO_INT8
-        outlierThreshold = threshold ?? .infinity
-      case .tensor(let scale, _):
-        rounding = GPI_KERNEL_ROUND_TO_INT8
-        activationScale = scale
-      }
+      round(weight.activations)
     case .float8(let weight):
       code = GPI_KERNEL_FLOAT8
       (outputs, inputs) = (weight.outputs, weight.inputs)
@@ -68,6 +61,18 @@ struct CodedWeight {
       codes = weight.codes
       // Outputs that share a scale get one each.
       scales = weight.scales.gatheringRows((0..<weight.outputs).map { $0 / weight.blockRows })
+    }
+  }
+
+  private mutating func round(_ activations: IntegerActivations?) {
+    switch activations {
+    case nil: break
+    case .token(let threshold):
+      rounding = GPI_KERNEL_ROUND_TO_INT8
+      outlierThreshold = threshold ?? .infinity
+    case .tensor(let scale, _):
+      rounding = GPI_KERNEL_ROUND_TO_INT8
+      activationScale = scale
     }
   }
 }

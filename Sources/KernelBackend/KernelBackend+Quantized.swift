@@ -29,8 +29,26 @@ extension KernelBackend {
       return "2:4 in groups of \(codes.groupSize), no multiple of 32"
     }
     if case .reals = codes.zero { return "zeros that are no codes" }
-    if codes.activations != nil { return "2:4 with rounded activations, which stay in 16 bits then" }
-    return nil
+    return codes.activations.flatMap { sparseRoundingObstacle(weight, codes, $0) }
+  }
+
+  private static func sparseRoundingObstacle(
+    _ weight: SparseWeight, _ codes: SparseCodes, _ activations: IntegerActivations
+  ) -> String? {
+    let rest = "; its activations stay in 16 bits"
+    guard codes.bits == 8 else { return "2:4 int\(codes.bits) with activations rounded to int8" + rest }
+    guard case .midpoint = codes.zero else { return "2:4 zeros with activations rounded to int8" + rest }
+    if codes.groupSize % 64 != 0, codes.groupSize != weight.inputs {
+      return "2:4 groups of \(codes.groupSize) with activations rounded to int8, no multiple of 64" + rest
+    }
+    if weight.inputs > 131_071 { return "\(weight.inputs) products of int8, whose sum may pass int32" + rest }
+    switch activations {
+    case .token(nil): return nil
+    case .token: return "2:4 int8 with outliers in its activations, which stay in 16 bits then"
+    case .tensor(let scale, let zero):
+      return zero == 0 && scale > 0 && scale.isFinite
+        ? nil : "activations rounded to int8 with a zero of their own" + rest
+    }
   }
 
   private static func roundingObstacle(

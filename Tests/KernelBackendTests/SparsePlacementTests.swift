@@ -53,6 +53,8 @@ import Testing
       (codes(bits: 8), 1024 + 256 + 256),
       (codes(group: 64), 512 + 256 + 256),
       (codes(zero: .integers(zeros)), 512 + 256 + 256 + 256),
+      (codes(bits: 8, group: 64, activations: .token(outlierThreshold: nil)), 512 + 256 + 256),
+      (codes(bits: 8, group: 64, activations: .tensor(scale: 0.1, zero: 0)), 512 + 256 + 256),
     ]
     for (values, bytes) in stored {
       let store = try weight(values)
@@ -78,7 +80,10 @@ import Testing
       (try weight(codes(bits: 3)), "int3"), (try weight(codes(bits: 2)), "int2"),
       (try weight(codes(group: 16)), "groups of 16"),
       (try weight(codes(zero: .reals(reals))), "zeros that are no codes"),
-      (try weight(codes(bits: 4, activations: .token(outlierThreshold: nil))), "activations"),
+      (try weight(codes(bits: 4, activations: .token(outlierThreshold: nil))), "2:4 int4 with activations"),
+      (try weight(codes(bits: 8, activations: .token(outlierThreshold: nil))), "groups of 32"),
+      (try weight(codes(bits: 8, group: 64, activations: .token(outlierThreshold: 6))), "outliers"),
+      (try weight(codes(bits: 8, group: 64, activations: .tensor(scale: 0.1, zero: 3))), "zero of their own"),
     ]
     let backend = try KernelBackend(.emulated)
     for (store, words) in refused {

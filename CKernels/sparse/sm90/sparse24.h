@@ -28,7 +28,8 @@ struct Sparse24Sm90Call {
 };
 
 /// ```
-/// shared   stage 0: tokens 2 x 128 x 64, swizzled | weights [8 blocks][tile_chunks] | metadata [8 blocks][256
+/// shared   stage 0: tokens 2 x 128 x 64, swizzled | weights [8 blocks][tile_chunks] | metadata [8
+/// blocks][256
 ///                   bytes]    stage 1 ...    mbarriers
 /// ```
 template <Sparse24Kind kind>
@@ -71,8 +72,8 @@ GPU_DEVICE void bring_sparse24(const Sparse24Sm90Call& p, SharedAddress base) {
     const SharedAddress stage = base + ring.stage * Shape::stage_bytes;
     const SharedAddress full = base + Shape::full + ring.stage * mbarrier_bytes;
     wait_mbarrier(base + Shape::empty + ring.stage * mbarrier_bytes, ring.parity ^ 1);
-    arrive_mbarrier_expecting(
-        full, 2 * Shape::box_bytes + present * (Shape::weight_bytes + Shape::metadata_bytes));
+    arrive_mbarrier_expecting(full,
+                              2 * Shape::box_bytes + present * (Shape::weight_bytes + Shape::metadata_bytes));
     for (int box = 0; box < 2; ++box) {
       load_box(stage + box * Shape::box_bytes, p.input, full, tile * Shape::depth + 64 * box,
                block_y() * Shape::tokens);
@@ -172,8 +173,7 @@ class Sparse24Sm90Consumer {
     GPU_UNROLL
     for (int span = 0; span < 2; ++span) {
       const MatrixDescriptor b = k_major(tokens + span * Shape::box_bytes, Swizzle::bytes_128);
-      wgmma_sparse<T, 0>(products_, fragments.a[2 * span], fragments.metadata[span], b,
-                         !starts_ || span > 0);
+      wgmma_sparse<T, 0>(products_, fragments.a[2 * span], fragments.metadata[span], b, !starts_ || span > 0);
       wgmma_sparse<T, 1>(products_, fragments.a[2 * span + 1], fragments.metadata[span], b.advanced(64),
                          true);
     }

@@ -27,6 +27,15 @@ enum SparseLinearCases {
         cases.append(base.with { ($0.exact, $0.floatOutput) = (true, true) }.operation)
       }
     }
+    // Activations rounded to int8.
+    for (rows, group) in [(1, 256), (17, 64), (130, 128)] {
+      var base = Case(rows: rows, inputs: 256, outputs: 72)
+      base.codes = Codes(
+        bits: 8, group: group, zeros: false, activations: .token(outlierThreshold: nil))
+      cases.append(base.operation)
+      cases.append(base.with { ($0.bias, $0.accumulate) = (true, true) }.operation)
+      cases.append(base.with { $0.codes?.activations = .tensor(scale: 0.01, zero: 0) }.operation)
+    }
     return cases
   }
 
@@ -34,6 +43,7 @@ enum SparseLinearCases {
     var bits: Int
     var group: Int
     var zeros: Bool
+    var activations: IntegerActivations?
   }
 
   private struct Case {
@@ -59,6 +69,11 @@ enum SparseLinearCases {
       if let codes {
         text += " int\(codes.bits) " + (codes.group == inputs ? "by output" : "in groups of \(codes.group)")
         if codes.zeros { text += ", zeros" }
+        switch codes.activations {
+        case nil: break
+        case .token: text += ", int8 activations"
+        case .tensor: text += ", int8 activations of one scale"
+        }
       }
       if bias { text += ", bias" }
       if accumulate { text += ", accumulate" }
@@ -144,8 +159,10 @@ enum SparseLinearCases {
       let width = PackedCodes.wordCount(kept, bits: codes.bits)
       return .codes(
         SparseCodes(
-          bits: codes.bits, groupSize: codes.group, words: HostTensor.copy(words, .int32, Shape(outputs, width)),
-          scales: try bench.hostTensor(scales, Shape(outputs, groups), .float16), zero: zero))
+          bits: codes.bits, groupSize: codes.group,
+          words: HostTensor.copy(words, .int32, Shape(outputs, width)),
+          scales: try bench.hostTensor(scales, Shape(outputs, groups), .float16), zero: zero,
+          activations: codes.activations))
     }
 
     private func store(_ values: SparseWeight.Values, _ bench: Bench) throws(StoreError) -> SparseWeight {

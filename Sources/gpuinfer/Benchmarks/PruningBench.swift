@@ -1,6 +1,7 @@
 internal import CPUBackend
 internal import Compression
 internal import Compute
+internal import Models
 internal import Numerics
 
 /// SparseGPT of one layer: from the Gram matrix of its inputs to the pruned weight. `Scripts/bench/pruning` runs the
@@ -54,7 +55,8 @@ enum PruningBench: Benchmark {
         activations[index] = memory
       }
       var statistics = ActivationStatistics(inputs: inputs, gram: true)
-      try statistics.add(activations, rows: PruningBench.tokens, on: backend)
+      let read = HostTensor.copy(activations, .float32, Shape(PruningBench.tokens, inputs))
+      try withExtendedLifetime(read) { try statistics.add(read.view, on: backend) }
       self.statistics = statistics
     }
 

@@ -7,7 +7,8 @@ enum BenchCommand: Command {
 
   static let specification = CommandSpecification(
     name: "bench",
-    summary: "Measure speed: model, tokenizer, engine, kernels, serve, speculation, grammar, prefix, lora, pruning.",
+    summary:
+      "Measure speed: model, tokenizer, engine, kernels, serve, speculation, grammar, prefix, lora, pruning.",
     positionals: [
       .init(
         name: "KIND", isRequired: true,
