@@ -73,7 +73,7 @@ extension ModelGraph {
     var geometry = cacheGeometry(blockCount: cache.geometry.blockCount)
     geometry.layers = 1
     let batch = try admit(plan, cache, geometry: geometry)
-    try uploadInputs(plan)
+    try send(plan)
     return StepViews(workspace, tokens: plan.tokens.count, batch: batch)
   }
 
