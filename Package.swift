@@ -48,6 +48,7 @@ let kernelSources = [
   "conformance/numbers.cu",
   "conformance/sm90/bulk.cu",
   "conformance/sm90/products.cu",
+  "conformance/sm90/sparse_products.cu",
   "conformance/warp.cu",
   "elementwise/activation.cu",
   "elementwise/add.cu",
@@ -112,12 +113,31 @@ let kernelSources = [
   "simt/sparse_matrices.cpp",
   "simt/tensor_map.cpp",
   "simt/wgmma.cpp",
+  "sparse/compress_sparse24.cu",
+  "sparse/expand_sparse24.cu",
+  "sparse/reorder_sparse24.cu",
+  "sparse/reorder_sparse24_int8.cu",
+  "sparse/sm90/sparse24.cu",
+  "sparse/sm90/sparse24_bf16.cu",
+  "sparse/sm90/sparse24_f16.cu",
+  "sparse/sparse24.cu",
+  "sparse/sparse24_bf16.cu",
+  "sparse/sparse24_f16.cu",
+  "sparse/sparse24_int4_bf16.cu",
+  "sparse/sparse24_int4_f16.cu",
+  "sparse/sparse24_int8_bf16.cu",
+  "sparse/sparse24_int8_f16.cu",
+  "sparse/sparse24_w8a8.cu",
+  "sparse/sparse24_w8a8_bf16.cu",
+  "sparse/sparse24_w8a8_f16.cu",
   "table/attention.cpp",
   "table/conformance.cpp",
   "table/elementwise.cpp",
+  "table/figures.cpp",
   "table/linear.cpp",
   "table/quantized.cpp",
   "table/sampling.cpp",
+  "table/sparse.cpp",
   "table/table.cpp",
 ]
 
@@ -157,7 +177,7 @@ let package = Package(
       ["JSON", "Numerics", "Compute", "Checkpoints", "Tokenizers", "Grammars", "Scheduling", "Models"]),
     library(
       "Compression",
-      ["JSON", "Numerics", "Compute", "CPUBackend", "Checkpoints", "Scheduling", "Models"]),
+      ["JSON", "Numerics", "Compute", "CPUBackend", "KernelBackend", "Checkpoints", "Scheduling", "Models"]),
     library(
       "Verification",
       ["JSON", "Numerics", "Compute", "KernelBackend", "Scheduling", "Models", "Generation"]),
@@ -195,7 +215,8 @@ let package = Package(
     tests(
       "Compression",
       [
-        "Compression", "Generation", "Models", "CPUBackend", "Checkpoints", "Compute", "Numerics", "JSON",
+        "Compression", "Generation", "Models", "CPUBackend", "KernelBackend", "Checkpoints", "Compute",
+        "Numerics", "JSON",
       ]),
     tests(
       "Verification",

@@ -142,9 +142,7 @@ struct StepViews {
   let value: TensorView
   let queryKeyValue: TensorView
   let attention: TensorView
-  let gate: TensorView
-  let up: TensorView
-  let activated: TensorView
+  let feedForward: FeedForwardViews
   /// int32 `[T]`.
   let tokens: TensorView
   let positions: TensorView
@@ -169,9 +167,7 @@ struct StepViews {
     value = workspace.value.prefix(rows: count)
     queryKeyValue = workspace.queryKeyValue.prefix(rows: count)
     attention = workspace.attention.prefix(rows: count)
-    gate = workspace.gate.prefix(rows: count)
-    up = workspace.up.prefix(rows: count)
-    activated = workspace.activated.prefix(rows: count)
+    feedForward = workspace.feedForward(rows: count)
     let inputs = workspace.step.layout
     tokens = workspace.step.view(inputs.tokens, count)
     positions = workspace.step.view(inputs.positions, count)
@@ -270,20 +266,20 @@ extension ModelGraph {
     if !isParallel { try observer?(.layer(index, .middleResidual), step.residual) }
     try observer?(.layer(index, .feedForwardNorm), step.hidden)
 
-    try activate(
-      pass, step.hidden, gate: step.gate, up: step.up, into: step.activated, index: index, step.adapterRuns)
-    try observer?(.layer(index, .activated), step.activated)
-    try backend.linear(step.activated, pass.weights.down, accumulate: isParallel, into: step.projected)
-    try adapt(.down, index, step.activated, into: step.projected, step.adapterRuns)
+    let inner = step.feedForward.narrowed(to: configuration.intermediateSize(of: index))
+    try activate(pass, step.hidden, inner, index: index, step.adapterRuns)
+    try observer?(.layer(index, .activated), inner.activated)
+    try backend.linear(inner.activated, pass.weights.down, accumulate: isParallel, into: step.projected)
+    try adapt(.down, index, inner.activated, into: step.projected, step.adapterRuns)
     try observer?(.layer(index, .feedForwardOutput), step.projected)
   }
 
   /// From what the feed-forward's norm gave to what the down projection reads.
   func activate(
-    _ pass: LayerPass, _ hidden: TensorView, gate: TensorView, up: TensorView, into activated: TensorView,
-    index: Int, _ runs: [AdapterRun] = []
+    _ pass: LayerPass, _ hidden: TensorView, _ inner: FeedForwardViews, index: Int, _ runs: [AdapterRun] = []
   ) throws(KernelError) {
     let activation = configuration.decoder.activation
+    let (gate, up, activated) = (inner.gate, inner.up, inner.activated)
     try backend.linear(hidden, pass.weights.up, accumulate: false, into: up)
     try adapt(.up, index, hidden, into: up, runs)
     try observer?(.layer(index, .up), up)

@@ -132,3 +132,30 @@ struct Workspace {
     try backend.synchronize()
   }
 }
+
+/// What a feed-forward writes before its down projection: `[T, I]`.
+struct FeedForwardViews {
+  /// With `up` columns of one buffer in a gated feed-forward, and `up` itself in a plain one.
+  let gate: TensorView
+  let up: TensorView
+  let activated: TensorView
+
+  /// The first columns of gate and up, and as much of the other buffer as rows of that width take.
+  ///
+  /// - Precondition: `width` is at most what there is.
+  func narrowed(to width: Int) -> FeedForwardViews {
+    if width == activated.shape[1] { return self }
+    precondition(width < activated.shape[1], "a layer wider than the workspace")
+    return FeedForwardViews(
+      gate: gate.columns(0..<width), up: up.columns(0..<width),
+      activated: unsafe TensorView(
+        address: activated.address, shape: Shape(activated.rows, width), dataType: activated.dataType))
+  }
+}
+
+extension Workspace {
+  func feedForward(rows: Int) -> FeedForwardViews {
+    FeedForwardViews(
+      gate: gate.prefix(rows: rows), up: up.prefix(rows: rows), activated: activated.prefix(rows: rows))
+  }
+}
