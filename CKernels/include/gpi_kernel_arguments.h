@@ -36,7 +36,7 @@ typedef enum {
   GPI_KERNEL_LINEAR,
   /// gpi_kernel_attention: any number of query rows a sequence
   GPI_KERNEL_PREFILL,
-  /// gpi_kernel_attention: the sequences of one query row
+  /// gpi_kernel_attention: few query rows a sequence
   GPI_KERNEL_DECODE,
   /// gpi_kernel_quantized_linear
   GPI_KERNEL_QUANTIZED_LINEAR,
@@ -52,6 +52,8 @@ typedef enum {
   GPI_KERNEL_LOGPROBS,
   /// gpi_kernel_feed
   GPI_KERNEL_FEED,
+  /// gpi_kernel_lora
+  GPI_KERNEL_LOW_RANK,
 } gpi_kernel_op;
 
 /// `residual += input` where there is an input, rounded; then `output = norm(residual)`. All [rows, width].
@@ -285,6 +287,40 @@ typedef struct {
   void* output;
 } gpi_kernel_gather_columns;
 
+/// Rows `first ..< end`, which have one adapter.
+typedef struct {
+  /// [rank, inputs], contiguous
+  const void* down;
+  /// [outputs, rank], contiguous, aligned to 16 bytes
+  const void* up;
+  int32_t first;
+  int32_t end;
+  /// Multiple of 16.
+  int32_t rank;
+  float scale;
+} gpi_kernel_lora_run;
+
+/// `output += scale * (input * down^T) * up^T` in the rows of each run; no row is in two.
+typedef struct {
+  gpi_kernel_element element;
+  gpi_kernel_element output_element;
+  int32_t rows;
+  int32_t outputs;
+  int32_t inputs;
+  /// [rows, inputs]
+  const void* input;
+  int64_t input_stride;
+  /// [rows, the largest rank] of scratch memory, rows a multiple of 8 elements apart, aligned to 16 bytes
+  void* shrunk;
+  int64_t shrunk_stride;
+  /// [rows, outputs]
+  void* output;
+  int64_t output_stride;
+  /// On the host.
+  const gpi_kernel_lora_run* runs;
+  int32_t run_count;
+} gpi_kernel_lora;
+
 /// Softmax attention of each sequence's query rows over its keys in one layer's cache. Row r of a sequence of
 /// n rows stands at position `context - n + r`.
 typedef struct {
@@ -293,8 +329,6 @@ typedef struct {
   gpi_kernel_cache_codes codes;
   /// Whether a row sees no later position than its own.
   bool causal;
-  /// Prefill only: leaves out sequences of one row, which a launch of decode computes.
-  bool skips_single_rows;
   int32_t sequences;
   /// Query rows of all sequences together.
   int32_t tokens;
