@@ -10,10 +10,7 @@ COPY . .
 RUN Scripts/build-cuda --library && Scripts/package && mkdir /out && tar -C /out --strip-components=1 -xJf dist/gpuinfer-*.tar.xz
 
 FROM debian:bookworm-slim
-# libmicrohttpd is linked against GnuTLS, which the slim image leaves out.
-RUN apt-get update && apt-get install -y --no-install-recommends libgnutls30 libstdc++6 \
-  && rm -rf /var/lib/apt/lists/* \
-  && useradd --system --uid 10001 --no-create-home gpuinfer
+RUN useradd --system --uid 10001 --no-create-home gpuinfer
 COPY --from=build /out /opt/gpuinfer
 # What the NVIDIA container toolkit hands in when it is asked for GPUs; without it these do nothing.
 ENV PATH=/opt/gpuinfer/bin:$PATH NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility

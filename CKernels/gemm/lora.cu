@@ -1,10 +1,9 @@
 // Low-rank updates: what is refused, and as many launches as the runs need.
 
-#include "gemm/lora.h"
-
 #include <algorithm>
 
 #include "elementwise/vectors.h"
+#include "gemm/lora.h"
 
 namespace gpu {
 namespace {
@@ -27,10 +26,20 @@ Status lora(Stream stream, const LoraArguments& a) {
   }
   if (a.n == 0) return 0;
   const int64_t pair_bytes = a.float_output ? 8 : 4;
-  LoraCall c = {a.m, a.n, a.k, a.input, a.input_stride, a.shrunk, a.shrunk_stride, a.output, a.output_stride,
+  LoraCall c = {a.m,
+                a.n,
+                a.k,
+                a.input,
+                a.input_stride,
+                a.shrunk,
+                a.shrunk_stride,
+                a.output,
+                a.output_stride,
                 a.float_output,
                 reinterpret_cast<uintptr_t>(a.output) % pair_bytes == 0 && a.output_stride % 2 == 0,
-                allows_vectors(a.input_stride | a.k, a.input), 0, {}};
+                allows_vectors(a.input_stride | a.k, a.input),
+                0,
+                {}};
   for (int i = 0; i < a.run_count; ++i) c.vectors = c.vectors && allows_vectors(a.k, a.runs[i].down);
   for (int first = 0; first < a.run_count; first += most_lora_runs) {
     int tiles = 0, widest = 0;

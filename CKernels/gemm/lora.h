@@ -23,8 +23,8 @@ constexpr int most_lora_runs = 64;
 /// Components that the rank is a multiple of: what one mma step takes.
 constexpr int lora_rank_unit = 16;
 
-/// The updates of one linear layer. A row's bits depend on its own input and adapter only, not on the other rows
-/// or runs, nor on where in its run it stands.
+/// The updates of one linear layer. A row's bits depend on its own input and adapter only, not on the other
+/// rows or runs, nor on where in its run it stands.
 struct LoraArguments {
   ElementType type;
   int m;
@@ -33,8 +33,8 @@ struct LoraArguments {
   /// [m, k]; rows that are aligned to 16 bytes, with k a multiple of 8, are copied 16 bytes at a time.
   const void* input;
   int64_t input_stride;
-  /// [m, the largest rank] of scratch memory, which holds scale · (input · downᵀ), rounded once; aligned to 16
-  /// bytes, rows a multiple of 8 elements apart
+  /// [m, the largest rank] of scratch memory, which holds scale · (input · downᵀ), rounded once; aligned to
+  /// 16 bytes, rows a multiple of 8 elements apart
   void* shrunk;
   int64_t shrunk_stride;
   /// [m, n], which is added to

@@ -1,7 +1,7 @@
 // The second half of a low-rank update: rows of few components are added to rows of many.
 //
-// A block computes sixteen rows by 64 columns, a warp sixteen of them; the rank is walked 64 at a time, so that
-// up to rank 64 all operands are on their way at once.
+// A block computes sixteen rows by 64 columns, a warp sixteen of them; the rank is walked 64 at a time, so
+// that up to rank 64 all operands are on their way at once.
 
 #include "gemm/lora_tile.h"
 #include "gemm/operand.h"
@@ -41,9 +41,9 @@ lora_expand_kernel(GPU_PARAMETER LoraCall c) {
       copy_operand<T, Shape, lora_tile_rows, true>(shared + stage, first_stage + SharedAddress(stage),
                                                    c.shrunk, c.shrunk_stride, tile.first_row, run.end, k,
                                                    run.rank);
-      copy_operand<T, Shape, Shape::columns, true>(
-          shared + stage + Shape::input_bytes, first_stage + SharedAddress(stage + Shape::input_bytes),
-          run.up, run.rank, first_column, c.n, k, run.rank);
+      copy_operand<T, Shape, Shape::columns, true>(shared + stage + Shape::input_bytes,
+                                                   first_stage + SharedAddress(stage + Shape::input_bytes),
+                                                   run.up, run.rank, first_column, c.n, k, run.rank);
     }
     commit_copies();
   };

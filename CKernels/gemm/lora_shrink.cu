@@ -1,8 +1,8 @@
 // The first half of a low-rank update: rows of many components become rows of few.
 //
-// A block computes sixteen rows by sixteen columns over all of k, which is long where the output is small: its
-// four warps share out the k of each tile of 64, and their sums are added in order at the end. Blocks for the
-// other columns of the rank read the rows again, from L2.
+// A block computes sixteen rows by sixteen columns over all of k, which is long where the output is small:
+// its four warps share out the k of each tile of 64, and their sums are added in order at the end. Blocks for
+// the other columns of the rank read the rows again, from L2.
 //
 //   copies   tile 0 · 1 · 2 ····· tile 3 ········ tile 4 ········
 //   warps           wait ─────── tile 0 ── wait ─ tile 1 ── wait ─ ...
@@ -50,9 +50,9 @@ lora_shrink_kernel(GPU_PARAMETER LoraCall c) {
       copy_operand<T, Shape, lora_tile_rows, vectors>(shared + stage, first_stage + SharedAddress(stage),
                                                       c.input, c.input_stride, tile.first_row, run.end, k,
                                                       c.k);
-      copy_operand<T, Shape, Shape::columns, vectors>(
-          shared + stage + Shape::input_bytes, first_stage + SharedAddress(stage + Shape::input_bytes),
-          run.down, c.k, first_column, run.rank, k, c.k);
+      copy_operand<T, Shape, Shape::columns, vectors>(shared + stage + Shape::input_bytes,
+                                                      first_stage + SharedAddress(stage + Shape::input_bytes),
+                                                      run.down, c.k, first_column, run.rank, k, c.k);
     }
     commit_copies();
   };
@@ -70,8 +70,8 @@ lora_shrink_kernel(GPU_PARAMETER LoraCall c) {
     const SharedAddress stage = first_stage + SharedAddress(step % Shape::stages * Shape::stage_bytes);
     uint32_t a[4], b[4];
     load_matrices(a, stage + Rows::offset(a_row.row, warp_chunk + a_row.chunk));
-    load_matrices(b, stage + SharedAddress(Shape::input_bytes) +
-                         Rows::offset(b_row.row, warp_chunk + b_row.chunk));
+    load_matrices(
+        b, stage + SharedAddress(Shape::input_bytes) + Rows::offset(b_row.row, warp_chunk + b_row.chunk));
     mma_m16n8k16<T>(sum[0], a, b[0], b[1]);
     mma_m16n8k16<T>(sum[1], a, b[2], b[3]);
   }

@@ -20,13 +20,13 @@ logprob_kernel(LogprobArguments p) {
   const LogitRow row = {p.logits + source * p.stride, p.vocabulary};
   const RowSummary summary = summarise(row, memory.scratch);
   const float largest = candidate_logit(summary.largest);
-  SamplingFailure failure = SamplingFailure::none;
-  if (summary.broken >= 0) failure = SamplingFailure::not_finite;
-  if (failure == SamplingFailure::none && largest == negative_infinity()) {
-    failure = SamplingFailure::nothing_allowed;
+  SamplingFailure failure = GPI_KERNEL_SAMPLED;
+  if (summary.broken >= 0) failure = GPI_KERNEL_NOT_FINITE;
+  if (failure == GPI_KERNEL_SAMPLED && largest == negative_infinity()) {
+    failure = GPI_KERNEL_NOTHING_ALLOWED;
   }
   if (thread_index() == 0) p.failures[index] = failure;
-  if (failure != SamplingFailure::none) return;
+  if (failure != GPI_KERNEL_SAMPLED) return;
 
   uint64_t sum = 0, ahead = 0;
   const uint64_t own = candidate_key(row.data[token], token);

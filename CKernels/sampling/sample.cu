@@ -89,20 +89,20 @@ sample_kernel(SamplingArguments p) {
   const RowSummary summary = summarise(row, memory.scratch);
 
   int token = candidate_token(summary.largest);
-  SamplingFailure failure = SamplingFailure::none;
+  SamplingFailure failure = GPI_KERNEL_SAMPLED;
   const int hidden = p.broken ? p.broken[settings.row] : -1;
   const int broken = hidden >= 0 ? hidden : summary.broken;
   const float largest = candidate_logit(summary.largest);
   constexpr float greedy_temperature = 1e-5f;
   if (broken >= 0) {
     token = broken;
-    failure = SamplingFailure::not_finite;
+    failure = GPI_KERNEL_NOT_FINITE;
   } else if (largest == negative_infinity()) {
-    failure = SamplingFailure::nothing_allowed;
+    failure = GPI_KERNEL_NOTHING_ALLOWED;
   } else if (!(settings.temperature < greedy_temperature)) {
     const float top = divide_rn(largest, settings.temperature);
     if (is_broken(top) || top == negative_infinity()) {
-      failure = SamplingFailure::not_finite;
+      failure = GPI_KERNEL_NOT_FINITE;
     } else {
       token = draw(row, settings, summary.largest, top, memory);
     }

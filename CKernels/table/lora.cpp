@@ -25,9 +25,9 @@ Status launch_lora(Stream stream, const Device&, const void* arguments) {
     const gpi_kernel_lora_run& run = a.runs[i];
     runs.push_back({run.down, run.up, run.first, run.end, run.rank, run.scale});
   }
-  return lora(stream, {element_type(a.element), a.rows, a.outputs, a.inputs, a.input, a.input_stride, a.shrunk,
-                       a.shrunk_stride, a.output, a.output_stride, a.output_element == GPI_KERNEL_FLOAT32,
-                       runs.data(), a.run_count});
+  return lora(stream, {element_type(a.element), a.rows, a.outputs, a.inputs, a.input, a.input_stride,
+                       a.shrunk, a.shrunk_stride, a.output, a.output_stride,
+                       a.output_element == GPI_KERNEL_FLOAT32, runs.data(), a.run_count});
 }
 
 }  // namespace

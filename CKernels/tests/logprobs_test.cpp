@@ -24,10 +24,20 @@ void test_logprobs(size_t vocabulary, int top) {
       top_logprobs("top logprobs", size_t(rows * top));
   DeviceArray<int32_t> tokens("tokens", chosen), ranks("ranks", rows),
       top_tokens("top tokens", size_t(rows * top));
-  DeviceArray<SamplingFailure> failures("failures", rows);
-  const LogprobArguments arguments = {rows,    int(vocabulary),   input.data(),        int(vocabulary),
-                                      nullptr, tokens.data(),     logprobs.data(),     ranks.data(),
-                                      top,     top_tokens.data(), top_logprobs.data(), failures.data()};
+  DeviceArray<int32_t> failures("failures", rows);
+  const LogprobArguments arguments = {GPI_KERNEL_FLOAT32,
+                                      rows,
+                                      int(vocabulary),
+                                      top,
+                                      input.data(),
+                                      int(vocabulary),
+                                      nullptr,
+                                      tokens.data(),
+                                      logprobs.data(),
+                                      ranks.data(),
+                                      top_tokens.data(),
+                                      top_logprobs.data(),
+                                      failures.data()};
   expect_same_bits(
       "logprobs", [&](Stream stream) { return token_logprobs(stream, arguments); },
       [&] {
@@ -37,7 +47,7 @@ void test_logprobs(size_t vocabulary, int top) {
         }
         return bytes;
       });
-  EXPECT(failures[5] == SamplingFailure::not_finite);
+  EXPECT(failures[5] == GPI_KERNEL_NOT_FINITE);
   for (int row = 0; row < 5; ++row) {
     if (row == 3) continue;
     std::vector<float> values(logits.begin() + row * long(vocabulary),
@@ -53,7 +63,7 @@ void test_logprobs(size_t vocabulary, int top) {
         EXPECT(std::abs(given - expected) <= 3e-7 + 1e-6 * std::abs(expected));
     };
     const int token = chosen[size_t(row)];
-    EXPECT(failures[size_t(row)] == SamplingFailure::none);
+    EXPECT(failures[size_t(row)] == GPI_KERNEL_SAMPLED);
     expect_logprob(logprobs[size_t(row)], token);
     EXPECT(order[size_t(ranks[size_t(row)] - 1)] == token);
     for (int place = 0; place < top; ++place) {
@@ -86,12 +96,12 @@ TEST("sampling: log-probabilities of chosen rows are those of all rows") {
     DeviceArray<int32_t> source_array("sources", sources.empty() ? std::vector<int32_t>{0} : sources);
     DeviceArray<float> logprobs("logprobs", count), top_logprobs("top logprobs", count * top);
     DeviceArray<int32_t> ranks("ranks", count), top_tokens("top tokens", count * top);
-    DeviceArray<SamplingFailure> failures("failures", count);
+    DeviceArray<int32_t> failures("failures", count);
     simt::Stream stream;
     EXPECT(token_logprobs(&stream,
-                          {int(count), vocabulary, input.data(), vocabulary,
+                          {GPI_KERNEL_FLOAT32, int(count), vocabulary, top, input.data(), vocabulary,
                            sources.empty() ? nullptr : source_array.data(), tokens.data(), logprobs.data(),
-                           ranks.data(), top, top_tokens.data(), top_logprobs.data(), failures.data()}) == 0);
+                           ranks.data(), top_tokens.data(), top_logprobs.data(), failures.data()}) == 0);
     std::vector<std::vector<double>> result(count);
     for (size_t i = 0; i < count; ++i) {
       result[i] = {logprobs[i], double(ranks[i])};
@@ -117,7 +127,8 @@ TEST("sampling: sampled tokens take the places of those that were not known") {
     }
     DeviceArray<int32_t> source_array("sources", sources), sampled_array("sampled", sampled),
         tokens("tokens", given);
-    const FeedArguments arguments = {count, source_array.data(), sampled_array.data(), tokens.data()};
+    const FeedArguments arguments = {GPI_KERNEL_FLOAT32, count, source_array.data(), sampled_array.data(),
+                                     tokens.data()};
     expect_same_bits(
         "feed",
         [&](Stream stream) {
@@ -129,8 +140,8 @@ TEST("sampling: sampled tokens take the places of those that were not known") {
       EXPECT(tokens[i] == (sources[i] < 0 ? given[i] : 5000 + sources[i]));
     }
   }
-  EXPECT(feed_tokens(nullptr, {0, nullptr, nullptr, nullptr}) == 0);
-  EXPECT(feed_tokens(nullptr, {-1, nullptr, nullptr, nullptr}) == invalid_arguments);
+  EXPECT(feed_tokens(nullptr, {GPI_KERNEL_FLOAT32, 0, nullptr, nullptr, nullptr}) == 0);
+  EXPECT(feed_tokens(nullptr, {GPI_KERNEL_FLOAT32, -1, nullptr, nullptr, nullptr}) == invalid_arguments);
 }
 
 }  // namespace

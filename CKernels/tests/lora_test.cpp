@@ -51,9 +51,19 @@ struct LoraInputs {
 
   template <class Output>
   LoraArguments arguments(Strided<Output>& output) {
-    return {element_type<T>, layout.m,       shape.n,       shape.k,       input->data(),
-            input->stride,   shrunk->data(), shrunk_stride, output.data(), output.stride,
-            std::is_same_v<Output, float>,   runs.data(),   int(runs.size())};
+    return {element_type<T>,
+            layout.m,
+            shape.n,
+            shape.k,
+            input->data(),
+            input->stride,
+            shrunk->data(),
+            shrunk_stride,
+            output.data(),
+            output.stride,
+            std::is_same_v<Output, float>,
+            runs.data(),
+            int(runs.size())};
   }
 
   LoraCase shape;
@@ -74,8 +84,8 @@ void test_lora(const LoraCase& c) {
   Strided<Output> output("output", m, c.n, inputs.layout,
                          random_values<Output>(size_t(m) * size_t(c.n), 43, 3.0f));
   std::vector<unsigned char> bytes;
-  const std::string what = "lora of " + std::to_string(c.runs.size()) + " runs, " + std::to_string(c.k) + " to " +
-                           std::to_string(c.n);
+  const std::string what = "lora of " + std::to_string(c.runs.size()) + " runs, " + std::to_string(c.k) +
+                           " to " + std::to_string(c.n);
   auto statistics = expect_same_bits(
       what,
       [&](Stream stream) {
@@ -95,7 +105,8 @@ void test_lora(const LoraCase& c) {
       for (int r = 0; r < run.rank; ++r) {
         double magnitude = 0;
         for (int k = 0; k < c.k; ++k) {
-          double term = double(to_float(inputs.input->at(row, k))) * to_float(down[size_t(r) * size_t(c.k) + size_t(k)]);
+          double term = double(to_float(inputs.input->at(row, k))) *
+                        to_float(down[size_t(r) * size_t(c.k) + size_t(k)]);
           shrunk[size_t(r)] += term;
           magnitude += std::abs(term);
         }

@@ -52,14 +52,14 @@ std::vector<int> reference_order(const std::vector<float>& row) {
 
 int reference_token(const std::vector<float>& row, const SamplingRow& settings) {
   for (float logit : row) {
-    if (std::isnan(logit) || logit == INFINITY) return -1 - int(SamplingFailure::not_finite);
+    if (std::isnan(logit) || logit == INFINITY) return -1 - int(GPI_KERNEL_NOT_FINITE);
   }
   std::vector<int> order = reference_order(row);
-  if (row[size_t(order[0])] == -INFINITY) return -1 - int(SamplingFailure::nothing_allowed);
+  if (row[size_t(order[0])] == -INFINITY) return -1 - int(GPI_KERNEL_NOTHING_ALLOWED);
   if (settings.temperature < 1e-5f) return order[0];
   auto y = [&](int token) { return row[size_t(token)] / settings.temperature; };
   const float top = y(order[0]);
-  if (!std::isfinite(top)) return -1 - int(SamplingFailure::not_finite);
+  if (!std::isfinite(top)) return -1 - int(GPI_KERNEL_NOT_FINITE);
 
   std::vector<int> kept;
   for (int token : order) {

@@ -48,10 +48,10 @@ void test_sampling(const char* what, const std::vector<SamplingCase>& cases, int
   DeviceArray<float> device_logits("logits", logits);
   DeviceArray<SamplingRow> device_settings("settings", settings);
   DeviceArray<int32_t> tokens("tokens", cases.size());
-  DeviceArray<SamplingFailure> failures("failures", cases.size());
+  DeviceArray<int32_t> failures("failures", cases.size());
   const SamplingArguments arguments = {
-      int(cases.size()),      vocabulary, device_logits.data(), stride,
-      device_settings.data(), nullptr,    tokens.data(),        failures.data()};
+      GPI_KERNEL_FLOAT32,     int(cases.size()), vocabulary,    device_logits.data(), stride,
+      device_settings.data(), nullptr,           tokens.data(), failures.data()};
   expect_same_bits(
       what, [&](Stream stream) { return sample(stream, arguments); },
       [&] {
@@ -62,7 +62,7 @@ void test_sampling(const char* what, const std::vector<SamplingCase>& cases, int
   for (size_t i = 0; i < cases.size(); ++i) {
     const int expected = reference_token(cases[i].logits, cases[i].settings);
     const size_t target = cases.size() - 1 - i;
-    const int given = failures[target] == SamplingFailure::none ? tokens[target] : -1 - int(failures[target]);
+    const int given = failures[target] == GPI_KERNEL_SAMPLED ? tokens[target] : -1 - int(failures[target]);
     if (given == expected) continue;
     fail(__FILE__, __LINE__,
          std::string(what) + ": row " + std::to_string(i) + " gives " + std::to_string(given) +
@@ -211,17 +211,12 @@ TEST("sampling: masks, biases and penalties") {
     DeviceArray<LogitEdit> edits_array("edits", edits);
     DeviceArray<SeenToken> seen_array("seen", seen);
     DeviceArray<int32_t> fresh_array("fresh", fresh_tokens), broken("broken", size_t(rows));
-    LogitsArguments arguments = {rows,
-                                 vocabulary,
-                                 input.data(),
-                                 vocabulary,
-                                 output.data(),
-                                 vocabulary,
-                                 rows_array.data(),
-                                 masks_array.data(),
-                                 edits_array.data(),
-                                 seen_array.data(),
-                                 fresh_array.data(),
+    LogitsArguments arguments = {GPI_KERNEL_FLOAT32, rows,
+                                 vocabulary,         input.data(),
+                                 vocabulary,         output.data(),
+                                 vocabulary,         rows_array.data(),
+                                 masks_array.data(), edits_array.data(),
+                                 seen_array.data(),  fresh_array.data(),
                                  broken.data()};
     for (bool in_place : {false, true}) {
       if (in_place) arguments.output = input.data();
@@ -264,22 +259,25 @@ TEST("sampling: a broken logit that a mask hides still fails the row") {
   DeviceArray<uint32_t> masks("masks", std::vector<uint32_t>{0x0b});
   DeviceArray<SamplingRow> settings("settings", std::vector<SamplingRow>{drawn(1)});
   DeviceArray<int32_t> broken("broken", 1), tokens("tokens", 1);
-  DeviceArray<SamplingFailure> failures("failures", 1);
+  DeviceArray<int32_t> failures("failures", 1);
   simt::Stream stream;
-  EXPECT(process_logits(&stream, {1, 5, logits.data(), 5, logits.data(), 5, rows.data(), masks.data(),
-                                  nullptr, nullptr, nullptr, broken.data()}) == 0);
-  EXPECT(sample(&stream, {1, 5, logits.data(), 5, settings.data(), broken.data(), tokens.data(),
-                          failures.data()}) == 0);
-  EXPECT(broken[0] == 2 && tokens[0] == 2 && failures[0] == SamplingFailure::not_finite);
+  EXPECT(process_logits(&stream, {GPI_KERNEL_FLOAT32, 1, 5, logits.data(), 5, logits.data(), 5, rows.data(),
+                                  masks.data(), nullptr, nullptr, nullptr, broken.data()}) == 0);
+  EXPECT(sample(&stream, {GPI_KERNEL_FLOAT32, 1, 5, logits.data(), 5, settings.data(), broken.data(),
+                          tokens.data(), failures.data()}) == 0);
+  EXPECT(broken[0] == 2 && tokens[0] == 2 && failures[0] == GPI_KERNEL_NOT_FINITE);
 }
 
 TEST("sampling: what cannot be computed is refused, and no rows are no work") {
-  EXPECT(sample(nullptr, {0, 5, nullptr, 5, nullptr, nullptr, nullptr, nullptr}) == 0);
-  EXPECT(sample(nullptr, {1, 0, nullptr, 5, nullptr, nullptr, nullptr, nullptr}) == invalid_arguments);
-  EXPECT(sample(nullptr, {1, 1 << 20, nullptr, 1 << 20, nullptr, nullptr, nullptr, nullptr}) ==
+  EXPECT(sample(nullptr, {GPI_KERNEL_FLOAT32, 0, 5, nullptr, 5, nullptr, nullptr, nullptr, nullptr}) == 0);
+  EXPECT(sample(nullptr, {GPI_KERNEL_FLOAT32, 1, 0, nullptr, 5, nullptr, nullptr, nullptr, nullptr}) ==
          invalid_arguments);
-  EXPECT(sample(nullptr, {-1, 5, nullptr, 5, nullptr, nullptr, nullptr, nullptr}) == invalid_arguments);
-  EXPECT(sample(nullptr, {1, 5, nullptr, 4, nullptr, nullptr, nullptr, nullptr}) == invalid_arguments);
+  EXPECT(sample(nullptr, {GPI_KERNEL_FLOAT32, 1, 1 << 20, nullptr, 1 << 20, nullptr, nullptr, nullptr,
+                          nullptr}) == invalid_arguments);
+  EXPECT(sample(nullptr, {GPI_KERNEL_FLOAT32, -1, 5, nullptr, 5, nullptr, nullptr, nullptr, nullptr}) ==
+         invalid_arguments);
+  EXPECT(sample(nullptr, {GPI_KERNEL_FLOAT32, 1, 5, nullptr, 4, nullptr, nullptr, nullptr, nullptr}) ==
+         invalid_arguments);
   LogitsArguments process = {};
   process.vocabulary = process.input_stride = process.output_stride = 5;
   EXPECT(process_logits(nullptr, process) == 0);
