@@ -60,6 +60,7 @@ lora_expand_kernel(GPU_PARAMETER LoraCall c) {
     const SharedAddress stage = first_stage + SharedAddress(step % Shape::stages * Shape::stage_bytes);
     const int left = run.rank - step * Shape::depth;
     const int k_steps = (left < Shape::depth ? left : Shape::depth) / 16;
+    [[maybe_unused]] constexpr int unrolled = Shape::depth / 16;
     GPU_UNROLL_SOME
     for (int k = 0; k < k_steps; ++k) {
       uint32_t a[4], b[4];
