@@ -56,6 +56,7 @@ std::vector<Probe> copy_probes();
 /// Of sm_90.
 std::vector<Probe> bulk_probes();
 std::vector<Probe> warpgroup_probes();
+std::vector<Probe> sparse_warpgroup_probes();
 
 inline void fill_bits(const Probe& probe, Random& random, uint32_t* input) {
   for (int i = 0; i < probe.description.input_words; ++i) input[i] = random.next();

@@ -9,6 +9,7 @@
 struct gpi_kernel_context {
   int device = 0;
   int capability = 0;
+  const gpi_kernel_figures* figures = nullptr;
   gpu::cuda::Blas blas;
 };
 

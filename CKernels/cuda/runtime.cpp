@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cuda/context.h"
+#include "table/figures.h"
 
 namespace gpu::table {
 namespace runtime {
@@ -95,6 +96,7 @@ gpi_kernel_status open(int32_t device, int32_t, gpi_kernel_context** context) {
   if (!made) return fail(GPI_KERNEL_OUT_OF_MEMORY, "no memory for a context");
   made->device = device;
   made->capability = capability;
+  made->figures = &figures_of(properties.name, capability);
   *context = made;
   return GPI_KERNEL_OK;
 }
@@ -112,6 +114,7 @@ gpi_kernel_status device_info(gpi_kernel_context* context, gpi_kernel_device_inf
   if (status != GPI_KERNEL_OK) return status;
   std::snprintf(info->name, sizeof info->name, "%.255s", properties.name);
   info->capability = context->capability;
+  info->figures = int32_t(context->figures - figures().data());
   info->multiprocessors = properties.multiProcessorCount;
   info->memory_bytes = int64_t(total_bytes);
   info->free_bytes = int64_t(free_bytes);
@@ -246,7 +249,9 @@ void destroy_graph(gpi_kernel_graph* graph) {
 
 const char* const runtime_name = "cuda";
 
-Device device_of(gpi_kernel_context* context) { return {context->capability, false, context}; }
+Device device_of(gpi_kernel_context* context) {
+  return {context->capability, false, context->figures, context};
+}
 gpi_kernel_context* context_of(gpi_kernel_stream* stream) { return stream->context; }
 Stream stream_of(gpi_kernel_stream* stream) { return stream->stream; }
 

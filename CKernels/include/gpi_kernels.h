@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /// Counts up with every change of a struct or of the table.
-#define GPI_KERNEL_ABI 5
+#define GPI_KERNEL_ABI 6
 
 typedef enum {
   GPI_KERNEL_OK = 0,
@@ -48,6 +48,8 @@ typedef struct {
   /// 1000 * major + 10 * minor; 0 where there is none.
   int32_t driver_version;
   int32_t runtime_version;
+  /// Row of `gpi_kernel_table.figures` that choices go by.
+  int32_t figures;
   /// What else was found or not, such as cuBLASLt: one line a fact. Ends with a zero byte.
   char notes[512];
 } gpi_kernel_device_info;
@@ -65,6 +67,31 @@ typedef struct {
   /// One sentence about the shapes it takes.
   const char* takes;
 } gpi_kernel_variant;
+
+/// What a device does at most in a second, for choosing between kernels. `source` says how it is known.
+typedef struct {
+  /// A part of the device's name, such as "H200".
+  const char* name;
+  int32_t capability;
+  /// Bytes from and to memory.
+  double bandwidth;
+  /// Multiplications and additions of 16-bit products: of dense ones, and of 2:4 ones with zeros counted, by
+  /// mma.sp, and by wgmma.sp (0 where there is none).
+  double dense;
+  double sparse;
+  double sparse_wgmma;
+  const char* source;
+} gpi_kernel_figures;
+
+/// Seconds that a product takes at least by a device's figures: the slower of moving bytes and multiplying.
+typedef struct {
+  /// With the weight as it is without zeros left out.
+  double dense;
+  /// With the 2:4 weight as it is stored, by mma.sp or, where there is one, wgmma.sp.
+  double stored;
+  /// With the 2:4 weight written out as a dense matrix first.
+  double expanded;
+} gpi_kernel_sparse_floors;
 
 /// How a probe's results on hardware may differ from the emulation's.
 typedef enum {
@@ -159,6 +186,13 @@ typedef struct gpi_kernel_table {
   /// Bytes of a weight in the layout of GPI_KERNEL_REPACK; -1 for a form that there are no kernels for.
   int64_t (*packed_bytes)(const gpi_kernel_weight_format* format);
   gpi_kernel_status (*launch)(gpi_kernel_stream* stream, int32_t variant, const void* arguments);
+
+  // Figures that choices between kernels go by, none of them measured with these kernels
+  const gpi_kernel_figures* figures;
+  int32_t figure_count;
+  /// Of one row of the figures, with weights of so many bits for each element.
+  void (*sparse_floors)(int32_t figures, int32_t rows, int32_t outputs, int32_t inputs, double dense_bits,
+                        double sparse_bits, gpi_kernel_sparse_floors* floors);
 
   // Conformance
   const gpi_kernel_probe* probes;

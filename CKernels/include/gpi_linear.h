@@ -38,7 +38,16 @@ typedef enum {
   GPI_KERNEL_INT8 = 3,
   /// E4M3: weight = scale * code
   GPI_KERNEL_FLOAT8 = 4,
+  /// No codes but 16-bit elements of the activations' type; 2:4 weights only.
+  GPI_KERNEL_ELEMENTS = 5,
 } gpi_kernel_code;
+
+/// Which inputs of an output have a code.
+typedef enum {
+  GPI_KERNEL_EVERY_INPUT = 0,
+  /// Two of every four neighbours; the others are 0. ELEMENTS, INT4 and INT8 only.
+  GPI_KERNEL_TWO_OF_FOUR = 1,
+} gpi_kernel_sparsity;
 
 /// What happens to activations before they are multiplied.
 typedef enum {
@@ -50,10 +59,13 @@ typedef enum {
 /// The form of a quantised weight.
 typedef struct {
   gpi_kernel_code code;
+  gpi_kernel_sparsity sparsity;
   int32_t outputs;
+  /// Of 2:4 weights a multiple of 4.
   int32_t inputs;
-  /// Inputs that share a scale: a multiple of 16, or `inputs`.
+  /// Inputs that share a scale: a multiple of 16 (2:4: of 32), or `inputs`.
   int32_t group;
+  /// Of ELEMENTS: that of the elements.
   gpi_kernel_element scale_element;
   /// Each group has a zero of its own; else every zero is the middle of the codes. Not of FLOAT8.
   bool has_zeros;
@@ -69,11 +81,14 @@ typedef struct {
   /// That of the scales, as `format` says.
   gpi_kernel_element element;
   gpi_kernel_weight_format format;
-  /// [outputs] rows, each a stream of codes with the first in the lowest bits of words of 4 bytes
+  /// [outputs] rows, each a stream of codes with the first in the lowest bits of words of 4 bytes; of 2:4
+  /// weights those that are kept
   const void* codes;
+  /// Of 2:4 weights [outputs, ceil(inputs / 8)]: bit i % 8 of byte i / 8 when input i is kept; else null.
+  const uint8_t* mask;
   /// Bytes from one row to the next; a multiple of 4 but for codes of 8 bits.
   int64_t code_stride;
-  /// [outputs, ceil(inputs / group)]
+  /// [outputs, ceil(inputs / group)]; null for ELEMENTS
   const void* scales;
   /// The same of zeros in units of codes, or null.
   const uint8_t* zeros;

@@ -87,6 +87,11 @@ struct Wgmma {
   /// Descriptors.
   uint64_t a;
   uint64_t b;
+  /// k is 32, a comes from registers, and half of it is stored: `metadata` of the lanes that `selector` names
+  /// says which.
+  bool sparse;
+  int selector;
+  uint32_t metadata;
 };
 void wgmma(const Wgmma& request, Site site);
 void fence_wgmma(Site site);

@@ -14,6 +14,7 @@
 
 #include "simt/device_memory.h"
 #include "simt/stream.h"
+#include "table/figures.h"
 
 struct gpi_kernel_context {
   int workers;
@@ -211,7 +212,9 @@ void destroy_graph(gpi_kernel_graph* graph) { delete graph; }
 
 const char* const runtime_name = "simt";
 
-Device device_of(gpi_kernel_context* context) { return {emulated_capability, true, context}; }
+Device device_of(gpi_kernel_context* context) {
+  return {emulated_capability, true, &figures().front(), context};
+}
 gpi_kernel_context* context_of(gpi_kernel_stream* stream) { return stream->context; }
 Stream stream_of(gpi_kernel_stream* stream) { return &stream->stream; }
 

@@ -35,7 +35,7 @@ struct WarpgroupProduct {
   Site site;
   /// What each of the four warps handed in; null until it has.
   Accumulators* target[4];
-  /// [4][16][16], when a comes from registers.
+  /// [4][16][16 or 32], when a comes from registers.
   std::vector<float> a;
 };
 

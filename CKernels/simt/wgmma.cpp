@@ -10,29 +10,31 @@
 namespace gpu::simt {
 namespace {
 
-constexpr int k_size = 16;
+constexpr int most_k = 32;
 constexpr int rows = 64;
+
+int k_size(const Wgmma& request) { return request.sparse ? 32 : 16; }
 
 float value_of(uint16_t bits, bool half) { return half ? to_float(f16{bits}) : to_float(bf16{bits}); }
 
-/// Calls `visit(address, row or group of eight rows, half or k)` for each 16-byte chunk of a matrix.
+/// Calls `visit(address, row or group of eight rows, eighth of k or k)` for each 16-byte chunk of a matrix.
 template <class Visit>
-void for_each_chunk(const DecodedMatrix& matrix, int row_count, Visit visit) {
+void for_each_chunk(const DecodedMatrix& matrix, int row_count, int k_count, Visit visit) {
   if (matrix.transposed) {
-    for (int k = 0; k < k_size; ++k) {
+    for (int k = 0; k < k_count; ++k) {
       for (int group = 0; group < row_count / 8; ++group) visit(matrix.row_chunk(group, k), group, k);
     }
   } else {
     for (int row = 0; row < row_count; ++row) {
-      for (int half = 0; half < 2; ++half) visit(matrix.k_chunk(row, half), row, half);
+      for (int eighth = 0; eighth < k_count / 8; ++eighth) visit(matrix.k_chunk(row, eighth), row, eighth);
     }
   }
 }
 
 /// values[row · row_step + k · k_step] of a matrix in shared memory.
-void read_matrix(Block& block, const DecodedMatrix& matrix, int row_count, bool half_type, float* values,
-                 int row_step, int k_step) {
-  for_each_chunk(matrix, row_count, [&](uint32_t address, int first, int second) {
+void read_matrix(Block& block, const DecodedMatrix& matrix, int row_count, int k_count, bool half_type,
+                 float* values, int row_step, int k_step) {
+  for_each_chunk(matrix, row_count, k_count, [&](uint32_t address, int first, int second) {
     uint16_t element[8];
     std::memcpy(element, block.shared.at(address), sizeof element);
     for (int i = 0; i < 8; ++i) {
@@ -45,19 +47,19 @@ void read_matrix(Block& block, const DecodedMatrix& matrix, int row_count, bool 
 
 void execute(Block& block, WarpgroupProduct& product) {
   const Wgmma& request = product.request;
-  const int n = request.n;
-  float a[rows * k_size], b[k_size * 256];
+  const int n = request.n, k_count = k_size(request);
+  float a[rows * most_k], b[most_k * 256];
   if (request.registers) {
-    std::memcpy(a, product.a.data(), sizeof a);
+    std::memcpy(a, product.a.data(), product.a.size() * sizeof(float));
   } else {
-    read_matrix(block, DecodedMatrix::of(request.a, false), rows, request.half, a, k_size, 1);
+    read_matrix(block, DecodedMatrix::of(request.a, false), rows, k_count, request.half, a, k_count, 1);
   }
-  read_matrix(block, DecodedMatrix::of(request.b, request.transposed_b), n, request.half, b, 1, n);
+  read_matrix(block, DecodedMatrix::of(request.b, request.transposed_b), n, k_count, request.half, b, 1, n);
   for (int row = 0; row < rows; ++row) {
     float* d = product.target[row / 16]->values.data() + row % 16 * n;
     if (!request.accumulate) std::memset(d, 0, size_t(n) * sizeof(float));
-    for (int k = 0; k < k_size; ++k) {
-      const float factor = a[row * k_size + k];
+    for (int k = 0; k < k_count; ++k) {
+      const float factor = a[row * k_count + k];
       const float* line = b + k * n;
       for (int column = 0; column < n; ++column) d[column] += factor * line[column];
     }
@@ -112,7 +114,7 @@ void check_operands(Block& block, const Wgmma& request, Site site) {
     if (const char* objection = matrix.objection()) {
       block.fail(site, "wgmma: descriptor of %s, start %u: %s", name, matrix.start, objection);
     }
-    for_each_chunk(matrix, row_count, [&](uint32_t address, int, int) {
+    for_each_chunk(matrix, row_count, k_size(request), [&](uint32_t address, int, int) {
       if (block.shared.contains(address, 16)) return;
       block.fail(site, "wgmma reads %s at shared address %u (offset %lld), outside of the block's %d bytes",
                  name, address, static_cast<long long>(address) - SharedMemory::base, block.shared.size());
@@ -128,13 +130,42 @@ void report_reads(Block& block, int group, const Wgmma& request, size_t number, 
   auto read = [&](uint32_t address, int, int) {
     block.checker->read_async(block, now, agent, uint32_t(number) + 1, address, 16, site);
   };
-  if (!request.registers) for_each_chunk(DecodedMatrix::of(request.a, false), rows, read);
-  for_each_chunk(DecodedMatrix::of(request.b, request.transposed_b), request.n, read);
+  if (!request.registers) for_each_chunk(DecodedMatrix::of(request.a, false), rows, k_size(request), read);
+  for_each_chunk(DecodedMatrix::of(request.b, request.transposed_b), request.n, k_size(request), read);
 }
 
 bool same_product(const Wgmma& x, const Wgmma& y) {
   return x.half == y.half && x.transposed_b == y.transposed_b && x.accumulate == y.accumulate && x.n == y.n &&
-         x.a == y.a && x.b == y.b && !x.registers == !y.registers;
+         x.a == y.a && x.b == y.b && !x.registers == !y.registers && x.sparse == y.sparse &&
+         x.selector == y.selector;
+}
+
+/// Element `i` of a warp's fragments of a: that of row `row` and column `column` of sixteen.
+template <class Visit>
+void for_each_element(Rendezvous& met, Visit visit) {
+  for (int lane = 0; lane < warp_size; ++lane) {
+    const Wgmma& request = met.argument<Wgmma>(lane);
+    for (int i = 0; i < 8; ++i) {
+      const int row = lane / 4 + 8 * (i / 2 % 2), column = 2 * (lane % 4) + i % 2 + 8 * (i / 4);
+      visit(row, column, value_of(uint16_t(request.registers[i / 2] >> (16 * (i % 2))), request.half));
+    }
+  }
+}
+
+/// Puts the stored elements of a, [16][16], where the metadata says, in [16][32].
+void spread(Block& block, Rendezvous& met, float* a) {
+  std::memset(a, 0, 16 * 32 * sizeof(float));
+  auto place_of = [&](int row, int column) {
+    const int quad = column / 2, lane = 4 * (row % 8) + 2 * met.argument<Wgmma>(0).selector + quad / 4;
+    const uint32_t nibble = met.argument<Wgmma>(lane).metadata >> (4 * (4 * (row / 8) + quad % 4)) & 15;
+    if ((nibble & 3) >= nibble >> 2) {
+      block.fail(met.site, "wgmma.sp: lane %d has metadata 0x%x for row %d, quad %d: its indices do not rise",
+                 lane, nibble, row, quad);
+    }
+    return 4 * quad + int(column % 2 == 0 ? nibble & 3 : nibble >> 2);
+  };
+  for_each_element(met,
+                   [&](int row, int column, float value) { a[row * 32 + place_of(row, column)] = value; });
 }
 
 void issue(Block& block, int warp, Rendezvous& met) {
@@ -164,14 +195,13 @@ void issue(Block& block, int warp, Rendezvous& met) {
   target.end = number + 1;
   product.target[index] = &target;
   if (request.registers) {
-    product.a.resize(rows * k_size);
-    float* a = product.a.data() + index * 16 * k_size;
-    for (int lane = 0; lane < warp_size; ++lane) {
-      const uint32_t* fragment = met.argument<Wgmma>(lane).registers;
-      for (int i = 0; i < 8; ++i) {
-        const int row = lane / 4 + 8 * (i / 2 % 2), k = 2 * (lane % 4) + i % 2 + 8 * (i / 4);
-        a[row * k_size + k] = value_of(uint16_t(fragment[i / 2] >> (16 * (i % 2))), request.half);
-      }
+    const int k_count = k_size(request);
+    product.a.resize(size_t(rows * k_count));
+    float* a = product.a.data() + index * 16 * k_count;
+    if (request.sparse) {
+      spread(block, met, a);
+    } else {
+      for_each_element(met, [&](int row, int k, float value) { a[row * k_count + k] = value; });
     }
   }
   member.issued += 1;

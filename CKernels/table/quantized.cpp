@@ -2,8 +2,7 @@
 
 #include <cmath>
 
-#include "gemm/w8a8.h"
-#include "table/variants.h"
+#include "table/rounded_rows.h"
 
 namespace gpu::table {
 namespace {
@@ -25,6 +24,7 @@ bool is_legal_rounding(const gpi_kernel_weight_format& f) {
 }
 
 bool is_legal(const gpi_kernel_weight_format& f) {
+  if (f.sparsity != GPI_KERNEL_EVERY_INPUT) return false;
   if (uint32_t(f.rounding) > GPI_KERNEL_ROUND_TO_INT8 || (rounds(f) && !is_legal_rounding(f))) return false;
   return uint32_t(f.code) <= GPI_KERNEL_FLOAT8 && !(f.code == GPI_KERNEL_FLOAT8 && f.has_zeros) &&
          f.outputs >= 0 && f.inputs >= 0 &&
@@ -70,8 +70,8 @@ struct PackedParts {
 bool takes_repack(const void* arguments) {
   const auto& a = of<gpi_kernel_repack>(arguments);
   const int64_t row_bytes = (int64_t(a.format.inputs) * code_bits(weight_code(a.format.code)) + 7) / 8;
-  return is_legal(a.format) && a.element == a.format.scale_element && a.format.has_zeros == bool(a.zeros) &&
-         a.code_stride >= row_bytes;
+  return is_legal(a.format) && !a.mask && a.element == a.format.scale_element &&
+         a.format.has_zeros == bool(a.zeros) && a.code_stride >= row_bytes;
 }
 
 Status launch_repack(Stream stream, const Device&, const void* arguments) {
@@ -96,17 +96,6 @@ GemmWorkspace scratch(const gpi_kernel_quantized_linear& a) {
   return {static_cast<float*>(a.workspace), a.workspace_bytes / int64_t(sizeof(float))};
 }
 
-/// Of activations that are rounded, for as many rows as are asked for: codes, scales, the map of outliers.
-struct RoundedRows {
-  int64_t scales, outliers, end;
-
-  RoundedRows(const gpi_kernel_weight_format& f, int rows) {
-    scales = rounded_up(rows * int8_row_bytes(f.inputs));
-    outliers = scales + rounded_up(int64_t(rows) * 4);
-    end = outliers + rounded_up(int64_t(rows) * outlier_words(f.inputs) * 4);
-  }
-};
-
 bool has_legal_operands(const gpi_kernel_quantized_linear& a) {
   return is_legal(a.format) && a.rows >= 0 &&
          (a.output_element == a.element || a.output_element == GPI_KERNEL_FLOAT32) &&
@@ -120,28 +109,22 @@ bool takes_w8a8(const void* arguments) {
 
 int64_t w8a8_workspace(const void* arguments) {
   const auto& a = of<gpi_kernel_quantized_linear>(arguments);
-  return rounds(a.format) ? RoundedRows(a.format, a.rows).end : 0;
+  const bool is_taken = rounds(a.format) && a.format.sparsity == GPI_KERNEL_EVERY_INPUT;
+  return is_taken ? RoundedRows(a.format, a.rows).end : 0;
 }
 
 Status launch_w8a8(Stream stream, const Device&, const void* arguments) {
   const auto& a = of<gpi_kernel_quantized_linear>(arguments);
   const gpi_kernel_weight_format& f = a.format;
   const PackedParts parts(f);
-  const RoundedRows rows(f, a.rows);
-  auto* scratch = static_cast<unsigned char*>(a.workspace);
-  auto* codes = reinterpret_cast<int8_t*>(scratch);
-  auto* scales = reinterpret_cast<float*>(scratch + rows.scales);
-  auto* outliers = reinterpret_cast<uint32_t*>(scratch + rows.outliers);
-  const ElementType type = element_type(a.element);
-  const Status status =
-      quantize_rows(stream, {type, a.rows, f.inputs, a.input, a.input_stride, f.outlier_threshold,
-                             f.activation_scale, codes, scales, outliers});
+  W8A8Arguments w8a8 = {};
+  const Status status = RoundedRows(f, a.rows).round(stream, a, w8a8);
   if (status != 0) return status;
   const auto* packed = static_cast<const unsigned char*>(a.packed);
-  return gemm_w8a8(stream, {type, a.rows, f.outputs, f.inputs, f.group, codes, scales, outliers, a.input,
-                            a.input_stride, f.outlier_threshold, reinterpret_cast<const int8_t*>(packed),
-                            scale_type(f.scale_element), packed + parts.scales, a.bias, a.output,
-                            a.output_stride, a.accumulate, a.output_element == GPI_KERNEL_FLOAT32});
+  w8a8.weight = reinterpret_cast<const int8_t*>(packed);
+  w8a8.scale_type = scale_type(f.scale_element);
+  w8a8.scales = packed + parts.scales;
+  return gemm_w8a8(stream, w8a8);
 }
 
 /// One variant for each code: what there are kernels for is said by name.
@@ -155,6 +138,7 @@ bool takes(const void* arguments) {
 
 int64_t wna16_workspace(const void* arguments) {
   const gpi_kernel_weight_format& f = of<gpi_kernel_quantized_linear>(arguments).format;
+  if (f.sparsity != GPI_KERNEL_EVERY_INPUT) return 0;
   return wna16_workspace_most(f.outputs, f.inputs) * int64_t(sizeof(float));
 }
 
@@ -208,7 +192,8 @@ constexpr int64_t most_dequantized_bytes = 256 << 20;
 
 int64_t dequantized_workspace(const void* arguments) {
   const gpi_kernel_weight_format& f = of<gpi_kernel_quantized_linear>(arguments).format;
-  const int64_t bytes = rounds(f) ? 0 : dequantized_workspace_bytes(f.outputs, f.inputs);
+  const bool is_taken = !rounds(f) && f.sparsity == GPI_KERNEL_EVERY_INPUT;
+  const int64_t bytes = !is_taken ? 0 : dequantized_workspace_bytes(f.outputs, f.inputs);
   return bytes <= most_dequantized_bytes ? bytes : 0;
 }
 
@@ -244,6 +229,7 @@ Status launch_gather(Stream stream, const Device&, const void* arguments) {
 }  // namespace
 
 int64_t packed_bytes(const gpi_kernel_weight_format* format) {
+  if (format->sparsity != GPI_KERNEL_EVERY_INPUT) return packed_sparse_bytes(*format);
   return is_legal(*format) ? PackedParts(*format).end : -1;
 }
 

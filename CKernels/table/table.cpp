@@ -6,6 +6,7 @@
 #include <string>
 
 #include "device/types.h"
+#include "table/figures.h"
 #include "table/runtime.h"
 #include "table/variants.h"
 
@@ -84,6 +85,16 @@ gpi_kernel_status launch(gpi_kernel_stream* stream, int32_t index, const void* a
   return finish(stream, variant.launch(stream_of(stream), device, arguments));
 }
 
+void sparse_floors(int32_t index, int32_t rows, int32_t outputs, int32_t inputs, double dense_bits,
+                   double sparse_bits, gpi_kernel_sparse_floors* floors) {
+  *floors = {};
+  if (index < 0 || size_t(index) >= figures().size()) return;
+  const gpi_kernel_figures& f = figures()[size_t(index)];
+  const SparseProduct product = {rows, outputs, inputs, sparse_bits};
+  *floors = {dense_floor(f, product, dense_bits), sparse_floor(f, product, f.sparse_wgmma > 0),
+             expanded_floor(f, product)};
+}
+
 template <class From, class To>
 void convert_elements(const void* source, void* target, int64_t count) {
   const From* from = static_cast<const From*>(source);
@@ -151,6 +162,9 @@ gpi_kernel_table made() {
   table.workspace = workspace;
   table.packed_bytes = packed_bytes;
   table.launch = launch;
+  table.figures = figures().data();
+  table.figure_count = int32_t(figures().size());
+  table.sparse_floors = sparse_floors;
   fill_conformance(table);
   table.convert = convert;
   return table;
@@ -166,7 +180,7 @@ gpi_kernel_status fail(gpi_kernel_status status, const std::string& text) {
 const std::vector<Variant>& variants() {
   static const std::vector<Variant> all = [] {
     std::vector<Variant> result;
-    for (auto group : {runtime_variants, linear_variants, quantized_variants, lora_variants,
+    for (auto group : {runtime_variants, linear_variants, quantized_variants, lora_variants, sparse_variants,
                        attention_variants, elementwise_variants, sampling_variants}) {
       for (const Variant& variant : group()) result.push_back(variant);
     }

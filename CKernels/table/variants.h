@@ -18,6 +18,8 @@ struct Device {
   int capability;
   /// Speed is of no account.
   bool is_emulated;
+  /// By which kernels are chosen.
+  const gpi_kernel_figures* figures;
   /// Of the context; opaque to everything but the runtime's own variants.
   gpi_kernel_context* context;
 };
@@ -38,13 +40,15 @@ struct Variant {
 /// All variants in the order of preference: those of the runtime first, then our own.
 const std::vector<Variant>& variants();
 
-/// `gpi_kernel_table.packed_bytes`.
+/// `gpi_kernel_table.packed_bytes`, and of the formats of 2:4 weights alone.
 int64_t packed_bytes(const gpi_kernel_weight_format* format);
+int64_t packed_sparse_bytes(const gpi_kernel_weight_format& format);
 
 std::vector<Variant> elementwise_variants();
 std::vector<Variant> linear_variants();
 std::vector<Variant> quantized_variants();
 std::vector<Variant> lora_variants();
+std::vector<Variant> sparse_variants();
 std::vector<Variant> attention_variants();
 std::vector<Variant> sampling_variants();
 /// What only this build has, such as a vendor's library.

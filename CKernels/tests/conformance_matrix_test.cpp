@@ -237,5 +237,36 @@ TEST("conformance: wgmma is the matrix product of what descriptors say") {
   });
 }
 
+TEST("conformance: wgmma.sp is the product with a 2:4 sparse matrix") {
+  for_each_probe(conformance::sparse_warpgroup_probes(), "wgmma.sp.", [](auto& probe, auto& in, auto& out) {
+    const bool half = probe.variation[0] == 1;
+    const Words metadata = slice(in, 1024, 128), b = slice(in, 1152, 4096);
+    Words expected;
+    for (size_t row = 0; row < 64; ++row) {
+      for (size_t column = 0; column < 128; ++column) {
+        double sum = 0;
+        for (size_t i = 0; i < 32; ++i) {
+          const MetadataPlace place = MetadataPlace::of(row % 16, i % 16 / 2, false, i / 16);
+          const uint32_t nibble = metadata[row / 16 * 32 + place.lane] >> (4 * place.nibble) & 15;
+          const size_t k = i / 2 * 4 + (i % 2 ? nibble >> 2 : nibble & 3);
+          sum += element(in, row * 32 + i, half) * element(b, column * 64 + k, half);
+        }
+        expected.push_back(bits_of(float(sum)));
+      }
+    }
+    expect_words(probe, out, expected);
+  });
+}
+
+TEST("conformance: metadata of wgmma.sp whose indices do not rise is refused") {
+  const Probe probe = conformance::sparse_warpgroup_probes()[0];
+  Words words = inputs_of(probe, 1);
+  words[1024 + 32] &= ~15u;
+  DeviceArray<uint32_t> input("input", words), output("output", size_t(probe.description.output_words));
+  simt::Stream stream;
+  EXPECT(probe.launch(&stream, probe, arguments_of(probe, input.data(), output.data())) != 0);
+  EXPECT_TEXT(stream.fault, "has metadata 0x0 for row 0, quad 0: its indices do not rise");
+}
+
 }  // namespace
 }  // namespace gpu::test

@@ -275,7 +275,8 @@ TEST("conformance: every probe is compared with something here") {
                                     "wgmma."};
   std::vector<std::string> names;
   for (auto group : {conformance::warp_probes, conformance::number_probes, conformance::matrix_probes,
-                     conformance::copy_probes, conformance::bulk_probes, conformance::warpgroup_probes}) {
+                     conformance::copy_probes, conformance::bulk_probes, conformance::warpgroup_probes,
+                     conformance::sparse_warpgroup_probes}) {
     for (const Probe& probe : group()) {
       const std::string name = probe.description.name;
       EXPECT(std::any_of(known.begin(), known.end(),

@@ -8,8 +8,8 @@ Who wrote the tensors:
 
     ct-*     compressed-tensors' own compressors (compressed_tensors.compressors)
     bnb-*    bitsandbytes' own quantisers
-    gptq-*, awq-*   written here from the published layouts, because gptqmodel and autoawq need a GPU; the packing is
-                    done code by code, in another way than the reader's
+    gptq-*, awq-*   written here from the published layouts, code by code, in another way than the reader's; what
+                    GPTQModel and AutoAWQ write themselves comes from quantized_tools.py
 
 Each directory has, beside the checkpoint, expected.safetensors: input_ids_0 int64 [T] and logits_0 float32 [T, V]
 of transformers' model in float32 with the dequantised weights, and with the format's rounding of activations done in

@@ -27,6 +27,10 @@ package protocol Backend: AnyObject {
   /// Reserves what attention will need beside its operands, once, so that a step allocates nothing.
   func reserve(_ demand: AttentionDemand) throws(KernelError)
   func upload(_ bytes: UnsafeRawBufferPointer, to destination: TensorView) throws(KernelError)
+  /// Memory for what steps send, inside of `storage`. Reserved once.
+  func makeStepBlock(
+    in storage: Storage, from offset: Int, byteCount: Int
+  ) throws(KernelError) -> any StepBlock
   /// Waits for the enqueued work, then copies.
   func download(_ source: TensorView, to bytes: UnsafeMutableRawBufferPointer) throws(KernelError)
   func synchronize() throws(KernelError)
@@ -91,6 +95,14 @@ package let lowRankUnit = 16
 extension Backend {
   package var blockTypes: [GGMLType] { [] }
   package func reserve(_ demand: AttentionDemand) throws(KernelError) {}
+
+  /// - Precondition: the backend shares the host's memory.
+  package func makeStepBlock(
+    in storage: Storage, from offset: Int, byteCount: Int
+  ) throws(KernelError) -> any StepBlock {
+    precondition(sharesHostMemory, "a device needs a block of its own kind")
+    return SharedStepBlock(in: storage, from: offset, byteCount: byteCount)
+  }
 }
 
 package enum Activation: String, Sendable, CaseIterable {

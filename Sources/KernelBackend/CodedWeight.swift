@@ -3,16 +3,18 @@ internal import Compute
 internal import Numerics
 
 /// The parts of a store that kernels multiply as codes, on the host: a scale, and perhaps a zero, for each group of inputs
-/// of each output.
+/// of each output; of 2:4 weights also which inputs have a code.
 struct CodedWeight {
   var code: gpi_kernel_code
   var outputs: Int
   var inputs: Int
   var groupSize: Int
-  /// Rows of codes, as `gpi_kernel_repack` reads them.
+  /// Rows of codes, or of the elements that a 2:4 weight keeps, as `gpi_kernel_repack` reads them.
   var codes: Tensor
-  /// `[N, ceil(K / groupSize)]`
-  var scales: Tensor
+  /// Of 2:4 weights.
+  var mask: Tensor?
+  /// `[N, ceil(K / groupSize)]`; nil for elements.
+  var scales: Tensor?
   var zeros: Tensor?
   /// Code `j` of a row belongs to input `order[j]`.
   var order: Tensor?
@@ -27,7 +29,17 @@ struct CodedWeight {
     guard KernelBackend.widening(of: store) == nil else { return nil }
     summary = store.summary
     switch store {
-    case .dense, .codebook, .blocks, .spqr, .sparse, .placed: return nil
+    case .dense, .codebook, .blocks, .spqr, .placed: return nil
+    case .sparse(let weight):
+      (outputs, inputs, mask) = (weight.outputs, weight.inputs, weight.mask)
+      switch weight.values {
+      case .floats(let kept): (code, groupSize, codes) = (GPI_KERNEL_ELEMENTS, inputs, kept)
+      case .codes(let kept):
+        code = kept.bits == 4 ? GPI_KERNEL_INT4 : GPI_KERNEL_INT8
+        (groupSize, codes, scales) = (kept.groupSize, kept.words, kept.scales)
+        if case .integers(let given) = kept.zero { zeros = given }
+        round(kept.activations)
+      }
     case .integer(let given):
       let weight = try given.sortedByGroup()
       code =
@@ -41,15 +53,7 @@ struct CodedWeight {
       (codes, scales) = (weight.codes, weight.scales)
       if case .integers(let given) = weight.zero { zeros = given }
       if case .permuted(let given) = weight.order { order = given }
-      switch weight.activations {
-      case nil: break
-      case .token(let threshold):
-        rounding = GPI_KERNEL_ROUND_TO_INT8
-        outlierThreshold = threshold ?? .infinity
-      case .tensor(let scale, _):
-        rounding = GPI_KERNEL_ROUND_TO_INT8
-        activationScale = scale
-      }
+      round(weight.activations)
     case .float8(let weight):
       code = GPI_KERNEL_FLOAT8
       (outputs, inputs) = (weight.outputs, weight.inputs)
@@ -57,6 +61,18 @@ struct CodedWeight {
       codes = weight.codes
       // Outputs that share a scale get one each.
       scales = weight.scales.gatheringRows((0..<weight.outputs).map { $0 / weight.blockRows })
+    }
+  }
+
+  private mutating func round(_ activations: IntegerActivations?) {
+    switch activations {
+    case nil: break
+    case .token(let threshold):
+      rounding = GPI_KERNEL_ROUND_TO_INT8
+      outlierThreshold = threshold ?? .infinity
+    case .tensor(let scale, _):
+      rounding = GPI_KERNEL_ROUND_TO_INT8
+      activationScale = scale
     }
   }
 }

@@ -14,8 +14,8 @@ extension KernelBackend {
     return try place(tensor, as: isNumber ? activationType : .int32)
   }
 
-  /// Dense weights become the activation type, biases float32. Quantised stores keep their codes where there is a kernel for
-  /// them (`widening(of:)` says where not), and else are placed as the dense weight that they stand for.
+  /// Dense weights become the activation type, biases float32. Quantised and 2:4 stores stay as they are where there is a
+  /// kernel for them (`widening(of:)` says where not), and else are placed as the dense weight that they stand for.
   package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
     let checks = OperandChecks("place")
     try checks.require(weight.correction == nil, "a weight with a low-rank correction")

@@ -2,13 +2,14 @@ internal import CKernels
 package import Compute
 internal import Numerics
 
-/// Products with quantised weights, which stay codes on the device.
+/// Products with quantised and 2:4 weights, which stay on the device as they are stored.
 extension KernelBackend {
   /// Why a store is placed in 16 bits instead of as its codes; nil where a kernel multiplies the codes.
   package static func widening(of store: LinearWeight.Store) -> String? {
     switch store {
     case .dense, .placed: return nil
-    case .codebook, .blocks, .spqr, .sparse: return "no kernel takes \(store.summary)"
+    case .codebook, .blocks, .spqr: return "no kernel takes \(store.summary)"
+    case .sparse(let weight): return sparseObstacle(weight)
     case .float8(let weight):
       if weight.activations != nil { return "activations rounded to E4M3, which stay in 16 bits then" }
       return groupObstacle(min(weight.blockColumns, weight.inputs), weight.inputs)
@@ -17,6 +18,36 @@ extension KernelBackend {
       if case .reals = weight.zero { return "zeros that are no codes" }
       if weight.outliers != nil { return "columns in 16 bits beside the codes" }
       return weight.activations.flatMap { roundingObstacle(weight, $0) }
+    }
+  }
+
+  private static func sparseObstacle(_ weight: SparseWeight) -> String? {
+    guard weight.isTwoOfFour else { return "zeros in no pattern, by which tensor cores multiply anyway" }
+    guard case .codes(let codes) = weight.values else { return nil }
+    guard codes.bits == 4 || codes.bits == 8 else { return "no kernel takes \(weight.summary)" }
+    if codes.groupSize % 32 != 0, codes.groupSize != weight.inputs {
+      return "2:4 in groups of \(codes.groupSize), no multiple of 32"
+    }
+    if case .reals = codes.zero { return "zeros that are no codes" }
+    return codes.activations.flatMap { sparseRoundingObstacle(weight, codes, $0) }
+  }
+
+  private static func sparseRoundingObstacle(
+    _ weight: SparseWeight, _ codes: SparseCodes, _ activations: IntegerActivations
+  ) -> String? {
+    let rest = "; its activations stay in 16 bits"
+    guard codes.bits == 8 else { return "2:4 int\(codes.bits) with activations rounded to int8" + rest }
+    guard case .midpoint = codes.zero else { return "2:4 zeros with activations rounded to int8" + rest }
+    if codes.groupSize % 64 != 0, codes.groupSize != weight.inputs {
+      return "2:4 groups of \(codes.groupSize) with activations rounded to int8, no multiple of 64" + rest
+    }
+    if weight.inputs > 131_071 { return "\(weight.inputs) products of int8, whose sum may pass int32" + rest }
+    switch activations {
+    case .token(nil): return nil
+    case .token: return "2:4 int8 with outliers in its activations, which stay in 16 bits then"
+    case .tensor(let scale, let zero):
+      return zero == 0 && scale > 0 && scale.isFinite
+        ? nil : "activations rounded to int8 with a zero of their own" + rest
     }
   }
 
@@ -44,14 +75,19 @@ extension KernelBackend {
   func pack(_ weight: CodedWeight) throws(KernelError) -> PackedWeight {
     var zeros: Tensor?
     if let given = weight.zeros { zeros = try place(given, as: given.dataType) }
-    let codes = try place(weight.codes, as: weight.codes.dataType)
-    let scales = try place(weight.scales, as: weight.scales.dataType)
+    var mask: Tensor?
+    if let given = weight.mask { mask = try place(given, as: .uint8) }
+    var scales: Tensor?
+    if let given = weight.scales { scales = try place(given, as: given.dataType) }
+    let codes = try place(
+      weight.codes, as: weight.code == GPI_KERNEL_ELEMENTS ? activationType : weight.codes.dataType)
     var format = gpi_kernel_weight_format()
     format.code = weight.code
+    format.sparsity = weight.mask == nil ? GPI_KERNEL_EVERY_INPUT : GPI_KERNEL_TWO_OF_FOUR
     format.outputs = try count(weight.outputs, "place")
     format.inputs = try count(weight.inputs, "place")
     format.group = try count(weight.groupSize, "place")
-    format.scale_element = scales.dataType.element
+    format.scale_element = (scales ?? codes).dataType.element
     format.has_zeros = zeros != nil
     format.rounding = weight.rounding
     format.outlier_threshold = weight.outlierThreshold
@@ -62,18 +98,21 @@ extension KernelBackend {
     }
     let storage = try allocate(byteCount: bytes)
     var arguments = unsafe gpi_kernel_repack()
-    unsafe arguments.element = scales.dataType.element
+    unsafe arguments.element = format.scale_element
     unsafe arguments.format = format
     unsafe arguments.codes = UnsafeRawPointer(codes.view.address)
     unsafe arguments.code_stride = Int64(codes.shape[1] * codes.dataType.byteCount)
-    unsafe arguments.scales = UnsafeRawPointer(scales.view.address)
+    unsafe arguments.scales = scales.map { unsafe UnsafeRawPointer($0.view.address) }
     unsafe arguments.zeros = zeros.map {
+      unsafe UnsafePointer($0.view.address.assumingMemoryBound(to: UInt8.self))
+    }
+    unsafe arguments.mask = mask.map {
       unsafe UnsafePointer($0.view.address.assumingMemoryBound(to: UInt8.self))
     }
     unsafe arguments.packed = storage.address
     try unsafe launch(.repack, &arguments, "place", describe: weight.summary)
     // The parts as they were stored go away.
-    try withExtendedLifetime((codes, scales, zeros)) { () throws(KernelError) in
+    try withExtendedLifetime((codes, mask, scales, zeros)) { () throws(KernelError) in
       try stream.synchronize("place")
     }
     var order: Tensor?

@@ -3,8 +3,10 @@ package import Compute
 internal import Numerics
 
 extension KernelBackend: SamplingBackend {
-  package func makeTokenSampler(_ capacity: SamplingCapacity) throws(KernelError) -> any TokenSampler {
-    try KernelTokenSampler(self, capacity)
+  package func makeTokenSampler(
+    _ capacity: SamplingCapacity, in block: (any StepBlock)?
+  ) throws(KernelError) -> any TokenSampler {
+    try KernelTokenSampler(self, capacity, block)
   }
 
   package func feed(

@@ -156,11 +156,20 @@ package final class KernelBackend: Backend {
     try checkBytes("download", bytes.count, source)
     guard let destination = bytes.baseAddress else { return }
     let rowBytes = source.columns * source.dataType.byteCount
-    try unsafe stream.copy(
+    try unsafe stream.fetch(
       "download", to: destination, pitch: rowBytes, from: source.address,
       pitch: source.rowStride * source.dataType.byteCount, rowBytes: rowBytes, rows: source.rows)
     try stream.synchronize("download")
   }
+
+  package func makeStepBlock(
+    in storage: Storage, from offset: Int, byteCount: Int
+  ) throws(KernelError) -> any StepBlock {
+    try KernelStepBlock(stream, in: storage, from: offset, byteCount: byteCount)
+  }
+
+  /// Copies from the host to the device so far, however they came about.
+  package var sentCopies: Int { stream.sentCopies }
 
   package func synchronize() throws(KernelError) { try stream.synchronize("synchronize") }
 

@@ -45,6 +45,8 @@ package struct DeviceInformation: Sendable, Equatable {
   /// Such as "13.0"; nil where there is none.
   package let driverVersion: String?
   package let runtimeVersion: String?
+  /// Those that kernels are chosen by, of `KernelLibrary.figures`.
+  package let figures: Int
   /// Facts about other libraries, a line each.
   package let notes: [String]
   /// By a variant's index, why this device cannot run it.
@@ -61,6 +63,7 @@ package struct DeviceInformation: Sendable, Equatable {
     freeBytes = Int(info.free_bytes)
     driverVersion = Self.version(info.driver_version)
     runtimeVersion = Self.version(info.runtime_version)
+    figures = Int(info.figures)
     notes = Self.text(info.notes).split(separator: "\n").map(String.init)
   }
 

@@ -6,6 +6,8 @@ internal import Compute
 final class KernelStream {
   let device: KernelDevice
   let handle: OpaquePointer
+  /// Copies from the host to the device so far.
+  private(set) var sentCopies = 0
 
   init(_ device: KernelDevice) throws(KernelLibraryError) {
     var handle: OpaquePointer?
@@ -28,8 +30,26 @@ final class KernelStream {
     throw .device(operation: operation, code: Int(status.rawValue), message: device.library.lastError)
   }
 
-  /// Rows between any two memories; the host's must live until the stream has passed the copy.
-  func copy(
+  /// From the host to the device. The host's bytes must stay as they are until the stream has passed the copy.
+  func send(
+    _ operation: String, to target: UnsafeMutableRawPointer, from source: UnsafeRawPointer, byteCount: Int
+  ) throws(KernelError) {
+    sentCopies += 1
+    try unsafe copy(
+      operation, to: target, pitch: byteCount, from: source, pitch: byteCount, rowBytes: byteCount, rows: 1)
+  }
+
+  /// Rows from the device to the host, whose memory must live until the stream has passed the copy.
+  func fetch(
+    _ operation: String, to target: UnsafeMutableRawPointer, pitch targetPitch: Int,
+    from source: UnsafeRawPointer, pitch sourcePitch: Int, rowBytes: Int, rows: Int
+  ) throws(KernelError) {
+    try unsafe copy(
+      operation, to: target, pitch: targetPitch, from: source, pitch: sourcePitch, rowBytes: rowBytes,
+      rows: rows)
+  }
+
+  private func copy(
     _ operation: String, to target: UnsafeMutableRawPointer, pitch targetPitch: Int,
     from source: UnsafeRawPointer, pitch sourcePitch: Int, rowBytes: Int, rows: Int
   ) throws(KernelError) {

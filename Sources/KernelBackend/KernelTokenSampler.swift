@@ -2,16 +2,17 @@ internal import CKernels
 internal import Compute
 internal import Numerics
 
-/// Samples on a device: one copy there with all settings of a step, kernels, one copy back with all results.
+/// Samples on a device: settings that come with the step's own numbers, kernels, one copy back with all results.
 ///
 /// ```
 /// settings   | how each row is drawn | what changes a row | rows with log-probabilities | edits | seen | masks |
-///            written into pinned memory, of which there are two, so that the host fills one while the other is read
+///            part of the step's block, in one copy with its tokens; alone where masks are ready only after the launch
 /// logits ────┬─────────────────────────────── sample ──┬─→ tokens, failures   by row of logits
 ///            └─ process_logits ─→ changed ─── sample ──┘         │
 ///               64 rows at a time                                │
 /// logits ──────────────────────────────────── logprobs ←─────────┘
-/// results    | tokens | failures | failures, log-probabilities, ranks | alternatives |   two pinned copies, too
+/// results    | tokens | failures | failures, log-probabilities, ranks | alternatives |
+///            into pinned memory, of which there are two, so that the host reads one while the other is written
 /// ```
 @safe
 final class KernelTokenSampler: TokenSampler {
@@ -20,33 +21,40 @@ final class KernelTokenSampler: TokenSampler {
   private let backend: KernelBackend
   /// All device memory; the views below keep nothing alive.
   private let storage: Storage
-  private let settings: UnsafeMutableRawPointer
+  private let block: any StepBlock
+  /// Of the next batch to be enqueued, when its settings are in what the step sends: where they begin, and what they take.
+  private var written: Range<Int>?
   private let results: UnsafeMutableRawPointer
   private let changed: UnsafeMutablePointer<Float>
   private let broken: UnsafeMutablePointer<Int32>
 
   /// Pinned memory of one batch under way.
   private struct Slot {
-    let settings: HostBuffer
     let results: HostBuffer
-    let sent: KernelEvent
     let done: KernelEvent
   }
   private let slots: [Slot]
   private var enqueued = 0
   private var collected = 0
 
-  init(_ backend: KernelBackend, _ capacity: SamplingCapacity) throws(KernelError) {
+  init(
+    _ backend: KernelBackend, _ capacity: SamplingCapacity, _ block: (any StepBlock)?
+  ) throws(KernelError) {
     try Self.check(capacity)
+    if let block {
+      precondition(block.byteCount >= capacity.inputBytes, "a block without room for settings")
+      self.block = block
+    } else {
+      self.block = try backend.makeStepBlock(
+        in: backend.allocate(byteCount: capacity.inputBytes), from: 0, byteCount: capacity.inputBytes)
+    }
     let storage = try backend.allocate(byteCount: capacity.byteCount)
     let device = backend.stream.device
     var slots: [Slot] = []
     for _ in 0..<2 {
       slots.append(
         Slot(
-          settings: try HostBuffer(device, byteCount: capacity.inputBytes),
-          results: try HostBuffer(device, byteCount: capacity.resultBytes),
-          sent: try KernelEvent(device), done: try KernelEvent(device)))
+          results: try HostBuffer(device, byteCount: capacity.resultBytes), done: try KernelEvent(device)))
     }
     self.backend = backend
     self.capacity = capacity
@@ -59,7 +67,6 @@ final class KernelTokenSampler: TokenSampler {
     }
     unsafe changed = part(4 * capacity.changedRows * capacity.changedStride)
       .assumingMemoryBound(to: Float.self)
-    unsafe settings = part(capacity.inputBytes)
     unsafe results = part(capacity.resultBytes)
     unsafe broken = part(4 * capacity.changedRows).assumingMemoryBound(to: Int32.self)
     precondition(offset <= (capacity.byteCount + 255) & ~255, "the sampler's memory was planned too small")
@@ -106,39 +113,62 @@ final class KernelTokenSampler: TokenSampler {
       enqueued += 1
       return
     }
-    try slot.sent.wait(for: "sample", on: backend.stream)
     let layout = SamplingLayout(batch)
-    unsafe layout.write(batch, to: slot.settings.base)
-    try unsafe backend.stream.copy(
-      "sample", to: settings, pitch: layout.byteCount, from: slot.settings.base, pitch: layout.byteCount,
-      rowBytes: layout.byteCount, rows: 1)
-    try slot.sent.record(on: backend.stream)
+    let place: Range<Int>
+    if let written {
+      precondition(written.count == layout.byteCount, "another batch was written")
+      place = written
+      self.written = nil
+    } else {
+      let end = try unsafe write(batch, to: block.open(), from: block.byteCount - capacity.inputBytes)
+      place = end - layout.byteCount..<end
+      written = nil
+      try block.send(place)
+    }
+    let settings = unsafe block.address + place.lowerBound
 
     let unchanged = batch.rows.count - batch.changedRows
     if unchanged > 0 {
-      try unsafe draw(0..<unchanged, layout, from: logits.floats, stride: logits.rowStride, broken: nil)
+      try unsafe draw(0..<unchanged, settings, from: logits.floats, stride: logits.rowStride, broken: nil)
     }
     var start = 0
     while start < batch.changedRows {
       let lot = start..<min(start + capacity.changedRows, batch.changedRows)
-      try change(lot, layout, logits, inputs)
+      try unsafe change(lot, layout, settings, logits, inputs)
       try unsafe draw(
-        unchanged + lot.lowerBound..<unchanged + lot.upperBound, layout, from: changed,
+        unchanged + lot.lowerBound..<unchanged + lot.upperBound, settings, from: changed,
         stride: capacity.changedStride, broken: broken)
       start = lot.upperBound
     }
-    if batch.logprobRows > 0 { try findLogprobs(batch.logprobRows, top: batch.alternatives, layout, logits) }
+    if batch.logprobRows > 0 {
+      let rows = unsafe (settings + layout.logprobRows).assumingMemoryBound(to: Int32.self)
+      try unsafe findLogprobs(batch.logprobRows, top: batch.alternatives, rows, logits)
+    }
 
     let bytes = SamplingLayout.resultBytes(
       rows: capacity.rows, logprobRows: batch.logprobRows, top: batch.alternatives)
-    try unsafe backend.stream.copy(
+    try unsafe backend.stream.fetch(
       "sample", to: slot.results.base, pitch: bytes, from: results, pitch: bytes, rowBytes: bytes, rows: 1)
     try slot.done.record(on: backend.stream)
     enqueued += 1
   }
 
+  func write(
+    _ batch: borrowing SamplingBatch, to host: UnsafeMutableRawPointer, from offset: Int
+  ) -> Int {
+    written = nil
+    if batch.isEmpty { return offset }
+    let layout = SamplingLayout(batch)
+    let start = (offset + 15) & ~15
+    let end = start + layout.byteCount
+    precondition(end <= block.byteCount, "settings that go past the end of their block")
+    unsafe layout.write(batch, to: host + start)
+    written = start..<end
+    return end
+  }
+
   private func draw(
-    _ rows: Range<Int>, _ layout: SamplingLayout, from logits: UnsafePointer<Float>, stride: Int,
+    _ rows: Range<Int>, _ settings: UnsafeMutableRawPointer, from logits: UnsafePointer<Float>, stride: Int,
     broken: UnsafePointer<Int32>?
   ) throws(KernelError) {
     let row = MemoryLayout<gpi_kernel_sampling_row>.stride
@@ -152,7 +182,8 @@ final class KernelTokenSampler: TokenSampler {
   }
 
   private func change(
-    _ rows: Range<Int>, _ layout: SamplingLayout, _ logits: TensorView, _ inputs: TensorView?
+    _ rows: Range<Int>, _ layout: SamplingLayout, _ settings: UnsafeMutableRawPointer, _ logits: TensorView,
+    _ inputs: TensorView?
   ) throws(KernelError) {
     let row = MemoryLayout<gpi_kernel_logits_row>.stride
     var arguments = try unsafe gpi_kernel_process_logits(
@@ -170,14 +201,14 @@ final class KernelTokenSampler: TokenSampler {
   }
 
   private func findLogprobs(
-    _ count: Int, top: Int, _ layout: SamplingLayout, _ logits: TensorView
+    _ count: Int, top: Int, _ rows: UnsafePointer<Int32>, _ logits: TensorView
   ) throws(KernelError) {
     let first = 2 * capacity.rows
     var arguments = try unsafe gpi_kernel_logprobs(
       element: GPI_KERNEL_FLOAT32, rows: backend.count(count, "sample"),
       vocabulary: backend.count(capacity.vocabularySize, "sample"), top: backend.count(top, "sample"),
       logits: logits.floats, stride: Int64(logits.rowStride),
-      sources: (settings + layout.logprobRows).assumingMemoryBound(to: Int32.self), tokens: integers(0),
+      sources: rows, tokens: integers(0),
       logprobs: (results + 4 * (first + count)).assumingMemoryBound(to: Float.self),
       ranks: integers(first + 2 * count), top_tokens: integers(first + 3 * count),
       top_logprobs: (results + 4 * (first + 3 * count + count * top)).assumingMemoryBound(to: Float.self),

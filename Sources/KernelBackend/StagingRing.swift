@@ -1,7 +1,7 @@
 internal import Compute
 
 /// Pinned buffers, used in turn, that uploads pass through: the caller's bytes are free again at once, and the copy runs
-/// beside the host's work.
+/// beside the host's work. For weights and tables; what a step sends has a block of its own (`KernelStepBlock`).
 ///
 /// ```
 /// upload n    host bytes ─ memcpy ─→ slot n % 4 ─ stream ─→ device,  event
@@ -44,9 +44,7 @@ final class StagingRing {
     next = (next + 1) % slots.count
     try slot.event.wait(for: operation, on: stream)
     unsafe fill(slot.buffer.base)
-    try unsafe stream.copy(
-      operation, to: target, pitch: byteCount, from: slot.buffer.base, pitch: byteCount,
-      rowBytes: byteCount, rows: 1)
+    try unsafe stream.send(operation, to: target, from: slot.buffer.base, byteCount: byteCount)
     try slot.event.record(on: stream)
   }
 }

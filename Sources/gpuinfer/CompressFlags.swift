@@ -28,6 +28,8 @@ enum CompressFlags {
     .value("--outlier-threshold", "T", default: "the method's", "LLM.int8: activations; SpQR: weights."),
     .value("--prune-heads", "F", default: "0", "structured: part of the heads to take out of every layer."),
     .value("--prune-channels", "F", default: "0", "structured: part of the channels to take out."),
+    .flag(
+      "--uniform", "structured: as many channels of every layer, so that any program loads the output."),
     .value("--prune-layers", "F", default: "0", "structured: part of the layers to take out whole."),
     .value(
       "--error-budget", "E",

@@ -49,7 +49,9 @@ import Testing
     ("gptq-8bit-channel", .compressedTensors, .gptqV2), ("gptq-gpt2", .awq, .gptqV2),
     ("gptq-bloom", .compressedTensors, .gptq), ("awq-gemm", .compressedTensors, .awq),
     ("awq-gemm", .gptqV2, .awq), ("ct-w4a16", .gptq, .compressedTensors),
-    ("ct-w4a16-asym-act-order", .gptqV2, .compressedTensors),
+    ("ct-w4a16-asym-act-order", .gptqV2, .compressedTensors), ("gptqmodel-4bit", .compressedTensors, .gptq),
+    ("gptqmodel-4bit-act-order", .compressedTensors, .gptq), ("gptqmodel-8bit", .gptqV2, .gptq),
+    ("autoawq-gemm", .compressedTensors, .awq),
   ]) func `there and back gives the same bytes`(
     _ fixture: String, _ middle: CheckpointFormat, _ end: CheckpointFormat
   ) throws {

@@ -3,6 +3,7 @@ import Compression
 import Checkpoints
 import Compute
 import Generation
+import JSON
 import Models
 import Numerics
 import TestSupport
@@ -191,23 +192,34 @@ struct StructuredPruningTests {
       limits: ModelLimits(maxBatchTokens: 32, maxSequences: 1, maxModelLength: 32, maxLogitRows: 32))
   }
 
-  @Test(arguments: [
-    ("tiny/llama", 0.5, 0.25), ("tiny/qwen2", 0.5, 0.5), ("tiny/gpt2", 0, 0.5),
-    ("families/gpt-neox-parallel", 0, 0.3),
-  ])
+  @Test(
+    arguments: [
+      ("tiny/llama", 0.5, 0.25), ("tiny/qwen2", 0.5, 0.5), ("tiny/gpt2", 0, 0.5),
+      ("families/gpt-neox-parallel", 0, 0.3),
+    ], [true, false])
   func `the smaller model is the original with those groups' inputs zeroed`(
-    _ fixture: String, _ heads: Double, _ channels: Double
+    _ request: (fixture: String, heads: Double, channels: Double), _ isUniform: Bool
   ) throws {
+    let (fixture, heads, channels) = request
     let folder = try TemporaryFolder()
     let source = try Checkpoint.open(Fixtures.path(fixture))
     let configuration = try ModelRegistry.configuration(from: source.configuration)
     let samples = (0..<2).map { randomTokens(24, below: configuration.vocabularySize, seed: UInt64($0)) }
     var pruner = try StructuredPruner(
-      source, .init(heads: heads, channels: channels, compensates: false),
+      source, .init(heads: heads, channels: channels, isUniform: isUniform, compensates: false),
       calibration: CalibrationSet(samples: samples), backend: CPUBackend(threads: 1))
     try pruner.run(output: folder.path)
     let small = try Self.graph(folder.path)
-    #expect(small.configuration.intermediateSize < configuration.intermediateSize)
+    let layers = configuration.layers.indices
+    let widths = layers.map { small.configuration.intermediateSize(of: $0) }
+    #expect(widths == pruner.kept.map(\.channels.count))
+    if isUniform {
+      #expect(Set(widths).count == 1 && widths[0] < configuration.intermediateSize)
+    } else {
+      let removed = layers.count * Int(Double(configuration.intermediateSize) * channels)
+      let found = layers.count * configuration.intermediateSize - widths.reduce(0, +)
+      #expect(abs(found - removed) <= layers.count * ChannelBudget.unit / 2)
+    }
     #expect((small.configuration.queryHeads < configuration.queryHeads) == (heads > 0))
     let groups = DependencyGroups(configuration)
     let zeroed = try Self.graph(Fixtures.path(fixture))
@@ -253,6 +265,38 @@ struct StructuredPruningTests {
       distances.append(zip(found, original).reduce(0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) })
     }
     #expect(distances[1] < 0.8 * distances[0])
+  }
+
+  @Test func `channels that contribute least go, wherever they are`() throws {
+    let scores = [[0.9, 0.1, 0.8, 0.2], [0.5, 0.5, 0.5, 0.5]]
+    #expect(try ChannelBudget.kept(scores, removing: 0) == [4, 4])
+    #expect(try ChannelBudget.kept(scores, removing: 2) == [2, 4])
+    #expect(try ChannelBudget.kept(scores, removing: 4) == [2, 2])
+    // One stays of each.
+    #expect(try ChannelBudget.kept(scores, removing: 6) == [1, 1])
+    #expect(throws: StructuredPruner.Problem.self) { try ChannelBudget.kept(scores, removing: 7) }
+    let wide = [[Double](repeating: 1, count: 100), [Double](repeating: 0.5, count: 100)]
+    #expect(try ChannelBudget.kept(wide, removing: 30) == [100, 72])
+    #expect(try ChannelBudget.kept([[], [1]], removing: 0) == [0, 1])
+  }
+
+  @Test func `widths that fit no model are refused by the field's name`() throws {
+    let source = try Checkpoint.open(Fixtures.path("tiny/llama"))
+    let json = try #require(source.configuration.object)
+    let width = try ModelRegistry.configuration(from: source.configuration).intermediateSize
+    let count = try ModelRegistry.configuration(from: source.configuration).layers.count
+    let least = [Double](repeating: 1, count: count - 1)
+    let bad: [[Double]] = [
+      [], [Double(width)], least + [Double(width - 1)], least + [Double(width) + 0.5], [0] + least,
+    ]
+    for widths in bad {
+      var object = json
+      object["intermediate_sizes"] = .array(widths.map { .double($0) })
+      let error = #expect(throws: ModelError.self) {
+        try ModelRegistry.configuration(from: .object(object))
+      }
+      #expect("\(try #require(error))".contains("intermediate_sizes"), "\(widths)")
+    }
   }
 
   /// A layer whose outputs are zero turns nothing and goes first, whatever its place; what is left is the same model.

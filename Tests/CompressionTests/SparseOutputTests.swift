@@ -149,17 +149,14 @@ struct SparseOutputTests {
     }
     var report = CompressionReport(pairs)
     report.quality = ["perplexity_ratio": 1.345]
-    #expect(report.warnings.contains { $0.contains("nothing measured") })
+    for device in ["H200", "A100", "RTX 4090"] {
+      #expect(
+        report.warnings.contains { $0.hasPrefix("2:4 on an \(device)") && $0.contains("nothing measured") })
+    }
     #expect(report.warnings.contains { $0.hasPrefix("2:4 without tuning costs 34.5 % of perplexity") })
     let any = try Self.compress("tiny/llama", "magnitude", to: folder.path + "/b", samples: 0) {
       $0.scheme.sparsity = .unstructured(0.5)
     }
     #expect(CompressionReport(any).warnings.contains { $0.contains("but no GPU time") })
-    // Bound by bytes, 16 / 9 of them; bound by multiplications, the rate that 2:4 was seen to reach.
-    let floor = SparseFloor.h200
-    #expect(
-      abs(floor.gain(rows: 1, outputs: 8192, inputs: 8192, denseBits: 16, sparseBits: 9) - 16.0 / 9) < 1e-9)
-    #expect(
-      abs(floor.gain(rows: 8192, outputs: 8192, inputs: 8192, denseBits: 16, sparseBits: 9) - 1.3) < 1e-9)
   }
 }

@@ -1,11 +1,12 @@
 """Sparse models from outside: made, stored small, run without a flag, and what the methods cost on the demo model."""
 
 import json
+import urllib.request
 
 import numpy as np
 import pytest
 
-from conftest import DEMO, gpuinfer
+from conftest import DEMO, gpuinfer, serving
 from test_compress import compare, read_tensors, write_model
 
 SAMPLES = 16
@@ -42,6 +43,36 @@ def test_a_sparse_model_runs_without_a_flag_and_back(tmp_path):
     assert first["perplexity"] == second["perplexity"]
     text = gpuinfer("run", tmp_path / "sparse", "--prompt", "The", "--max-tokens", 4, check=0).stdout
     assert text == gpuinfer("run", tmp_path / "dense", "--prompt", "The", "--max-tokens", 4, check=0).stdout
+
+
+def answer(server):
+    body = {"prompt": ["The boy", "Once upon a time, in a house"], "max_tokens": 8, "temperature": 0}
+    request = urllib.request.Request(
+        server.url + "/v1/completions", json.dumps(body).encode(), {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=120) as response:
+        return [choice["text"] for choice in json.load(response)["choices"]]
+
+
+@pytest.mark.parametrize("flags", [[], ["--bits", "4", "--group-size", "64"]])
+def test_devices_multiply_2_of_4_as_it_is_stored(tmp_path, flags):
+    prune(DEMO, tmp_path / "sparse", "sparsegpt" if flags else "magnitude", "2:4", *flags)
+    model = tmp_path / "sparse"
+    inspected = json.loads(gpuinfer("inspect", model, "--json", check=0).stdout)
+    assert [form["widened"] for form in inspected["on_devices"]] == [False]
+    report = json.loads(
+        gpuinfer(
+            "verify", model, "--candidate", "simt", "--json", "--only", "layers", "--only", "tokens",
+            "--prompts", "1", "--max-tokens", "4", check=0,
+        ).stdout
+    )
+    assert report["passed"] and report["layers"] and report["texts"]
+    answers = []
+    for device in ("simt", "cpu"):
+        with serving("--device", device, model=model) as server:
+            answers.append(answer(server))
+            assert server.stop() == 0
+    assert answers[0] == answers[1]
 
 
 def test_a_damaged_mask_is_refused_with_its_place(tmp_path):
@@ -95,6 +126,26 @@ def test_with_loud_channels_wanda_beats_magnitude(tmp_path):
         found[method] = compare(tmp_path / method, windows=20)["perplexity"]
     print(found)
     assert found["wanda"] < found["magnitude"]
+
+
+def test_layers_lose_the_channels_that_contribute_least(tmp_path):
+    for name, flags in (("own", []), ("uniform", ["--uniform"])):
+        gpuinfer(
+            "compress", DEMO, "--method", "structured", "--prune-channels", "0.25", *flags, "--calibration",
+            DEMO / "calibration.safetensors", "--samples", 4, "--output", tmp_path / name, "--no-evaluation", check=0,
+        )
+    config = json.loads((tmp_path / "own/config.json").read_text())
+    original = json.loads((DEMO / "config.json").read_text())
+    widths = config["intermediate_sizes"]
+    assert len(widths) == original["num_hidden_layers"] and len(set(widths)) > 1
+    assert config["intermediate_size"] == max(widths)
+    assert "intermediate_sizes" not in json.loads((tmp_path / "uniform/config.json").read_text())
+    found = {name: compare(tmp_path / name, windows=4)["perplexity"] for name in ("own", "uniform")}
+    print(widths, found)
+    text = gpuinfer("run", tmp_path / "own", "--prompt", "The", "--max-tokens", 4, "--device", "simt", check=0).stdout
+    assert text == gpuinfer("run", tmp_path / "own", "--prompt", "The", "--max-tokens", 4, check=0).stdout
+    refused = gpuinfer("convert", tmp_path / "own", tmp_path / "own.gguf", "--format", "gguf")
+    assert refused.returncode == 65 and b"intermediate_sizes" in refused.stderr
 
 
 @pytest.mark.parametrize(

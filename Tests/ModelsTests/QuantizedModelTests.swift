@@ -7,14 +7,15 @@ import Models
 import TestSupport
 import Testing
 
-/// Checkpoints in the formats of other tools (Scripts/goldens/quantized.py says who wrote each) run without a flag and
-/// give the logits of their dequantised weights in transformers.
+/// Checkpoints in the formats of other tools (Scripts/goldens/quantized.py and quantized_tools.py say who wrote each)
+/// run without a flag and give the logits of their dequantised weights in transformers.
 @Suite struct QuantizedModelTests {
   static let fixtures = [
     "gptq-4bit", "gptq-4bit-asym", "gptq-2bit-v2", "gptq-3bit-v2-act-order", "gptq-8bit-channel", "gptq-gpt2",
     "gptq-bloom", "awq-gemm", "awq-gemv", "bnb-int8", "bnb-nf4", "bnb-nf4-nested", "ct-w4a16",
     "ct-w4a16-asym-act-order", "ct-w8a8", "ct-w8a8-static", "ct-fp8-dynamic", "ct-fp8-static", "ct-fp8-block",
-    "ct-mixed", "ct-sparse-24", "ct-sparse-bitmask",
+    "ct-mixed", "ct-sparse-24", "ct-sparse-bitmask", "gptqmodel-4bit", "gptqmodel-4bit-act-order",
+    "gptqmodel-8bit", "autoawq-gemm",
   ]
 
   @Test(arguments: fixtures) func `logits are those of the dequantised weights`(_ fixture: String) throws {

@@ -13,7 +13,7 @@ import Verification
 struct EmulatedKernelTests {
   private static let decoders = [
     "tiny/llama", "tiny/mistral", "tiny/qwen2", "tiny/gpt2", "tiny/bloom", "quantized/gptq-4bit-asym",
-    "quantized/ct-w4a16-asym-act-order",
+    "quantized/ct-w4a16-asym-act-order", "quantized/ct-sparse-24",
   ]
 
   @Test(arguments: [DataType.bfloat16, .float16])

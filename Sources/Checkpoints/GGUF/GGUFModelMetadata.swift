@@ -60,6 +60,10 @@ struct GGUFModelMetadata {
   }
 
   private mutating func addCommon() throws(QuantizationError) {
+    if fields.value("intermediate_sizes") != nil {
+      throw fields.unsupported(
+        "intermediate_sizes", "layers of different widths", ["one width (compress --uniform)"])
+    }
     let context = try count("max_position_embeddings", "n_positions", "seq_length", default: 2048)
     addCount("context_length", context)
     addCount("embedding_length", hidden)

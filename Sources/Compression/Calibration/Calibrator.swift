@@ -84,7 +84,7 @@ package final class Calibrator {
   package func statistics(
     of point: TracePoint.LayerPoint, layer: Int, gram: Bool
   ) throws -> ActivationStatistics {
-    var statistics = ActivationStatistics(inputs: inputs(of: point), gram: gram)
+    var statistics = ActivationStatistics(inputs: inputs(of: point, layer), gram: gram)
     for step in steps {
       if shouldStop() { throw Stopped() }
       try statistics.add(try input(of: point, layer, step), on: backend)
@@ -92,10 +92,10 @@ package final class Calibrator {
     return statistics
   }
 
-  private func inputs(of point: TracePoint.LayerPoint) -> Int {
+  private func inputs(of point: TracePoint.LayerPoint, _ layer: Int) -> Int {
     switch point {
     case .attention: graph.configuration.queryWidth
-    case .activated: graph.configuration.intermediateSize
+    case .activated: graph.configuration.intermediateSize(of: layer)
     default: columns
     }
   }

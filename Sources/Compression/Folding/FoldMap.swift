@@ -43,20 +43,22 @@ package struct FoldMap: Sendable {
         + "output projection has no value channel of its own"
     }
 
-    let inner = Array(0..<configuration.intermediateSize)
+    // Folds are the same for every layer.
+    let inner = configuration.hasLayersOfDifferentWidths ? nil : Array(0..<configuration.intermediateSize)
     switch decoder.feedForward {
     case .gated:
       folds.append(Fold(producer: .norm(.feedForward), consumers: [.gate, .up]))
       // down(act(gate) ⊙ up): up enters linearly.
-      folds.append(Fold(producer: .rows(.up, rows: inner), consumers: [.down]))
+      if let inner { folds.append(Fold(producer: .rows(.up, rows: inner), consumers: [.down])) }
     case .plain:
       folds.append(Fold(producer: .norm(.feedForward), consumers: [.up]))
-      if decoder.activation == .relu {
+      if decoder.activation == .relu, let inner {
         folds.append(Fold(producer: .rows(.up, rows: inner), consumers: [.down]))
       } else {
         refused[.down] = "a positive factor does not pass through \(decoder.activation.rawValue)"
       }
     }
+    if inner == nil { refused[.down] = "layers of different widths" }
     self.folds = folds
     self.refused = refused
   }

@@ -1,4 +1,5 @@
 internal import JSON
+internal import KernelBackend
 
 /// What a pattern of zeros costs and gains (the review's warning about irregular sparsity, with this model's figures).
 extension CompressionReport {
@@ -28,44 +29,28 @@ extension CompressionReport {
     guard summary.format != .dense,
       let widest = summary.compressed.max(by: { $0.outputs * $0.inputs < $1.outputs * $1.inputs })
     else { return [] }
-    let gains = [1, 64, 1024].map { rows in
-      let gain = SparseFloor.h200.gain(
-        rows: rows, outputs: widest.outputs, inputs: widest.inputs, denseBits: denseBits,
-        sparseBits: summary.averageBits ?? 9)
-      return "\(Self.fixed(gain, 2)) at \(rows) rows"
+    let kernels = KernelLibrary.emulated
+    return kernels.figures.enumerated().filter { Self.reportedDevices.contains($0.element.name) }.map {
+      index, figures in
+      let gains = [1, 64, 1024].map { rows in
+        let floors = kernels.sparseFloors(
+          index, rows: rows, outputs: widest.outputs, inputs: widest.inputs, denseBits: denseBits,
+          sparseBits: summary.averageBits ?? 9)
+        let kernel = floors.expands ? ", written out as a dense matrix," : ""
+        return "\(Self.fixed(floors.gain, 2))\(kernel) at \(rows) rows"
+      }
+      return
+        "2:4 on an \(figures.name) would make [\(widest.outputs), \(widest.inputs)] faster by "
+        + gains.joined(separator: ", ") + " (floors of bytes and multiplications, nothing measured)"
     }
-    return [
-      "2:4 by the floors of an H200 (bytes and multiplications, nothing measured) would make "
-        + "[\(widest.outputs), \(widest.inputs)] faster by \(gains.joined(separator: ", "))"
-    ]
   }
+
+  /// One of each generation; `gpuinfer doctor` has them all.
+  private static let reportedDevices = ["H200", "A100", "RTX 4090"]
 
   /// Of the same layers without zeros left out.
   private var denseBits: Double {
     guard let bits = summary.recipe.scheme.bits else { return 16 }
     return Double(bits) + (summary.recipe.scheme.groupSize.map { 16 / Double($0) } ?? 0)
-  }
-}
-
-/// How long a product takes at least on a GPU: the slower of reading the weight and multiplying.
-package struct SparseFloor: Sendable {
-  /// Bytes a second.
-  package let bandwidth: Double
-  /// Multiplications and additions a second of dense 16-bit products.
-  package let operations: Double
-  /// How many times as many a second of 2:4 products.
-  package let sparseFactor: Double
-
-  /// Bandwidth and dense rate as measured by others on random data; 1.3 is what 2:4 kernels were seen to reach of the
-  /// instruction's 2 (power limits both).
-  package static let h200 = SparseFloor(bandwidth: 4.3e12, operations: 790e12, sparseFactor: 1.3)
-
-  package func gain(
-    rows: Int, outputs: Int, inputs: Int, denseBits: Double, sparseBits: Double
-  ) -> Double {
-    let weights = Double(outputs) * Double(inputs)
-    let work = 2 * Double(rows) * weights / operations
-    let dense = Swift.max(weights * denseBits / 8 / bandwidth, work)
-    return dense / Swift.max(weights * sparseBits / 8 / bandwidth, work / sparseFactor)
   }
 }

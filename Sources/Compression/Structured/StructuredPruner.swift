@@ -5,8 +5,9 @@ internal import JSON
 internal import Models
 internal import Numerics
 
-/// Takes whole heads and feed-forward channels out of every layer, the same number of each, by what the activations
-/// say they contribute: no gradients. The output is an ordinary, smaller model of the same family.
+/// Takes whole heads and feed-forward channels out of every layer, by what the activations say they contribute: no
+/// gradients. The output is an ordinary, smaller model of the same family, or, where layers lose different numbers of
+/// channels, one that this program alone loads ("intermediate_sizes").
 ///
 /// What a matrix lost is made up for by those of its inputs that stay, by least squares over the calibration tokens:
 /// `W' = W · H[:, kept] · H[kept, kept]⁻¹`.
@@ -15,11 +16,14 @@ package struct StructuredPruner {
     /// Part of the heads and of the feed-forward channels to take out.
     package var heads = 0.0
     package var channels = 0.0
+    /// Every layer loses as many channels; else those that contribute least go, wherever they are.
+    package var isUniform = true
     package var compensates = true
 
-    package init(heads: Double, channels: Double, compensates: Bool = true) {
+    package init(heads: Double, channels: Double, isUniform: Bool = true, compensates: Bool = true) {
       self.heads = heads
       self.channels = channels
+      self.isUniform = isUniform
       self.compensates = compensates
     }
   }
@@ -34,6 +38,7 @@ package struct StructuredPruner {
   private let parts: Parts
   private let backend: CPUBackend
   private let calibrator: Calibrator
+  private let samples: [[Int32]]
   private let groups: DependencyGroups
   private let fields: ShapeFields
 
@@ -58,6 +63,7 @@ package struct StructuredPruner {
     }
     self.fields = fields
     groups = DependencyGroups(configuration)
+    samples = calibration.samples
     calibrator = try Calibrator(checkpoint: source, samples: calibration.samples, backend: backend)
   }
 
@@ -70,7 +76,7 @@ package struct StructuredPruner {
   /// Writes the smaller model.
   package mutating func run(output: String, progress: (Int, Int) -> Void = { _, _ in }) throws {
     let heads = try keptCount(groups.heads.count, parts.heads, "heads")
-    let channels = try keptCount(groups.channels.count, parts.channels, "feed-forward channels")
+    let channels = try keptChannels()
     let inventory = try TensorInventory(configuration, in: source)
     let transposed = configuration.decoder.weightOrder == .inputsFirst
     var tensors: [String: OutputTensor] = [:]
@@ -81,7 +87,8 @@ package struct StructuredPruner {
         decoder: configuration.decoder)
       let keptHeads = try prune(weights, groups.heads, keep: heads, point: .attention, layer, type)
       try calibrator.advanceAttention(layer)
-      let keptChannels = try prune(weights, groups.channels, keep: channels, point: .activated, layer, type)
+      let keptChannels = try prune(
+        weights, channelGroups(layer), keep: channels[layer], point: .activated, layer, type)
       try calibrator.advanceFeedForward(layer)
       kept.append((keptHeads, keptChannels))
       for site in sites {
@@ -103,6 +110,56 @@ package struct StructuredPruner {
     try write(tensors, heads: heads, channels: channels, to: output)
   }
 
+  // MARK: How many channels stay
+
+  private func channelGroups(_ layer: Int) -> [DependencyGroup] {
+    Array(groups.channels.prefix(configuration.intermediateSize(of: layer)))
+  }
+
+  /// Of each layer.
+  private func keptChannels() throws -> [Int] {
+    let counts = configuration.layers.indices.map { configuration.intermediateSize(of: $0) }
+    guard parts.channels > 0, !parts.isUniform else {
+      return try counts.map { try keptCount($0, parts.channels, "feed-forward channels") }
+    }
+    let scores = try channelScores()
+    let removed = counts.reduce(0) { $0 + Int(Double($1) * parts.channels) }
+    return try ChannelBudget.kept(scores, removing: removed)
+  }
+
+  /// What each channel contributes to its layer's output, as a part of all of that layer's; from the model as it is.
+  private func channelScores() throws -> [[Double]] {
+    let calibrator = try Calibrator(checkpoint: source, samples: samples, backend: backend)
+    let inventory = try TensorInventory(configuration, in: source)
+    var all: [[Double]] = []
+    for (layer, sites) in inventory.sites(configuration).enumerated() {
+      let weights = try LayerWeights(
+        sites, norms: inventory.norms(layer: layer, configuration.decoder), checkpoint: source,
+        decoder: configuration.decoder)
+      try calibrator.advanceAttention(layer)
+      let statistics = try calibrator.statistics(of: .activated, layer: layer, gram: false)
+      try calibrator.advanceFeedForward(layer)
+      guard let matrix = weights.linears[.down] else { continue }
+      let scores = Self.scores(channelGroups(layer), matrix, statistics)
+      let total = scores.reduce(0) { $0 + $1 * $1 }.squareRoot()
+      all.append(scores.map { $0 / Swift.max(total, .leastNormalMagnitude) })
+    }
+    return all
+  }
+
+  /// The size of what each group adds to the reading matrix's output, over all tokens.
+  private static func scores(
+    _ groups: [DependencyGroup], _ matrix: Matrix, _ statistics: ActivationStatistics
+  ) -> [Double] {
+    groups.map { group in
+      group.columns.indices.reduce(0.0) { sum, column in
+        var norm = 0.0
+        for row in 0..<matrix.rows { norm += Double(matrix[row, column]) * Double(matrix[row, column]) }
+        return sum + (norm * statistics.sumSquares[column]).squareRoot()
+      }
+    }
+  }
+
   // MARK: One kind of group in one layer
 
   /// Chooses what stays, changes the reading matrix so that the rest may go, and installs it.
@@ -113,13 +170,7 @@ package struct StructuredPruner {
     guard keep < groups.count, let reader = groups.first?.columns.role, let matrix = weights.linears[reader]
     else { return Array(groups.indices) }
     let statistics = try calibrator.statistics(of: point, layer: layer, gram: true)
-    let scores = groups.map { group in
-      group.columns.indices.reduce(0.0) { sum, column in
-        var norm = 0.0
-        for row in 0..<matrix.rows { norm += Double(matrix[row, column]) * Double(matrix[row, column]) }
-        return sum + (norm * statistics.sumSquares[column]).squareRoot()
-      }
-    }
+    let scores = Self.scores(groups, matrix, statistics)
     let order = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }
     let kept = order.prefix(keep).sorted()
     let columns = kept.flatMap { groups[$0].columns.indices }
@@ -166,10 +217,15 @@ package struct StructuredPruner {
   // MARK: Output
 
   private func write(
-    _ tensors: [String: OutputTensor], heads: Int, channels: Int, to output: String
+    _ tensors: [String: OutputTensor], heads: Int, channels: [Int], to output: String
   ) throws {
     guard var object = source.configuration.object else { return }
-    if let field = fields.intermediate, parts.channels > 0 { object[field] = .integer(Int64(channels)) }
+    let widest = channels.max() ?? 0
+    if let field = fields.intermediate, parts.channels > 0 {
+      object[field] = .integer(Int64(widest))
+      let differ = channels.contains { $0 != widest }
+      object["intermediate_sizes"] = differ ? .array(channels.map { .integer(Int64($0)) }) : nil
+    }
     if let names = fields.heads, parts.heads > 0 {
       let shared = configuration.queryHeads / configuration.keyValueHeads
       object[names.query] = .integer(Int64(heads * shared))
@@ -179,8 +235,10 @@ package struct StructuredPruner {
     let json = JSONValue.object(object)
     // What loads it must see the layer that was computed here.
     let read = try ModelRegistry.configuration(from: json)
-    guard read.headDimension == configuration.headDimension, read.intermediateSize == channels,
-      read.keyValueHeads == heads, read.layers == configuration.layers
+    guard read.headDimension == configuration.headDimension, read.intermediateSize == widest,
+      read.keyValueHeads == heads,
+      read.layers.indices.map({ read.intermediateSize(of: $0) }) == channels,
+      read.layers.map(\.window) == configuration.layers.map(\.window)
     else { throw Problem.fixed(family: configuration.family, what: "a shape of this kind") }
     try SmallerModel(source: source, configuration: json).write(
       source.tensorNames.map { ($0, $0) }, replacing: tensors, to: output)

@@ -47,10 +47,8 @@ package struct SamplingCapacity: Sendable, Equatable {
   /// Bytes of the results that a step gives: token, failure, and a log-probability with failure and rank a row.
   package var resultBytes: Int { 20 * rows + 8 * alternatives }
 
-  /// Device memory in all.
-  package var byteCount: Int {
-    inputBytes + resultBytes + 4 * changedRows * (changedStride + 1) + 3 * 256
-  }
+  /// Device memory in all, but for the settings.
+  package var byteCount: Int { resultBytes + 4 * changedRows * (changedStride + 1) + 3 * 256 }
 
   /// Longer vocabularies are sampled on the host: sums of a row's weights would leave 64 bits.
   package static let vocabularyLimit = 1 << 20

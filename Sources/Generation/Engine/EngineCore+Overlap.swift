@@ -29,15 +29,19 @@ extension EngineCore {
     if hasNext { swap(&work, &nextWork) }
   }
 
-  /// Enqueues a step, and then the sampling of its rows: their settings are put together while the device computes.
+  /// Enqueues a step, and then the sampling of its rows. How they are sampled is sent with the step, in one copy; but
+  /// where grammars make masks while the device computes, it is put together after that, and sent by itself.
   private mutating func launch(_ work: StepWork, _ device: any StepSampler) throws(EngineFailure) {
-    startMasks(work.plan)
+    let makesMasks = startMasks(work.plan)
+    if !makesMasks { prepareSampling(work) }
     var failure: KernelError?
-    do throws(KernelError) { try device.launch(work.plan) } catch { failure = error }
+    do throws(KernelError) {
+      try device.launch(work.plan, sampling: makesMasks ? nil : work.batch)
+    } catch { failure = error }
     finishMasks()
     if let failure { throw .model(failure) }
     try poolStates(work)
-    prepareSampling(work)
+    if makesMasks { prepareSampling(work) }
     do throws(KernelError) { try device.sample(work.batch) } catch { throw .model(error) }
   }
 

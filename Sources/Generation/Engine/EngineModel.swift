@@ -47,9 +47,13 @@ package protocol StepSampler: AnyObject {
   var capacity: SamplingCapacity { get }
 
   /// Enqueues a step.
-  func launch(_ plan: borrowing StepPlan) throws(KernelError)
+  ///
+  /// - Parameter batch: what will be sampled of it, so that all that the device has to be told goes there at once; nil where
+  ///   that is not known yet.
+  func launch(_ plan: borrowing StepPlan, sampling batch: SamplingBatch?) throws(KernelError)
 
-  /// Enqueues the sampling of rows of the step that was launched last: once a step, with an empty batch too.
+  /// Enqueues the sampling of rows of the step that was launched last: once a step, with an empty batch too. A batch that
+  /// was launched with the step is that one.
   func sample(_ batch: borrowing SamplingBatch) throws(KernelError)
 
   /// Waits for the oldest step that was launched and not collected.

@@ -3,19 +3,23 @@ internal import Scheduling
 
 extension EngineCore {
   /// Begins to work out what the sequences of the step may be given.
-  func startMasks(_ plan: borrowing StepPlan) {
+  ///
+  /// - Returns: whether there are any.
+  @discardableResult
+  func startMasks(_ plan: borrowing StepPlan) -> Bool {
     var items: [MaskWorker.Item] = []
     for entry in plan.entries where entry.samples {
       guard let grammar = live(entry.id)?.grammar else { continue }
       let end = entry.tokenStart + entry.tokenCount
       items.append(MaskWorker.Item(grammar: grammar, drafts: plan.tokens[end - entry.draftCount..<end]))
     }
-    if items.isEmpty { return }
+    if items.isEmpty { return false }
     if let maskWorker {
       maskWorker.start(items)
     } else {
       for item in items { item.grammar.prepare(item.drafts) }
     }
+    return true
   }
 
   func finishMasks() { maskWorker?.finish() }

@@ -34,8 +34,11 @@ package final class GraphModel: EngineModel {
       let sampling = backend as? any SamplingBackend
     {
       let sampler: any TokenSampler
-      do { sampler = try sampling.makeTokenSampler(capacity) } catch { throw .kernel(error) }
+      do { sampler = try sampling.makeTokenSampler(capacity, in: graph.stepBlock) } catch {
+        throw .kernel(error)
+      }
       tokenSampler = sampler
+      graph.sampler = sampler
       graph.sampledTokens = ModelGraph.SampledTokens(sampling, sampler.tokens)
     } else {
       tokenSampler = nil
@@ -100,8 +103,8 @@ extension GraphModel: StepSampler {
       ?? SamplingCapacity(vocabularySize: 0, rows: 0, edits: 0, seenTokens: 0, masks: 0, alternatives: 0)
   }
 
-  package func launch(_ plan: borrowing StepPlan) throws(KernelError) {
-    logits = try graph.forward(copy plan, cache: cache)
+  package func launch(_ plan: borrowing StepPlan, sampling batch: SamplingBatch?) throws(KernelError) {
+    logits = try graph.forward(copy plan, cache: cache, sampling: batch)
   }
 
   package func sample(_ batch: borrowing SamplingBatch) throws(KernelError) {

@@ -6,6 +6,7 @@ package struct ModelConfiguration: Sendable, Equatable {
   package var family: String
   package var vocabularySize: Int
   package var hiddenSize: Int
+  /// Feed-forward channels of a layer; the most of any where they differ.
   package var intermediateSize: Int
   package var queryHeads: Int
   package var keyValueHeads: Int
@@ -19,6 +20,8 @@ package struct ModelConfiguration: Sendable, Equatable {
   package struct Layer: Sendable, Equatable {
     /// A query sees only the last `window` positions, itself included.
     package var window: Int?
+    /// Feed-forward channels, where structured pruning left layers of different widths; nil for the model's.
+    package var intermediateSize: Int?
     /// Multiplies the dot products of query and key.
     package var attentionScale: Float
 
@@ -27,6 +30,10 @@ package struct ModelConfiguration: Sendable, Equatable {
       attentionScale = Float(1 / Double(headDimension).squareRoot())
     }
   }
+
+  package func intermediateSize(of layer: Int) -> Int { layers[layer].intermediateSize ?? intermediateSize }
+
+  package var hasLayersOfDifferentWidths: Bool { layers.contains { $0.intermediateSize != nil } }
 
   package var queryWidth: Int { queryHeads * headDimension }
   package var keyValueWidth: Int { keyValueHeads * headDimension }

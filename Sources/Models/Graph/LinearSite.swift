@@ -53,7 +53,7 @@ extension TensorInventory {
     case .plain: roles += [.up, .down]
     }
     return configuration.layers.indices.map { layer in
-      zip(roles, configuration.projections).map { role, entry in
+      zip(roles, configuration.projections(of: layer)).map { role, entry in
         LinearSite(
           layer: layer, role: role, module: name(entry.projection.name, layer: layer, decoder),
           outputs: entry.outputs, inputs: entry.inputs, hasBias: entry.projection.bias)

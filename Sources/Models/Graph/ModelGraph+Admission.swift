@@ -2,7 +2,8 @@ internal import Compute
 internal import Scheduling
 
 extension ModelGraph {
-  /// Checks that a plan fits the limits and the cache, so that no kernel reads or writes outside its memory.
+  /// Checks that a plan fits the limits and the cache, so that no kernel reads or writes outside its memory; and lays out
+  /// what the step sends.
   ///
   /// - Complexity: O(tokens + sequences + block table entries) comparisons, nothing beside a step's arithmetic.
   func admit(_ plan: borrowing StepPlan, _ cache: any KVCache) throws(KernelError) -> AttentionBatch {
@@ -22,7 +23,7 @@ extension ModelGraph {
     try check("contextLengths", sequences, sequences <= limits.maxSequences, "at most \(limits.maxSequences)")
     try check("positions", plan.positions.count, plan.positions.count == tokens, "[\(tokens)], one a token")
     try check("slots", plan.slots.count, plan.slots.count == tokens, "[\(tokens)], one a token")
-    let rows = workspace.step.layout.rowCapacity
+    let rows = workspace.step.capacity.logitRows
     try check("logitRows", plan.logitRows.count, plan.logitRows.count <= rows, "at most \(rows)")
     let starts = plan.queryStarts.count
     try check(
@@ -30,8 +31,8 @@ extension ModelGraph {
     let (entries, overflow) = sequences.multipliedReportingOverflow(by: stride)
     try check(
       "blockTables", plan.blockTables.count,
-      !overflow && plan.blockTables.count == entries && entries <= workspace.step.layout.tableCapacity,
-      "[\(sequences), \(stride)], at most \(workspace.step.layout.tableCapacity) entries")
+      !overflow && plan.blockTables.count == entries && entries <= workspace.step.capacity.tables,
+      "[\(sequences), \(stride)], at most \(workspace.step.capacity.tables) entries")
 
     try check("tokens", plan.tokens, 0..<configuration.vocabularySize)
     try check(
@@ -47,6 +48,7 @@ extension ModelGraph {
           operation: "forward", reason: "rows \(run.rows) of \(tokens) ask for adapter \(run.adapter)")
       }
     }
+    workspace.step.arrange(StepInputs.Layout(plan))
     return try batch(plan)
   }
 

@@ -6,18 +6,24 @@ extension ModelGraph {
   ///
   /// Enqueues only; nothing is allocated. A row's bits do not depend on what else is in the step.
   ///
+  /// - Parameter sampling: how `sampler` will be asked to sample these logits, so that its settings are sent with the step;
+  ///   nil where that is not known yet.
   /// - Returns: float32 `[plan.logitRows.count, vocabularySize]`, in the order of `logitRows`, valid until the
   ///   next call.
   /// - Throws: a plan that does not fit the limits or the cache, with nothing enqueued. More logit rows than
   ///   `limits.maxLogitRows` are refused: use `run` and `logits(of:)`.
-  package func forward(_ plan: StepPlan, cache: any KVCache) throws(KernelError) -> TensorView {
+  package func forward(
+    _ plan: StepPlan, cache: any KVCache, sampling: SamplingBatch? = nil
+  ) throws(KernelError) -> TensorView {
     guard plan.logitRows.count <= maxLogitRows else {
       throw .shapeMismatch(
         operation: "forward", operand: "logitRows", found: [plan.logitRows.count],
         expected: "at most \(maxLogitRows) rows at once")
     }
-    if let shape = recordableShape(plan, cache) { return try forward(plan, as: shape, cache: cache) }
-    try run(plan, cache: cache)
+    if let shape = recordableShape(plan, cache) {
+      return try forward(plan, as: shape, cache: cache, sampling: sampling)
+    }
+    try run(plan, cache: cache, sampling: sampling)
     return try logits(of: 0..<plan.logitRows.count)
   }
 
@@ -25,13 +31,15 @@ extension ModelGraph {
   package var maxLogitRows: Int { workspace.logits.rows }
 
   /// Computes all layers of a step; `logits(of:)` then gives its logits piece by piece.
-  package func run(_ plan: StepPlan, cache: any KVCache) throws(KernelError) {
+  package func run(
+    _ plan: StepPlan, cache: any KVCache, sampling: SamplingBatch? = nil
+  ) throws(KernelError) {
     stepTokens = 0
     stepLogitRows = 0
     let batch = try admit(plan, cache)
     let tokens = plan.tokens.count
     guard tokens > 0 else { return }
-    try uploadInputs(plan)
+    try send(plan, sampling)
     try feedSampledTokens(plan.tokenSources.count)
 
     try layers(StepViews(workspace, tokens: tokens, batch: batch, adapterRuns: plan.adapterRuns), cache)
@@ -56,10 +64,19 @@ extension ModelGraph {
     }
   }
 
-  /// Copies the integers of a step to the device, and for streams the angles of its positions.
-  func uploadInputs(_ plan: borrowing StepPlan) throws(KernelError) {
-    try workspace.step.upload(plan, to: backend)
-    try workspace.streaming?.upload(plan.positions, to: backend)
+  /// Copies all that the host knows of a step to the device: its integers, for streams the angles of its positions, and
+  /// how its logits are sampled.
+  func send(
+    _ plan: borrowing StepPlan, decodePaddedTo rows: Int? = nil, _ sampling: SamplingBatch? = nil
+  ) throws(KernelError) {
+    let block = workspace.step.block
+    let host = unsafe try block.open()
+    var end = unsafe workspace.step.write(plan, decodePaddedTo: rows, to: host)
+    if workspace.streaming != nil {
+      end = unsafe workspace.streaming?.write(plan.positions, to: host, from: end) ?? end
+    }
+    if let sampling, let sampler { end = unsafe sampler.write(sampling, to: host, from: end) }
+    try block.send(0..<end)
   }
 
   /// The logits of some of the last step's `logitRows`, by their place in it.
@@ -125,12 +142,12 @@ struct StepViews {
   let value: TensorView
   let queryKeyValue: TensorView
   let attention: TensorView
-  let gate: TensorView
-  let up: TensorView
-  let activated: TensorView
+  let feedForward: FeedForwardViews
   /// int32 `[T]`.
   let tokens: TensorView
   let positions: TensorView
+  /// Streams have one of their own for each step, float32 `[2 T, rotaryDimension]`; nil for the model's.
+  let ropeTable: TensorView?
   /// Rows of the rope table: the positions, but for streams.
   let ropeRows: TensorView
   /// For the queries of the sinks; nil but for streams.
@@ -150,9 +167,7 @@ struct StepViews {
     value = workspace.value.prefix(rows: count)
     queryKeyValue = workspace.queryKeyValue.prefix(rows: count)
     attention = workspace.attention.prefix(rows: count)
-    gate = workspace.gate.prefix(rows: count)
-    up = workspace.up.prefix(rows: count)
-    activated = workspace.activated.prefix(rows: count)
+    feedForward = workspace.feedForward(rows: count)
     let inputs = workspace.step.layout
     tokens = workspace.step.view(inputs.tokens, count)
     positions = workspace.step.view(inputs.positions, count)
@@ -160,10 +175,12 @@ struct StepViews {
     self.adapterRuns = adapterRuns
     var batch = batch
     if let streaming = workspace.streaming {
+      ropeTable = streaming.table(in: workspace.step.block, tokens: count)
       ropeRows = streaming.rows.rows(0..<count)
-      sinkRopeRows = streaming.rows.rows(streaming.maxTokens..<streaming.maxTokens + count)
+      sinkRopeRows = streaming.rows.rows(count..<2 * count)
       batch.sinkQuery = streaming.sinkQuery.prefix(rows: count)
     } else {
+      ropeTable = nil
       ropeRows = positions
       sinkRopeRows = nil
     }
@@ -219,7 +236,8 @@ extension ModelGraph {
       try backend.linear(hidden, weight, accumulate: false, into: step.queryKeyValue)
       try adapt(.queryKeyValue, index, hidden, into: step.queryKeyValue, step.adapterRuns)
     }
-    if let rope {
+    if var rope {
+      if let table = step.ropeTable { rope.table = table }
       try observer?(.layer(index, .projectedQuery), step.query)
       try observer?(.layer(index, .projectedKey), step.key)
       if let sinkQuery = step.batch.sinkQuery, let rows = step.sinkRopeRows {
@@ -248,20 +266,20 @@ extension ModelGraph {
     if !isParallel { try observer?(.layer(index, .middleResidual), step.residual) }
     try observer?(.layer(index, .feedForwardNorm), step.hidden)
 
-    try activate(
-      pass, step.hidden, gate: step.gate, up: step.up, into: step.activated, index: index, step.adapterRuns)
-    try observer?(.layer(index, .activated), step.activated)
-    try backend.linear(step.activated, pass.weights.down, accumulate: isParallel, into: step.projected)
-    try adapt(.down, index, step.activated, into: step.projected, step.adapterRuns)
+    let inner = step.feedForward.narrowed(to: configuration.intermediateSize(of: index))
+    try activate(pass, step.hidden, inner, index: index, step.adapterRuns)
+    try observer?(.layer(index, .activated), inner.activated)
+    try backend.linear(inner.activated, pass.weights.down, accumulate: isParallel, into: step.projected)
+    try adapt(.down, index, inner.activated, into: step.projected, step.adapterRuns)
     try observer?(.layer(index, .feedForwardOutput), step.projected)
   }
 
   /// From what the feed-forward's norm gave to what the down projection reads.
   func activate(
-    _ pass: LayerPass, _ hidden: TensorView, gate: TensorView, up: TensorView, into activated: TensorView,
-    index: Int, _ runs: [AdapterRun] = []
+    _ pass: LayerPass, _ hidden: TensorView, _ inner: FeedForwardViews, index: Int, _ runs: [AdapterRun] = []
   ) throws(KernelError) {
     let activation = configuration.decoder.activation
+    let (gate, up, activated) = (inner.gate, inner.up, inner.activated)
     try backend.linear(hidden, pass.weights.up, accumulate: false, into: up)
     try adapt(.up, index, hidden, into: up, runs)
     try observer?(.layer(index, .up), up)

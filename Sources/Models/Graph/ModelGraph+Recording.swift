@@ -81,7 +81,7 @@ extension ModelGraph {
     }
     let limit = Swift.min(limits.maxSequences, limits.maxBatchTokens, maxLogitRows)
     let rows = DecodeRecordings.rows(for: count, limit: limit)
-    guard count <= limit, rows * plan.blockTableStride <= workspace.step.layout.tableCapacity else {
+    guard count <= limit, rows * plan.blockTableStride <= workspace.step.capacity.tables else {
       return nil
     }
     return DecodeRecordings.Shape(
@@ -90,13 +90,15 @@ extension ModelGraph {
 
   /// One step in a recording's shape; the logits of its first rows are the step's.
   func forward(
-    _ plan: StepPlan, as shape: DecodeRecordings.Shape, cache: any KVCache
+    _ plan: StepPlan, as shape: DecodeRecordings.Shape, cache: any KVCache, sampling: SamplingBatch?
   ) throws(KernelError) -> TensorView {
     guard let recorder else { preconditionFailure("a shape without a recorder") }
     stepTokens = 0
     stepLogitRows = 0
     _ = try admit(plan, cache)
-    try workspace.step.upload(plan, decodePaddedTo: shape.sequences, to: backend)
+    workspace.step.arrange(
+      StepInputs.Layout(tokens: shape.sequences, sequences: shape.sequences, logitRows: shape.sequences))
+    try send(plan, decodePaddedTo: shape.sequences, sampling)
     let inputs = workspace.step
     let reachable = Swift.min(shape.tableStride * ModelLimits.blockSize, limits.maxModelLength)
     let batch = AttentionBatch(

@@ -48,11 +48,10 @@ extension ModelGraph {
 
   /// What the down projection reads.
   package func activated(_ layer: Int, _ hidden: TensorView) throws(KernelError) -> TensorView {
-    let activated = workspace.activated.prefix(rows: hidden.rows)
-    try activate(
-      passes[layer], hidden, gate: workspace.gate.prefix(rows: hidden.rows),
-      up: workspace.up.prefix(rows: hidden.rows), into: activated, index: layer)
-    return activated
+    let inner = workspace.feedForward(rows: hidden.rows).narrowed(
+      to: configuration.intermediateSize(of: layer))
+    try activate(passes[layer], hidden, inner, index: layer)
+    return inner.activated
   }
 
   package func addFeedForward(
@@ -74,7 +73,7 @@ extension ModelGraph {
     var geometry = cacheGeometry(blockCount: cache.geometry.blockCount)
     geometry.layers = 1
     let batch = try admit(plan, cache, geometry: geometry)
-    try uploadInputs(plan)
+    try send(plan)
     return StepViews(workspace, tokens: plan.tokens.count, batch: batch)
   }
 

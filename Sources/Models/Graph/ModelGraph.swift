@@ -32,6 +32,8 @@ package final class ModelGraph {
   let recorder: (any RecordingBackend)?
   /// Where the tokens of the step before lie that the host need not know yet; set before the first step.
   package var sampledTokens: SampledTokens?
+  /// Samples the logits of steps; its settings are sent with them. Made for `stepBlock`.
+  package var sampler: (any TokenSampler)?
   var recordings = DecodeRecordings()
   /// Tokens and logit rows of the last step.
   var stepTokens = 0
@@ -46,9 +48,10 @@ package final class ModelGraph {
   }
 
   /// The tokens of the last step, int32, on the device: also those that came from `sampledTokens`.
-  package var inputTokens: TensorView {
-    workspace.step.view(workspace.step.layout.tokens, limits.maxBatchTokens)
-  }
+  package var inputTokens: TensorView { workspace.step.view(workspace.step.layout.tokens, stepTokens) }
+
+  /// What steps are sent in. A sampler's settings have room at its end, if the limits say that the model samples.
+  package var stepBlock: any StepBlock { workspace.step.block }
 
   /// Tokens that a sampler on the backend leaves there: int32, by row of the last step's logits.
   package struct SampledTokens {
@@ -160,8 +163,8 @@ extension MemoryPlan {
     workspaceBytes = layout.byteCount
     // Backends with 16-bit activations compute a long context in parts.
     if activationType != .float32 { workspaceBytes += limits.attentionDemand(configuration).scratchBytes }
-    // They sample there, too.
-    if activationType != .float32, limits.samples {
+    // They sample there, too; what a step sends for that is part of the layout.
+    if limits.samples(configuration, activationType) {
       workspaceBytes += limits.samplingCapacity(configuration).byteCount
     }
     let cacheType = limits.cacheType ?? activationType

@@ -44,6 +44,12 @@ package struct ModelLimits: Sendable, Equatable {
       sequences: maxSequences, modelLength: maxModelLength)
   }
 
+  /// Whether memory for sampling is planned: on backends with 16-bit activations, which are devices, and for vocabularies
+  /// that their kernels take.
+  func samples(_ configuration: ModelConfiguration, _ activationType: DataType) -> Bool {
+    samples && activationType != .float32 && configuration.vocabularySize < SamplingCapacity.vocabularyLimit
+  }
+
   /// Every row of a decode is a row of logits, but for those that fill a recorded step.
   func attentionDemand(_ configuration: ModelConfiguration) -> AttentionDemand {
     AttentionDemand(

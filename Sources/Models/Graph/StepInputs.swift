@@ -2,18 +2,21 @@ internal import Compute
 internal import Numerics
 internal import Scheduling
 
-/// The integers of a step on the device: one block of host memory, copied once a step.
+/// What a step sends to the device: one block of host memory, copied once.
 ///
 /// ```
-/// | tokens T | positions T | slots T | queryStarts S+1 | contextLengths S | logitRows T | sources S | blockTables … |
+/// | tokens T | positions T | slots T | queryStarts S+1 | contextLengths S | logitRows R | sources S | blockTables … |
+/// | angles of streams | settings of sampling |
 /// ```
-/// `sources` says which tokens are on the device only (`StepPlan.tokenSources`); −1 for those that are here.
+/// `sources` says which tokens are on the device only (`StepPlan.tokenSources`); −1 for those that are here. Angles belong
+/// to `StreamingPositions`, settings to the backend's `TokenSampler`.
 ///
-/// Each part has a fixed place, so a recorded graph of kernels can be replayed; the block tables come last because
-/// only their used part is copied.
+/// Parts are packed, so a decode step of few sequences is a copy of a few hundred bytes. Where the integers lie depends
+/// on the step's numbers of tokens, sequences and logit rows only, so a recorded graph of kernels can be replayed.
 struct StepInputs {
+  /// Where each part begins, in integers.
   struct Layout: Equatable {
-    let tokens: Int
+    let tokens = 0
     let positions: Int
     let slots: Int
     let queryStarts: Int
@@ -21,26 +24,41 @@ struct StepInputs {
     let logitRows: Int
     let tokenSources: Int
     let blockTables: Int
-    /// Logit rows that fit.
-    let rowCapacity: Int
-    /// Integers in all.
-    let count: Int
 
-    init(_ limits: ModelLimits) throws(ModelError) {
+    init(tokens: Int, sequences: Int, logitRows rows: Int) {
       var end = 0
       func part(_ count: Int) -> Int {
         defer { end += (count + 3) & ~3 }
         return end
       }
-      tokens = part(limits.maxBatchTokens)
-      positions = part(limits.maxBatchTokens)
-      slots = part(limits.maxBatchTokens)
-      queryStarts = part(limits.maxSequences + 1)
-      contextLengths = part(limits.maxSequences)
-      rowCapacity = limits.maxBatchTokens
-      logitRows = part(limits.maxBatchTokens)
-      tokenSources = part(limits.maxSequences)
+      _ = part(tokens)
+      positions = part(tokens)
+      slots = part(tokens)
+      queryStarts = part(sequences + 1)
+      contextLengths = part(sequences)
+      logitRows = part(rows)
+      tokenSources = part(sequences)
       blockTables = end
+    }
+
+    init(_ plan: borrowing StepPlan) {
+      self.init(
+        tokens: plan.tokens.count, sequences: plan.contextLengths.count, logitRows: plan.logitRows.count)
+    }
+  }
+
+  /// The most that a step may send.
+  struct Capacity: Equatable {
+    let logitRows: Int
+    /// Integers of block tables.
+    let tables: Int
+    let byteCount: Int
+
+    /// - Parameters:
+    ///   - angleBytes: of streams.
+    ///   - settingsBytes: of sampling; they come last.
+    init(_ limits: ModelLimits, angleBytes: Int, settingsBytes: Int) throws(ModelError) {
+      logitRows = limits.maxBatchTokens
       // Rows are longer than the tables in them, so that they need not be laid out anew with every block.
       let (tables, overflow) = limits.maxSequences.multipliedReportingOverflow(
         by: StepPlan.stride(forBlocks: limits.maxBlocksPerSequence))
@@ -48,30 +66,42 @@ struct StepInputs {
         throw .limit(
           name: "the sequence limit", found: limits.maxSequences, allowed: "less for this model length")
       }
-      count = end + tables
+      self.tables = tables
+      let largest = Layout(
+        tokens: limits.maxBatchTokens, sequences: limits.maxSequences, logitRows: limits.maxBatchTokens)
+      byteCount = Self.aligned(4 * (largest.blockTables + tables)) + Self.aligned(angleBytes) + settingsBytes
     }
 
-    /// Integers of block tables that fit.
-    var tableCapacity: Int { count - blockTables }
+    static func aligned(_ bytes: Int) -> Int { (bytes + 15) & ~15 }
   }
 
-  let layout: Layout
-  /// int32 `[layout.count]`, on the device.
-  let device: TensorView
-  private var staging: [Int32]
+  let capacity: Capacity
+  let block: any StepBlock
+  /// Of the last step.
+  private(set) var layout = Layout(tokens: 0, sequences: 0, logitRows: 0)
 
-  init(layout: Layout, device: TensorView) {
-    self.layout = layout
-    self.device = device
-    staging = Array(repeating: 0, count: layout.count)
+  init(_ capacity: Capacity, _ block: any StepBlock) {
+    self.capacity = capacity
+    self.block = block
   }
 
-  /// Copies the plan's arrays to the device. The plan has been checked to fit.
+  /// Lays out the integers of a step, whose plan has been checked to fit.
+  mutating func arrange(_ layout: Layout) { self.layout = layout }
+
+  /// Writes the plan's arrays as they have been laid out.
   ///
   /// - Parameter rows: sequences of one token to fill a step of decoding up to: they have no key, and write no slot.
-  mutating func upload(
-    _ plan: borrowing StepPlan, decodePaddedTo rows: Int? = nil, to backend: any Backend
-  ) throws(KernelError) {
+  /// - Returns: the bytes that were written.
+  func write(
+    _ plan: borrowing StepPlan, decodePaddedTo rows: Int? = nil, to host: UnsafeMutableRawPointer
+  ) -> Int {
+    let integers = unsafe host.assumingMemoryBound(to: Int32.self)
+    func put(_ values: [Int32], at start: Int) {
+      unsafe values.withUnsafeBufferPointer { values in
+        guard let source = values.baseAddress else { return }
+        unsafe (integers + start).update(from: source, count: values.count)
+      }
+    }
     put(plan.tokens, at: layout.tokens)
     put(plan.positions, at: layout.positions)
     put(plan.slots, at: layout.slots)
@@ -83,43 +113,32 @@ struct StepInputs {
     var used = layout.blockTables + plan.blockTables.count
     if let rows {
       for row in plan.tokenSources.count..<Swift.max(rows, plan.tokenSources.count) {
-        staging[layout.tokenSources + row] = -1
+        unsafe integers[layout.tokenSources + row] = -1
       }
       for row in plan.tokens.count..<Swift.max(rows, plan.tokens.count) {
-        staging[layout.tokens + row] = 0
-        staging[layout.positions + row] = 0
-        staging[layout.slots + row] = -1
-        staging[layout.queryStarts + row + 1] = Int32(row + 1)
-        staging[layout.contextLengths + row] = 0
-        staging[layout.logitRows + row] = Int32(row)
+        unsafe integers[layout.tokens + row] = 0
+        unsafe integers[layout.positions + row] = 0
+        unsafe integers[layout.slots + row] = -1
+        unsafe integers[layout.queryStarts + row + 1] = Int32(row + 1)
+        unsafe integers[layout.contextLengths + row] = 0
+        unsafe integers[layout.logitRows + row] = Int32(row)
       }
       // No key, so nobody reads their part of the tables.
-      used = layout.blockTables + rows * plan.blockTableStride
+      let end = layout.blockTables + rows * plan.blockTableStride
+      for index in used..<Swift.max(used, end) { unsafe integers[index] = 0 }
+      used = Swift.max(used, end)
     }
-    try unsafe staging.withUnsafeBufferPointer { values throws(KernelError) in
-      try unsafe backend.upload(
-        UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: values[..<used])), to: row(used))
-    }
+    return 4 * used
   }
 
-  /// The first integers as one row: one copy, where a vector may be copied element by element.
-  private func row(_ count: Int) -> TensorView {
-    unsafe TensorView(address: device.address, shape: Shape(1, count), dataType: .int32)
+  /// int32 `[count]`, on the device.
+  func view(_ start: Int, _ count: Int) -> TensorView {
+    unsafe TensorView(address: block.address + start * 4, shape: Shape(count), dataType: .int32)
   }
-
-  private mutating func put(_ values: [Int32], at start: Int) {
-    unsafe values.withUnsafeBytes { source in
-      unsafe staging.withUnsafeMutableBytes { target in
-        unsafe UnsafeMutableRawBufferPointer(rebasing: target[(start * 4)...]).copyMemory(from: source)
-      }
-    }
-  }
-
-  func view(_ start: Int, _ count: Int) -> TensorView { device.rows(start..<start + count) }
 
   /// int32 `[sequences, stride]`.
   func blockTables(sequences: Int, stride: Int) -> TensorView {
     unsafe TensorView(
-      address: device.address + layout.blockTables * 4, shape: Shape(sequences, stride), dataType: .int32)
+      address: block.address + layout.blockTables * 4, shape: Shape(sequences, stride), dataType: .int32)
   }
 }

@@ -18,28 +18,24 @@ struct StreamingPositions {
   let retention: KVRetention
   let frequencies: [Float]
   let attentionFactor: Float
-  /// float32 `[2 T, rotaryDimension]`: the step's tokens at their positions, then at their places in the cache.
-  let table: TensorView
   /// int32 `[2 T]`: 0, 1, 2 …
   let rows: TensorView
   /// `[T, Hq·D]`
   let sinkQuery: TensorView
   let maxTokens: Int
-  private var staging: [Float]
+  /// Where the step's angles lie in its block, in bytes.
+  private var start = 0
 
   init(
-    _ retention: KVRetention, frequencies: [Float], attentionFactor: Float, table: TensorView,
-    rows: TensorView,
+    _ retention: KVRetention, frequencies: [Float], attentionFactor: Float, rows: TensorView,
     sinkQuery: TensorView, maxTokens: Int
   ) {
     self.retention = retention
     self.frequencies = frequencies
     self.attentionFactor = attentionFactor
-    self.table = table
     self.rows = rows
     self.sinkQuery = sinkQuery
     self.maxTokens = maxTokens
-    staging = Array(repeating: 0, count: maxTokens * 2 * frequencies.count)
   }
 
   /// Writes the numbers of the table's rows, once.
@@ -51,22 +47,33 @@ struct StreamingPositions {
     try backend.synchronize()
   }
 
-  /// Computes the step's angles.
-  mutating func upload(_ positions: [Int32], to backend: any Backend) throws(KernelError) {
-    let pairs = frequencies.count
+  /// Bytes of the angles of `tokens` tokens.
+  static func byteCount(tokens: Int, rotaryDimension: Int) -> Int { 2 * tokens * rotaryDimension * 4 }
+
+  /// Writes the step's angles behind its integers.
+  ///
+  /// - Parameter offset: where they may begin, in bytes.
+  /// - Returns: where they end.
+  mutating func write(_ positions: [Int32], to host: UnsafeMutableRawPointer, from offset: Int) -> Int {
+    start = StepInputs.Capacity.aligned(offset)
+    let columns = 2 * frequencies.count
+    let table = unsafe UnsafeMutableBufferPointer(
+      start: (host + start).assumingMemoryBound(to: Float.self), count: 2 * positions.count * columns)
     let last = retention.sinks + retention.window - 1
     for half in 0..<2 {
       for (token, position) in positions.enumerated() {
         let place = half == 0 ? Int(position) : min(Int(position), last)
-        RopeTable.fill(
-          &staging, row: token, position: place, frequencies: frequencies, attentionFactor: attentionFactor)
-      }
-      let count = positions.count * 2 * pairs
-      try unsafe staging.withUnsafeBufferPointer { values throws(KernelError) in
-        try unsafe backend.upload(
-          UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: values[..<count])),
-          to: table.rows(half * maxTokens..<half * maxTokens + positions.count))
+        unsafe RopeTable.fill(
+          table, row: half * positions.count + token, position: place, frequencies: frequencies,
+          attentionFactor: attentionFactor)
       }
     }
+    return start + Self.byteCount(tokens: positions.count, rotaryDimension: columns)
+  }
+
+  /// float32 `[2 T, rotaryDimension]`: the step's tokens at their positions, then at their places in the cache.
+  func table(in block: any StepBlock, tokens count: Int) -> TensorView {
+    unsafe TensorView(
+      address: block.address + start, shape: Shape(2 * count, 2 * frequencies.count), dataType: .float32)
   }
 }

@@ -106,7 +106,7 @@ package struct TensorInventory: Sendable {
     for layer in configuration.layers.indices {
       requireNorm(name(decoder.attentionNorm, layer: layer, decoder), hidden, decoder)
       requireNorm(name(decoder.feedForwardNorm, layer: layer, decoder), hidden, decoder)
-      for (projection, outputs, inputs) in configuration.projections {
+      for (projection, outputs, inputs) in configuration.projections(of: layer) {
         let module = name(projection.name, layer: layer, decoder)
         let shape = decoder.weightOrder == .outputsFirst ? [outputs, inputs] : [inputs, outputs]
         if let linear = try quantised(module, checkpoint) {
@@ -202,7 +202,10 @@ extension DecoderDescription {
 
 extension ModelConfiguration {
   /// The linear layers of one layer with their sizes.
-  var projections: [(projection: DecoderDescription.Projection, outputs: Int, inputs: Int)] {
+  func projections(
+    of layer: Int
+  ) -> [(projection: DecoderDescription.Projection, outputs: Int, inputs: Int)] {
+    let intermediateSize = intermediateSize(of: layer)
     var all: [(projection: DecoderDescription.Projection, outputs: Int, inputs: Int)]
     switch decoder.attention {
     case .separate(let query, let key, let value):

@@ -31,7 +31,7 @@ struct Workspace {
   let logits: TensorView
   var step: StepInputs
 
-  /// float32 `[maxModelLength, rotaryDimension]`; nil without rope. For streams the table of the step's tokens.
+  /// float32 `[maxModelLength, rotaryDimension]`; nil without rope. Of streams `[0, rotaryDimension]`: each step has its own.
   let rope: TensorView?
   /// nil but with rope and attention sinks.
   var streaming: StreamingPositions?
@@ -75,19 +75,20 @@ struct Workspace {
     gatheredProjected = view(layout.gatheredProjected, rows, hiddenSize, type)
     logits = view(layout.logits, rows, configuration.vocabularySize, .float32)
     step = StepInputs(
-      layout: layout.stepLayout, device: vector(layout.step, layout.stepLayout.count, .int32))
+      layout.stepCapacity,
+      try backend.makeStepBlock(in: storage, from: layout.step, byteCount: layout.stepCapacity.byteCount))
 
     switch configuration.decoder.positions {
     case .rope(let parameters):
-      let table = view(layout.rope, layout.ropeRows, parameters.rotaryDimension, .float32)
-      rope = table
+      let length = limits.policy == nil ? limits.maxModelLength : 0
+      rope = view(layout.rope, length, parameters.rotaryDimension, .float32)
       slopes = nil
       if let policy = limits.policy {
         // The length a stream may reach says nothing about how the rope was stretched in training.
         let length = configuration.defaultModelLength
         streaming = StreamingPositions(
           policy, frequencies: parameters.inverseFrequencies(modelLength: length),
-          attentionFactor: parameters.attentionFactor, table: table,
+          attentionFactor: parameters.attentionFactor,
           rows: vector(layout.streamRows, 2 * tokens, .int32),
           sinkQuery: view(layout.sinkQuery, tokens, queries, type), maxTokens: tokens)
       }
@@ -129,5 +130,32 @@ struct Workspace {
     try unsafe backend.upload(
       UnsafeRawBufferPointer(start: tensor.storage.address, count: tensor.byteCount), to: target)
     try backend.synchronize()
+  }
+}
+
+/// What a feed-forward writes before its down projection: `[T, I]`.
+struct FeedForwardViews {
+  /// With `up` columns of one buffer in a gated feed-forward, and `up` itself in a plain one.
+  let gate: TensorView
+  let up: TensorView
+  let activated: TensorView
+
+  /// The first columns of gate and up, and as much of the other buffer as rows of that width take.
+  ///
+  /// - Precondition: `width` is at most what there is.
+  func narrowed(to width: Int) -> FeedForwardViews {
+    if width == activated.shape[1] { return self }
+    precondition(width < activated.shape[1], "a layer wider than the workspace")
+    return FeedForwardViews(
+      gate: gate.columns(0..<width), up: up.columns(0..<width),
+      activated: unsafe TensorView(
+        address: activated.address, shape: Shape(activated.rows, width), dataType: activated.dataType))
+  }
+}
+
+extension Workspace {
+  func feedForward(rows: Int) -> FeedForwardViews {
+    FeedForwardViews(
+      gate: gate.prefix(rows: rows), up: up.prefix(rows: rows), activated: activated.prefix(rows: rows))
   }
 }

@@ -1,3 +1,4 @@
+internal import Compute
 internal import Numerics
 
 /// Where each buffer of the forward pass lies in one reservation.
@@ -8,11 +9,11 @@ internal import Numerics
 /// shared, attention    | qkv [T, (Hq + 2·Hkv)·D] | attention [T, Hq·D] |
 /// shared, feed-forward | gate and up [T, 2·I or I] | activated [T, I]      |
 /// logits               | gathered residual and projected [R, H] twice | logits [R, V] float32 |
-/// rope                 | [maxModelLength, rotaryDimension] float32; for streams [2·T, rotaryDimension]
+/// rope                 | [maxModelLength, rotaryDimension] float32; streams send theirs with the step
 /// adapted              | [T, adapterColumns], see `ModelGraph+Adapters`
 /// stream               | sink query [T, Hq·D] | int32 [2·T], see `StreamingPositions`
 /// slopes               | [Hq] float32
-/// step                 | int32, see `StepInputs`
+/// step                 | see `StepInputs`
 /// ```
 /// Attention and feed-forward never need their buffers at the same time, so they share memory.
 struct WorkspaceLayout: Equatable {
@@ -31,13 +32,12 @@ struct WorkspaceLayout: Equatable {
   let gatheredProjected: Int
   let logits: Int
   let rope: Int
-  let ropeRows: Int
   let adapted: Int
   let sinkQuery: Int
   let streamRows: Int
   let slopes: Int
   let step: Int
-  let stepLayout: StepInputs.Layout
+  let stepCapacity: StepInputs.Capacity
 
   init(
     _ configuration: ModelConfiguration, limits: ModelLimits, activationType: DataType
@@ -74,13 +74,16 @@ struct WorkspaceLayout: Equatable {
     if case .rope(let parameters) = configuration.decoder.positions { rotary = parameters.rotaryDimension }
     adapted = try cursor.reserve(limits.maxAdapterRank > 0 ? tokens : 0, limits.adapterColumns, size)
     let streams = limits.policy != nil && rotary > 0
-    ropeRows = streams ? 2 * tokens : limits.maxModelLength
-    rope = try cursor.reserve(ropeRows, rotary, 4)
+    rope = try cursor.reserve(streams ? 0 : limits.maxModelLength, rotary, 4)
     sinkQuery = try cursor.reserve(streams ? tokens : 0, configuration.queryWidth, size)
     streamRows = try cursor.reserve(streams ? 2 * tokens : 0, 1, 4)
     slopes = try cursor.reserve(configuration.queryHeads, 1, 4)
-    stepLayout = try StepInputs.Layout(limits)
-    step = try cursor.reserve(stepLayout.count, 1, 4)
+    let samples = limits.samples(configuration, activationType)
+    stepCapacity = try StepInputs.Capacity(
+      limits,
+      angleBytes: streams ? StreamingPositions.byteCount(tokens: tokens, rotaryDimension: rotary) : 0,
+      settingsBytes: samples ? limits.samplingCapacity(configuration).inputBytes : 0)
+    step = try cursor.reserve(stepCapacity.byteCount, 1, 1)
     byteCount = cursor.offset
   }
 

@@ -27,14 +27,15 @@ package enum RopeTable {
 
   /// Fills row `row` of `table` for one position, however large: the angle's product is not rounded to float32.
   static func fill(
-    _ table: inout [Float], row: Int, position: Int, frequencies: [Float], attentionFactor: Float
+    _ table: UnsafeMutableBufferPointer<Float>, row: Int, position: Int, frequencies: [Float],
+    attentionFactor: Float
   ) {
     let pairs = frequencies.count
     let start = row * 2 * pairs
     for pair in 0..<pairs {
       let angle = Double(position) * Double(frequencies[pair])
-      table[start + pair] = Float(cos(angle)) * attentionFactor
-      table[start + pairs + pair] = Float(sin(angle)) * attentionFactor
+      unsafe table[start + pair] = Float(cos(angle)) * attentionFactor
+      unsafe table[start + pairs + pair] = Float(sin(angle)) * attentionFactor
     }
   }
 }

@@ -2,16 +2,17 @@
 enum BenchCommand: Command {
   static let kinds: [any Benchmark.Type] = [
     ModelBench.self, TokenizerBench.self, EngineBench.self, KernelBench.self, ServeBench.self,
-    SpeculationBench.self, GrammarBench.self, PrefixBench.self, AdapterBench.self,
+    SpeculationBench.self, GrammarBench.self, PrefixBench.self, AdapterBench.self, PruningBench.self,
   ]
 
   static let specification = CommandSpecification(
     name: "bench",
-    summary: "Measure speed: model, tokenizer, engine, kernels, serve, speculation, grammar, prefix, lora.",
+    summary:
+      "Measure speed: model, tokenizer, engine, kernels, serve, speculation, grammar, prefix, lora, pruning.",
     positionals: [
       .init(
         name: "KIND", isRequired: true,
-        help: "One of: model, tokenizer, engine, kernels, serve, speculation, grammar, prefix, lora."
+        help: "One of: model, tokenizer, engine, kernels, serve, speculation, grammar, prefix, lora, pruning."
       ),
       .model,
     ],

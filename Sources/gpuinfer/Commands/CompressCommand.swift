@@ -73,7 +73,8 @@ enum CompressCommand: Command {
   private static func prune(_ arguments: ParsedArguments, output: String) throws {
     let parts = StructuredPruner.Parts(
       heads: try arguments.number("--prune-heads", in: 0...1) ?? 0,
-      channels: try arguments.number("--prune-channels", in: 0...1) ?? 0)
+      channels: try arguments.number("--prune-channels", in: 0...1) ?? 0,
+      isUniform: arguments.has("--uniform"))
     let layers = try arguments.number("--prune-layers", in: 0...1) ?? 0
     guard parts.heads > 0 || parts.channels > 0 || layers > 0 else {
       throw UsageError.missingOption(

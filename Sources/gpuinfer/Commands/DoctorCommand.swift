@@ -91,7 +91,26 @@ struct DoctorReport {
     }
     return "\nDevice \(device.rawValue)\n" + table(facts, leftWidth: 12)
       + "\nKernels of \(device.rawValue), preferred ones first\n" + table(variants, leftWidth: 22)
+      + table([("2:4 against dense", sparseText(kernels))], leftWidth: 22)
       + "  Quantised weights of other forms are widened to 16 bits; 'gpuinfer inspect MODEL' names them.\n"
+  }
+
+  /// How 2:4 weights are multiplied, by the figures that choices go by.
+  private func sparseText(_ kernels: DeviceKernels) -> String {
+    let figures = kernels.library.figures[kernels.information.figures]
+    let gains = sparseGains(kernels).map { rows, gain, expands in
+      "\(gain) at \(rows) rows" + (expands ? " (written out as a dense matrix)" : "")
+    }
+    return gains.joined(separator: ", ")
+      + ": floors of an \(figures.name), not measured; \(figures.source)"
+  }
+
+  private func sparseGains(_ kernels: DeviceKernels) -> [(rows: Int, gain: Double, expands: Bool)] {
+    [1, 64, 1024].map { rows in
+      let floors = kernels.library.sparseFloors(
+        kernels.information.figures, rows: rows, outputs: 4096, inputs: 4096, sparseBits: 9)
+      return (rows, (floors.gain * 100).rounded() / 100, floors.expands)
+    }
   }
 
   /// What keys and values can be cached as, with activations of any type.
@@ -159,6 +178,22 @@ struct DoctorReport {
     writer.beginArray()
     for note in information.notes { writer.string(note) }
     writer.endArray()
+    writer.key("sparse_2_4")
+    writer.beginObject()
+    let figures = kernels.library.figures[information.figures]
+    writer.member("figures", figures.name)
+    writer.member("source", figures.source)
+    writer.key("gains")
+    writer.beginArray()
+    for (rows, gain, expands) in sparseGains(kernels) {
+      writer.beginObject()
+      writer.member("rows", rows)
+      writer.member("gain", gain)
+      writer.member("written_out", expands)
+      writer.endObject()
+    }
+    writer.endArray()
+    writer.endObject()
     writer.key("variants")
     writer.beginArray()
     for variant in kernels.library.variants {

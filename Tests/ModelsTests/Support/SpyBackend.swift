@@ -41,6 +41,28 @@ final class SpyBackend: Backend {
     try unsafe backend.upload(bytes, to: destination)
   }
 
+  /// A step that is sent is an upload.
+  private final class Block: StepBlock {
+    let inner: SharedStepBlock
+    unowned let spy: SpyBackend
+
+    init(_ inner: SharedStepBlock, _ spy: SpyBackend) {
+      self.inner = inner
+      self.spy = spy
+    }
+
+    var byteCount: Int { inner.byteCount }
+    var address: UnsafeMutableRawPointer { unsafe inner.address }
+    func open() -> UnsafeMutableRawPointer { unsafe inner.open() }
+    func send(_ range: Range<Int>) { spy.calls.append("upload") }
+  }
+
+  func makeStepBlock(
+    in storage: Storage, from offset: Int, byteCount: Int
+  ) throws(KernelError) -> any StepBlock {
+    Block(SharedStepBlock(in: storage, from: offset, byteCount: byteCount), self)
+  }
+
   func download(_ source: TensorView, to bytes: UnsafeMutableRawBufferPointer) throws(KernelError) {
     calls.append("download")
     try unsafe backend.download(source, to: bytes)

@@ -1,0 +1,11 @@
+// The bfloat16 forms of the product with 2:4 sparse values.
+
+#include "sparse/sparse24_kernel.h"
+
+namespace gpu {
+
+Status sparse24_bf16(Stream stream, Sparse24Form form, const Sparse24Call& c) {
+  return run_sparse24<bf16, Sparse24Kind::values>(stream, form, c);
+}
+
+}  // namespace gpu

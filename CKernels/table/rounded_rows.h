@@ -1,0 +1,54 @@
+// The scratch memory of products that round their activations to int8.
+#pragma once
+
+#include "gemm/w8a8.h"
+#include "table/variants.h"
+
+namespace gpu::table {
+
+/// For as many rows as are asked for: codes, scales, the map of outliers; each aligned to 256 bytes.
+struct RoundedRows {
+  int64_t scales, outliers, end;
+
+  RoundedRows(const gpi_kernel_weight_format& f, int rows) {
+    auto rounded_up = [](int64_t bytes) { return (bytes + 255) / 256 * 256; };
+    scales = rounded_up(rows * int8_row_bytes(f.inputs));
+    outliers = scales + rounded_up(int64_t(rows) * 4);
+    end = outliers + rounded_up(int64_t(rows) * outlier_words(f.inputs) * 4);
+  }
+
+  /// Rounds the input of a product into its workspace, and fills in what the product reads of it.
+  Status round(Stream stream, const gpi_kernel_quantized_linear& a, W8A8Arguments& arguments) const {
+    const gpi_kernel_weight_format& f = a.format;
+    auto* scratch = static_cast<unsigned char*>(a.workspace);
+    const QuantizeRowsArguments rows = {element_type(a.element),
+                                        a.rows,
+                                        f.inputs,
+                                        a.input,
+                                        a.input_stride,
+                                        f.outlier_threshold,
+                                        f.activation_scale,
+                                        reinterpret_cast<int8_t*>(scratch),
+                                        reinterpret_cast<float*>(scratch + scales),
+                                        reinterpret_cast<uint32_t*>(scratch + outliers)};
+    arguments.type = rows.type;
+    arguments.m = a.rows;
+    arguments.n = f.outputs;
+    arguments.k = f.inputs;
+    arguments.group = f.group;
+    arguments.codes = rows.codes;
+    arguments.row_scales = rows.scales;
+    arguments.outliers = rows.outliers;
+    arguments.input = a.input;
+    arguments.input_stride = a.input_stride;
+    arguments.threshold = f.outlier_threshold;
+    arguments.bias = a.bias;
+    arguments.output = a.output;
+    arguments.output_stride = a.output_stride;
+    arguments.accumulate = a.accumulate;
+    arguments.float_output = a.output_element == GPI_KERNEL_FLOAT32;
+    return quantize_rows(stream, rows);
+  }
+};
+
+}  // namespace gpu::table

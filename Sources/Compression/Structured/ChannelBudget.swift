@@ -1,0 +1,31 @@
+/// How many channels each layer keeps when those that contribute least of all layers go.
+package enum ChannelBudget {
+  /// Of a layer at least an eighth stays, and a multiple of `unit` where it has so many: rows stay aligned to 16 bytes.
+  package static let unit = 8
+
+  /// - Parameters:
+  ///   - scores: of each layer's channels, comparable between layers.
+  ///   - removed: channels to take out altogether; up to half a `unit` a layer more or fewer go.
+  /// - Throws: where so many cannot go.
+  package static func kept(
+    _ scores: [[Double]], removing removed: Int
+  ) throws(StructuredPruner.Problem) -> [Int] {
+    let least = scores.map { Swift.min($0.count, Swift.max(1, $0.count / 8)) }
+    var kept = scores.map(\.count)
+    guard removed <= zip(kept, least).reduce(0, { $0 + $1.0 - $1.1 }) else {
+      throw .nothingLeft(what: "eighth of a layer's feed-forward channels")
+    }
+    // Of equals the later layer's go first.
+    let order = scores.indices.flatMap { layer in scores[layer].map { (score: $0, layer: layer) } }
+      .sorted { $0.score != $1.score ? $0.score < $1.score : $0.layer > $1.layer }
+    var left = removed
+    for entry in order where left > 0 && kept[entry.layer] > least[entry.layer] {
+      kept[entry.layer] -= 1
+      left -= 1
+    }
+    return zip(kept, scores).map { count, all in
+      guard all.count >= 8 * unit else { return count }
+      return Swift.min((count + unit / 2) / unit * unit, all.count)
+    }
+  }
+}
