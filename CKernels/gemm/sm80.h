@@ -14,10 +14,10 @@
 #pragma once
 
 #include "device/device.h"
-#include "device/tile.h"
 #include "gemm/arguments.h"
 #include "gemm/operand.h"
 #include "gemm/output.h"
+#include "gemm/tile_shape.h"
 
 namespace gpu {
 
@@ -36,28 +36,10 @@ struct GemmCall {
   bool vectors;
 };
 
-/// ```
-/// shared   stage 0: input rows | weight rows    stage 1    ...       rows of 64 elements, see Tile
-/// ```
-template <int rows_, int columns_, int warps_m_, int warps_n_, int stages_, int blocks_, bool all_parts_>
-struct GemmShape {
-  static constexpr int rows = rows_;
-  static constexpr int columns = columns_;
-  static constexpr int depth = 64;
-  static constexpr int warps_n = warps_n_;
-  static constexpr int stages = stages_;
-  /// Resident on a multiprocessor.
-  static constexpr int blocks = blocks_;
+/// With a block for each part of k, or one for all.
+template <int rows, int columns, int warps_m, int warps_n, int stages, int blocks, bool all_parts_>
+struct GemmShape : TileShape<rows, columns, warps_m, warps_n, stages, blocks> {
   static constexpr bool all_parts = all_parts_;
-  static constexpr int threads = warps_m_ * warps_n_ * warp_size;
-  static constexpr int warp_rows = rows / warps_m_;
-  static constexpr int warp_columns = columns / warps_n_;
-  static constexpr int input_bytes = Tile<depth>::bytes(rows);
-  static constexpr int stage_bytes = input_bytes + Tile<depth>::bytes(columns);
-  static constexpr int shared_bytes = stages * stage_bytes;
-  static_assert(warp_rows % 16 == 0 && warp_columns % 16 == 0, "ldmatrix brings 16 x 16 elements");
-  static_assert(rows * Tile<depth>::chunks % threads == 0, "each thread copies the same number of chunks");
-  static_assert(shared_bytes <= 99 * 1024, "what sm_89 offers a block");
 };
 
 using GemmRows16 = GemmShape<16, 64, 1, 4, 4, 4, false>;
@@ -159,33 +141,23 @@ gemm_kernel(GemmCall c) {
   }
   wait_copies<0>();
 
-  const int g = lane_index() / 4, q = lane_index() % 4;
-  GPU_UNROLL
-  for (int i = 0; i < m_tiles; ++i) {
-    GPU_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      const int row = first_row + warp_row + 16 * i + g + 8 * half;
-      if (row >= p.m) continue;
-      GPU_UNROLL
-      for (int j = 0; j < 2 * n_pairs; ++j) {
-        const int column = first_column + warp_column + 8 * j + 2 * q;
-        float low = sum[i][j][2 * half], high = sum[i][j][2 * half + 1];
-        if constexpr (Shape::all_parts) {
-          if (c.tiles > c.part_tiles) {
-            low = total[i][j][2 * half] + low;
-            high = total[i][j][2 * half + 1] + high;
-          }
-          write_pair<T>(c.output, row, column, low, high);
-        } else if (c.partials) {
-          float* target = c.partials + (int64_t(part) * p.m + row) * p.n + column;
-          if (column < p.n) target[0] = low;
-          if (column + 1 < p.n) target[1] = high;
-        } else {
-          write_pair<T>(c.output, row, column, low, high);
-        }
+  auto write = [&](int i, int j, int half, int row, int column) {
+    float low = sum[i][j][2 * half], high = sum[i][j][2 * half + 1];
+    if constexpr (Shape::all_parts) {
+      if (c.tiles > c.part_tiles) {
+        low = total[i][j][2 * half] + low;
+        high = total[i][j][2 * half + 1] + high;
       }
+      write_pair<T>(c.output, row, column, low, high);
+    } else if (c.partials) {
+      float* target = c.partials + (int64_t(part) * p.m + row) * p.n + column;
+      if (column < p.n) target[0] = low;
+      if (column + 1 < p.n) target[1] = high;
+    } else {
+      write_pair<T>(c.output, row, column, low, high);
     }
-  }
+  };
+  for_each_pair<Shape>(first_row + warp_row, first_column + warp_column, p.m, write);
 }
 
 template <class T, class Shape>

@@ -7,9 +7,9 @@
 #pragma once
 
 #include "device/device.h"
-#include "device/tile.h"
 #include "gemm/operand.h"
 #include "gemm/output.h"
+#include "gemm/tile_shape.h"
 #include "gemm/w8a8.h"
 
 namespace gpu {
@@ -22,28 +22,10 @@ struct W8A8Call {
   int groups;
 };
 
-/// ```
-/// shared   stage 0: input rows | weight rows    stage 1    ...       rows of 128 codes
-/// ```
-template <int rows_, int columns_, int warps_m_, int warps_n_, int stages_, int blocks_>
-struct W8A8Shape {
-  static constexpr int rows = rows_;
-  static constexpr int columns = columns_;
-  /// In elements of 16 bits, and in codes.
-  static constexpr int depth = 64;
-  static constexpr int codes = 2 * depth;
-  static constexpr int warps_n = warps_n_;
-  static constexpr int stages = stages_;
-  static constexpr int blocks = blocks_;
-  static constexpr int threads = warps_m_ * warps_n_ * warp_size;
-  static constexpr int warp_rows = rows / warps_m_;
-  static constexpr int warp_columns = columns / warps_n_;
-  static constexpr int input_bytes = Tile<depth>::bytes(rows);
-  static constexpr int stage_bytes = input_bytes + Tile<depth>::bytes(columns);
-  static constexpr int shared_bytes = stages * stage_bytes;
-  static_assert(warp_rows % 16 == 0 && warp_columns % 16 == 0, "ldmatrix brings 16 x 16 elements");
-  static_assert(rows * Tile<depth>::chunks % threads == 0, "each thread copies the same number of chunks");
-  static_assert(shared_bytes <= 99 * 1024, "what sm_89 offers a block");
+/// Rows of 64 elements of 16 bits hold 128 codes.
+template <int rows, int columns, int warps_m, int warps_n, int stages, int blocks>
+struct W8A8Shape : TileShape<rows, columns, warps_m, warps_n, stages, blocks> {
+  static constexpr int codes = 2 * TileShape<rows, columns, warps_m, warps_n, stages, blocks>::depth;
 };
 
 using W8A8Rows16 = W8A8Shape<16, 64, 1, 4, 4, 4>;
@@ -228,18 +210,10 @@ w8a8_kernel(W8A8Call c) {
     }
   }
 
-  GPU_UNROLL
-  for (int i = 0; i < m_tiles; ++i) {
-    GPU_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      const int row = first_row + warp_row + 16 * i + g + 8 * half;
-      if (row >= p.m) continue;
-      GPU_UNROLL
-      for (int j = 0; j < 2 * n_pairs; ++j) {
-        write_pair<T>(c.output, row, column_of(j, 0), sum[i][j][2 * half], sum[i][j][2 * half + 1]);
-      }
-    }
-  }
+  auto write = [&](int i, int j, int half, int row, int column) {
+    write_pair<T>(c.output, row, column, sum[i][j][2 * half], sum[i][j][2 * half + 1]);
+  };
+  for_each_pair<Shape>(first_row + warp_row, first_column + warp_column, p.m, write);
 }
 
 template <class T, class Shape>

@@ -53,6 +53,9 @@ package struct Compressor {
     self.backend = backend
     self.shouldStop = shouldStop
     self.progress = progress
+    // Before anything is written: a refused request leaves no folder behind.
+    try MethodRegistry.method(named: job.recipe.method)?
+      .check(job.recipe, hasCalibration: job.calibration != nil)
     configuration = try ModelRegistry.configuration(from: job.source.configuration)
     // Refuses tensors of another shape before hours are spent.
     _ = try TensorInventory(configuration, in: job.source)

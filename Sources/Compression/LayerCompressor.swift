@@ -53,9 +53,7 @@ package final class LayerCompressor {
     guard let method = MethodRegistry.method(named: recipe.method) else {
       throw Recipe.FieldProblem(field: "method", expected: "a known method")
     }
-    if method.need != .nothing, calibrator == nil, !isFinished {
-      throw MethodError.needsCalibration(method: method.name)
-    }
+    if !isFinished { try method.check(recipe, hasCalibration: calibrator != nil) }
     self.recipe = recipe
     self.method = method
     self.checkpoint = checkpoint

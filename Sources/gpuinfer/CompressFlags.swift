@@ -15,7 +15,8 @@ enum CompressFlags {
       "--group-size", "G", default: "the method's", "Inputs that share a scale; -1: one scale an output."),
     .value(
       "--grid", "GRID", default: "the method's", "symmetric, symmetric-narrow, symmetric-full or asymmetric."),
-    .value("--activations", "HOW", default: "the method's", "none, or token: int8 by token."),
+    .value(
+      "--activations", "HOW", default: "the method's", "none, or int8 by token, or by tensor (calibrated)."),
     .value("--sparsity", "S", "Part of the weights to prune (0.5), or zeros in a run (2:4, 4:8)."),
     .value("--act-order", "ORDER", default: "static", "GPTQ: none, static, group or gar."),
     .flag("--static-groups", "GPTQ: fit all groups before the sweep."),

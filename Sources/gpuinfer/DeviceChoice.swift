@@ -3,6 +3,7 @@ internal import Checkpoints
 internal import Compute
 internal import Generation
 internal import KernelBackend
+internal import Models
 internal import Numerics
 
 /// Where and in what arithmetic a command computes: `--device`, `--threads` and `--dtype`.
@@ -76,12 +77,14 @@ struct DeviceChoice: Sendable {
   func profile(for checkpoint: Checkpoint) -> DeviceProfile {
     guard let kernels else {
       return DeviceProfile(
-        name: "cpu", activationType: .float32, matrixType: computeType == .bfloat16 ? .bfloat16 : nil,
+        name: "cpu", activationType: .float32,
+        held: HeldTypes(matrices: computeType == .bfloat16 ? .bfloat16 : nil),
         availableBytes: AvailableMemory.bytes)
     }
     let type = activationType(for: checkpoint)
     return DeviceProfile(
-      name: device.rawValue, activationType: type, matrixType: type,
+      name: device.rawValue, activationType: type,
+      held: HeldTypes(matrices: type) { KernelBackend.widening(of: $0) == nil ? nil : type },
       availableBytes: kernels.information.freeBytes)
   }
 

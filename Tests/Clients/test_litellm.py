@@ -72,9 +72,10 @@ def test_a_text_completion_streams_the_same_text(target):
         ({"temperature": 5}, litellm.BadRequestError),
         ({"messages": []}, litellm.BadRequestError),
         ({"messages": [{"role": "user", "content": "word " * 3000}]}, litellm.ContextWindowExceededError),
-        ({"response_format": {"type": "json_object"}}, litellm.BadRequestError),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "nothing"}}}},
+         litellm.BadRequestError),
     ],
-    ids=["unknown model", "out of range", "no messages", "too long", "unsupported"],
+    ids=["unknown model", "out of range", "no messages", "too long", "no such type"],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_refusals_become_the_right_exception(target, change, error, stream):

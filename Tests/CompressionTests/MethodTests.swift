@@ -56,6 +56,34 @@ struct MethodTests {
     }
   }
 
+  @Test func `static activations take their scale from the calibration`() throws {
+    let rtn = try #require(MethodRegistry.method(named: "rtn"))
+    func activations(dead: [Int] = [], measured: Bool = true) throws -> IntegerActivations? {
+      let given = try Problem(
+        rows: 8, columns: 32, seed: 9, bits: 8, convention: .symmetricNarrow, dead: dead)
+      var scheme = given.problem.scheme
+      scheme.activations = .tensor
+      let problem = LinearProblem(
+        site: given.problem.site, scheme: scheme, weight: given.problem.weight,
+        statistics: measured ? given.problem.statistics : nil, scaleType: .float32)
+      let solved = try rtn.solve(problem, rtn.defaults.options, given.backend)
+      guard case .integer(let weight) = solved.store else { return nil }
+      let largest = given.problem.statistics?.absoluteMaximum.max() ?? 0
+      #expect(weight.activations == .tensor(scale: dead.isEmpty ? largest / 127 : 1, zero: 0))
+      return weight.activations
+    }
+    #expect(try activations() != nil)
+    // Inputs that never were anything but zero: any scale is right, but none is refused by readers.
+    #expect(try activations(dead: Array(0..<32)) != nil)
+    #expect(throws: MethodError.needsCalibration(method: "--activations tensor")) {
+      try activations(measured: false)
+    }
+    var recipe = Recipe(method: "rtn")
+    recipe.scheme.activations = .tensor
+    recipe.options.outlierThreshold = 6
+    #expect(throws: MethodError.self) { try rtn.check(recipe, hasCalibration: true) }
+  }
+
   @Test func `static groups are those of one group where there is but one`() throws {
     let problem = try Problem(rows: 20, columns: 64, seed: 3)
     let fitted = try problem.solve("gptq") { $0.actOrder = .none }

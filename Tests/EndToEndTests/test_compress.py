@@ -179,9 +179,12 @@ def test_gptq_is_that_of_a_straightforward_implementation(work):
         (["--method", "gptq", "--calibration", "nowhere.safetensors"], 66, "nowhere"),
         (["--method", "gptq", "--calibration", str(DEMO / "config.json"), "--sequence-length", "100000"], 65, "fewer"),
         (["--recipe", str(DEMO / "config.json")], 65, "method"),
+        (["--method", "rtn", "--bits", "8", "--activations", "tensor"], 64, "--calibration"),
+        (["--method", "llm.int8", "--activations", "tensor", "--calibration", str(DEMO / "calibration.safetensors")],
+         64, "token by token"),
     ],
 )
 def test_bad_requests_are_refused(tmp_path, flags, code, words):
     result = gpuinfer("compress", DEMO, "--output", tmp_path / "out", *flags, check=code)
     assert words in result.stderr.decode()
-    assert not (tmp_path / "out" / "model.safetensors").exists()
+    assert not (tmp_path / "out" / ".compress").exists()

@@ -1,7 +1,9 @@
 """Devices: the emulated kernels behind every command, and each way in which CUDA kernels are missing or unusable."""
 
+import ctypes.util
 import json
 import pathlib
+import re
 import subprocess
 import urllib.request
 
@@ -177,3 +179,62 @@ def test_the_real_library_without_a_driver_says_so():
     assert "no usable NVIDIA driver" in result.stderr.decode()
     fallback = gpuinfer("run", "--device", "auto", *GREEDY, env=env, check=0)
     assert "running on the CPU: no usable NVIDIA driver" in fallback.stderr.decode()
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory):
+    """The real library, linked with a stand-in for the CUDA runtime: support/cuda_runtime.cpp."""
+    folder = ROOT / ".build" / "cuda"
+    if not BUILT.exists():
+        pytest.skip("Scripts/build-cuda has not been run")
+    # The first line of a list of inputs names the compiler.
+    nvcc = pathlib.Path((folder / "cuda-runtime.inputs").read_text().split()[1])
+    path = tmp_path_factory.mktemp("stand-in") / "libgpuinfer_cuda.so"
+    source = pathlib.Path(__file__).parent / "support" / "cuda_runtime.cpp"
+    exports = ROOT / "CKernels" / "cuda" / "exports.map"
+    subprocess.run(
+        ["g++", "-std=c++17", "-O1", "-shared", "-fPIC", "-I", nvcc.parents[1] / "include", source]
+        + sorted(folder.glob("*.o"))
+        + [f"-Wl,--version-script={exports}", "-Wl,-Bsymbolic", "-Wl,-z,defs", "-ldl", "-lpthread", "-o", path],
+        check=True,
+    )
+    return lambda **settings: {
+        "GPUINFER_CUDA_LIBRARY": str(path), **{f"STAND_IN_{name}": str(value) for name, value in settings.items()}
+    }
+
+
+def cuda_of_doctor(env):
+    devices = json.loads(gpuinfer("doctor", "--json", env=env, check=0).stdout)["devices"]
+    return next(device for device in devices if device["name"] == "cuda")
+
+
+@pytest.mark.parametrize("capability, words", [(75, "7.5"), (100, "10.0")])
+def test_the_real_library_refuses_devices_that_it_has_no_kernels_for(stand_in, capability, words):
+    env = stand_in(CAPABILITY=capability)
+    wanted = f"Stand-in has compute capability {words}; there are kernels for 8.0 to 8.9 and 9.0"
+    assert wanted in gpuinfer("run", "--device", "cuda", *GREEDY, env=env, check=69).stderr.decode()
+    fallback = gpuinfer("run", "--device", "auto", *GREEDY, env=env, check=0)
+    assert fallback.stdout == text("--device", "cpu")
+    assert "running on the CPU: " in fallback.stderr.decode() and wanted in fallback.stderr.decode()
+    found = cuda_of_doctor(env)
+    assert not found["available"] and wanted in found["reason"]
+
+
+@pytest.mark.parametrize("capability", [80, 86, 89, 90])
+def test_the_real_library_without_cublaslt_says_so_and_multiplies_itself(stand_in, capability):
+    if ctypes.util.find_library("cublasLt"):
+        pytest.skip("cuBLASLt is installed")
+    found = cuda_of_doctor(stand_in(CAPABILITY=capability))
+    assert found["available"] and found["capability"] == capability
+    assert any("libcublasLt.so.13 was not found" in note for note in found["notes"])
+    variants = {variant["name"]: variant for variant in found["variants"]}
+    assert not variants["linear.cublaslt"]["runs"]
+    assert "libcublasLt.so.13 was not found" in variants["linear.cublaslt"]["reason"]
+    assert variants["linear.sm80"]["runs"]
+    assert variants["linear.sm90"]["runs"] == (capability == 90)
+
+
+@pytest.mark.parametrize("memory", [4 << 20, 24 << 20])
+def test_the_real_library_without_enough_memory_says_what_is_missing(stand_in, memory):
+    result = gpuinfer("serve", "--device", "cuda", "--port", "0", env=stand_in(MEMORY=memory), check=69)
+    assert re.search(r"misses the reservation by [1-9][0-9]* MiB: .* are available; lower", result.stderr.decode())

@@ -131,7 +131,7 @@ import Testing
     func bytes(_ fixture: String, _ type: DataType?) throws -> Int {
       try ModelGraph.memoryPlan(
         checkpoint: try Checkpoint.open(Fixtures.path(fixture)), limits: Self.limits,
-        activationType: .float32, matrixType: type
+        activationType: .float32, held: HeldTypes(matrices: type)
       ).weightBytes
     }
     // GPT-2 is float32; 4 H² + 2 · 4 H² a layer become half as large, tables and vectors stay.
@@ -140,6 +140,26 @@ import Testing
     #expect(saved == 2 * matrices)
     let unchanged = try bytes("tiny/llama", nil) - bytes("tiny/llama", .bfloat16)
     #expect(unchanged == 0)
+  }
+
+  @Test func `quantised weights are planned as they are held`() throws {
+    func bytes(_ held: HeldTypes) throws -> Int {
+      try ModelGraph.memoryPlan(
+        checkpoint: try Checkpoint.open(Fixtures.path("quantized/bnb-nf4")), limits: Self.limits,
+        activationType: .float32, held: held
+      ).weightBytes
+    }
+    let configuration = try ModelRegistry.configuration(
+      from: try Checkpoint.open(Fixtures.path("quantized/bnb-nf4")).configuration)
+    let checkpoint = try Checkpoint.open(Fixtures.path("quantized/bnb-nf4"))
+    let inventory = try TensorInventory(configuration, in: checkpoint)
+    let codes = try inventory.sites(configuration).joined().compactMap { try checkpoint.linear($0.module) }
+    try #require(codes.count == 7)
+    let stored = codes.map(\.byteCount).reduce(0, +)
+    let wide = codes.map { $0.outputs * $0.inputs * 2 }.reduce(0, +)
+    let widened = try bytes(HeldTypes { _ in .bfloat16 })
+    #expect(try bytes(.asStored) - stored == widened - wide)
+    #expect(wide > 3 * stored)
   }
 
   @Test func `the workspace holds the larger of attention and feed-forward`() throws {

@@ -108,6 +108,19 @@ package struct CompressionMethod: Sendable {
     self.balance = balance
     self.solve = solve
   }
+
+  /// Refuses what this method cannot do, before anything is read or written for it.
+  package func check(_ recipe: Recipe, hasCalibration: Bool) throws(MethodError) {
+    if recipe.scheme.activations == .tensor, recipe.options.outlierThreshold != nil, name != "spqr" {
+      throw .unsupported(
+        method: "--activations tensor", reason: "outlying activations are found token by token")
+    }
+    guard !hasCalibration else { return }
+    if need != .nothing { throw .needsCalibration(method: name) }
+    if recipe.scheme.activations == .tensor { throw .needsCalibration(method: "--activations tensor") }
+    if recipe.options.errorBudget != nil { throw .needsCalibration(method: "an error budget") }
+    if recipe.budgetBytes != nil { throw .needsCalibration(method: "a byte budget") }
+  }
 }
 
 /// All methods; a new one is one line here.

@@ -28,9 +28,10 @@ enum Rounding {
     _ rows: QuantizedRows, values: Matrix, groupIndex: [Int32]? = nil, outliers: OutlierColumns? = nil,
     _ problem: LinearProblem, _ options: Recipe.Options, _ backend: CPUBackend, notes: [String] = []
   ) throws -> CompressedLinear {
+    let activations = try activations(problem, options)
     do throws(StoreError) {
       let weight = try rows.weight(
-        groupIndex: groupIndex, outliers: outliers, activations: activations(problem, options))
+        groupIndex: groupIndex, outliers: outliers, activations: activations)
       var result = CompressedLinear(.integer(weight), values: values, notes: notes)
       if options.rank > 0 {
         try LowRank.correct(&result, problem, rank: options.rank, backend)
@@ -41,10 +42,17 @@ enum Rounding {
 
   private static func activations(
     _ problem: LinearProblem, _ options: Recipe.Options
-  ) -> IntegerActivations? {
+  ) throws(MethodError) -> IntegerActivations? {
     switch problem.scheme.activations {
-    case .none: nil
-    case .token: .token(outlierThreshold: options.outlierThreshold.map { Float($0) })
+    case .none: return nil
+    case .token: return .token(outlierThreshold: options.outlierThreshold.map { Float($0) })
+    case .tensor:
+      guard let statistics = problem.statistics else {
+        throw .needsCalibration(method: "--activations tensor")
+      }
+      // Inputs that were never anything but zero need no scale, but the format wants one.
+      let largest = statistics.absoluteMaximum.max() ?? 0
+      return .tensor(scale: largest > 0 ? largest / 127 : 1, zero: 0)
     }
   }
 }

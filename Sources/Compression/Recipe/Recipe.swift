@@ -24,6 +24,8 @@ package struct LayerScheme: Sendable, Equatable {
     case none
     /// int8, each token by its own largest size.
     case token
+    /// int8, all tokens by the largest size of the calibration data (SmoothQuant O3): fast, and lost to one outlier.
+    case tensor
   }
 }
 

@@ -9,15 +9,15 @@ package struct DeviceProfile: Sendable {
   /// "cpu", "simt" or "cuda".
   package var name: String
   package var activationType: DataType
-  /// What matrices are turned into when they are placed; nil where they stay as stored.
-  package var matrixType: DataType?
+  /// What weights become when they are placed.
+  package var held: HeldTypes
   /// Memory that can be had now; nil when nobody knows.
   package var availableBytes: Int?
 
-  package init(name: String, activationType: DataType, matrixType: DataType? = nil, availableBytes: Int?) {
+  package init(name: String, activationType: DataType, held: HeldTypes = .asStored, availableBytes: Int?) {
     self.name = name
     self.activationType = activationType
-    self.matrixType = matrixType
+    self.held = held
     self.availableBytes = availableBytes
   }
 
@@ -112,7 +112,7 @@ package struct MemoryReservation: Sendable, Equatable {
     do {
       plan = try ModelGraph.memoryPlan(
         checkpoint: checkpoint, limits: limits, activationType: device.activationType,
-        matrixType: device.matrixType)
+        held: device.held)
     } catch {
       throw .model(error)
     }

@@ -118,12 +118,12 @@ package final class ModelGraph {
   /// What a model will need, without reserving anything: for refusing a model that does not fit with the number
   /// of bytes that are missing.
   package static func memoryPlan(
-    checkpoint: Checkpoint, limits: ModelLimits, activationType: DataType, matrixType: DataType? = nil
+    checkpoint: Checkpoint, limits: ModelLimits, activationType: DataType, held: HeldTypes = .asStored
   ) throws(ModelError) -> MemoryPlan {
     let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
     try limits.validate(configuration)
     return MemoryPlan(
-      configuration, inventory: try TensorInventory(configuration, in: checkpoint, matrixType: matrixType),
+      configuration, inventory: try TensorInventory(configuration, in: checkpoint, held: held),
       layout: try WorkspaceLayout(configuration, limits: limits, activationType: activationType),
       limits: limits, activationType: activationType)
   }

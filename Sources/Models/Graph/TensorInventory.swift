@@ -1,6 +1,6 @@
 package import Checkpoints
 internal import Compute
-package import Numerics
+internal import Numerics
 
 /// The tensors a configuration asks for, found in a checkpoint and checked: names, shapes and types.
 ///
@@ -31,15 +31,15 @@ package struct TensorInventory: Sendable {
   package private(set) var requirements: [Requirement] = []
   /// The tensors that quantised weights are made of.
   package private(set) var quantised: [String] = []
+  private var linears: [QuantizedLinear] = []
   package private(set) var weightBytes = 0
   /// Tensors of the checkpoint that the model does not read, but for buffers that older exporters wrote.
   package private(set) var unused: [String] = []
 
-  /// - Parameter matrixType: what the backend turns matrices of another type into when they are placed; nil where
-  ///   it keeps them.
+  /// - Parameter held: what the backend turns weights into when they are placed.
   /// - Throws: the first tensor that is missing, has another shape or type, or should not be there.
   package init(
-    _ configuration: ModelConfiguration, in checkpoint: Checkpoint, matrixType: DataType? = nil
+    _ configuration: ModelConfiguration, in checkpoint: Checkpoint, held: HeldTypes = .asStored
   ) throws(ModelError) {
     let decoder = configuration.decoder
     let candidates = decoder.prefixes.map { $0 + decoder.tokenEmbedding + ".weight" }
@@ -55,16 +55,17 @@ package struct TensorInventory: Sendable {
         }
       } ?? decoder.output[0]
     try collect(configuration, checkpoint)
+    try addQuantised(in: checkpoint, held)
 
     for requirement in requirements {
       let entry = try check(requirement, in: checkpoint)
-      let held =
+      let type =
         switch requirement.role {
         case .vector: DataType.float32
-        case .matrix: matrixType ?? entry.dataType
+        case .matrix: held.matrices ?? entry.dataType
         case .table: entry.dataType
         }
-      weightBytes += entry.elementCount * held.byteCount
+      weightBytes += entry.elementCount * type.byteCount
     }
     for name in absentBiases(decoder, layers: configuration.layers.count)
     where checkpoint.tensors[name] != nil {
@@ -141,7 +142,26 @@ package struct TensorInventory: Sendable {
         found: [linear.outputs, linear.inputs])
     }
     quantised += linear.tensorNames
-    weightBytes += linear.byteCount
+    linears.append(linear)
+  }
+
+  /// Adds what quantised weights take once they are placed. One layer of each form is read: the others differ in
+  /// their sizes only.
+  private mutating func addQuantised(in checkpoint: Checkpoint, _ held: HeldTypes) throws(ModelError) {
+    var widths: [String: Int?] = [:]
+    for linear in linears {
+      let form = "\(linear.scheme)"
+      let width: Int?
+      if let known = widths[form] {
+        width = known
+      } else {
+        do throws(CheckpointError) {
+          width = held.widened(try checkpoint.store(of: linear))?.byteCount
+        } catch { throw .checkpoint(error) }
+        widths[form] = .some(width)
+      }
+      weightBytes += width.map { linear.outputs * linear.inputs * $0 } ?? linear.byteCount
+    }
   }
 
   private mutating func require(_ name: String, _ shape: [Int], _ role: Role) {

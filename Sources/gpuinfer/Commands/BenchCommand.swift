@@ -2,7 +2,7 @@
 enum BenchCommand: Command {
   static let kinds: [any Benchmark.Type] = [
     ModelBench.self, TokenizerBench.self, EngineBench.self, KernelBench.self, ServeBench.self,
-    SpeculationBench.self, GrammarBench.self, PrefixBench.self, AdapterBench.self, PruningBench.self,
+    SpeculationBench.self, GrammarBench.self, PrefixBench.self, AdapterBench.self, SolverBench.self,
   ]
 
   static let specification = CommandSpecification(

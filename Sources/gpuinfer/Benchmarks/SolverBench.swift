@@ -4,43 +4,68 @@ internal import Compute
 internal import Models
 internal import Numerics
 
-/// SparseGPT of one layer: from the Gram matrix of its inputs to the pruned weight. `Scripts/bench/pruning` runs the
-/// algorithm in torch on the same sizes beside it.
-enum PruningBench: Benchmark {
-  static let name = "pruning"
+/// The linear algebra of calibrated compression, one layer at a time: the Gram matrix of its inputs, then GPTQ's and
+/// SparseGPT's sweep from there. `Scripts/bench/solvers` runs the algorithms in torch on the same sizes beside it.
+enum SolverBench: Benchmark {
+  static let name = "solvers"
+  /// Of one calibration sample; GPTQ's authors take 128 samples.
   private static let tokens = 512
+  private static let samples = 128
 
   static func run(_ arguments: ParsedArguments) throws -> BenchReport {
     let backend = CPUBackend(threads: try arguments.integer("--threads", in: 1...1024))
     let repetitions = try arguments.integer("--repetitions", in: 1...100) ?? 3
-    guard let method = MethodRegistry.method(named: "sparsegpt") else {
-      throw Failure(.internalError, "there is no method 'sparsegpt'")
-    }
+    let (gptq, sparseGPT) = (try method("gptq"), try method("sparsegpt"))
     var report = BenchReport(name: name)
     report.setting = [
       ("kernels", backend.instructionSet.rawValue), ("threads", "\(backend.threads)"),
-      ("block", "\(method.defaults.options.blockSize) columns"),
+      ("block", "\(gptq.defaults.options.blockSize) columns"), ("samples", "\(samples) of \(tokens) tokens"),
     ]
     for (outputs, inputs) in [(5632, 2048), (2048, 5632)] {
       let layer = try Layer(outputs: outputs, inputs: inputs, backend)
-      for sparsity in [Sparsity.unstructured(0.5), .pattern(keep: 2, of: 4)] {
-        var scheme = method.defaults.scheme
-        scheme.sparsity = sparsity
+      func add(_ name: String, _ method: CompressionMethod, _ scheme: LayerScheme) throws {
         let problem = layer.problem(scheme)
-        var best = Double.infinity
-        for _ in 0..<repetitions {
-          let start = ContinuousClock.now
+        let seconds = try best(of: repetitions) {
           _ = try method.solve(problem, method.defaults.options, backend)
-          best = min(best, (ContinuousClock.now - start) / .seconds(1))
         }
-        report.add("\(outputs) x \(inputs), \(sparsity.text)", best, "s")
+        report.add("\(outputs) x \(inputs), \(name)", seconds, "s")
+      }
+      let gram = try best(of: repetitions) {
+        var statistics = ActivationStatistics(inputs: inputs, gram: true)
+        for _ in 0..<samples { try statistics.add(layer.inputs.view, on: backend) }
+      }
+      report.add("\(outputs) x \(inputs), Gram matrix", gram, "s")
+      try add("gptq", gptq, gptq.defaults.scheme)
+      for sparsity in [Sparsity.unstructured(0.5), .pattern(keep: 2, of: 4)] {
+        var scheme = sparseGPT.defaults.scheme
+        scheme.sparsity = sparsity
+        try add(sparsity.text, sparseGPT, scheme)
       }
     }
     return report
   }
 
+  private static func method(_ name: String) throws -> CompressionMethod {
+    guard let method = MethodRegistry.method(named: name) else {
+      throw Failure(.internalError, "there is no method '\(name)'")
+    }
+    return method
+  }
+
+  private static func best(of repetitions: Int, _ body: () throws -> Void) rethrows -> Double {
+    var best = Double.infinity
+    for _ in 0..<repetitions {
+      let start = ContinuousClock.now
+      try body()
+      best = min(best, (ContinuousClock.now - start) / .seconds(1))
+    }
+    return best
+  }
+
   private struct Layer {
     let weight: Matrix
+    /// Of one sample, float32 `[tokens, inputs]`.
+    let inputs: Tensor
     let statistics: ActivationStatistics
 
     init(outputs: Int, inputs: Int, _ backend: CPUBackend) throws {
@@ -48,15 +73,15 @@ enum PruningBench: Benchmark {
       weight = Matrix(
         (0..<outputs * inputs).map { _ in generator.next() * 0.1 }, rows: outputs, columns: inputs)
       // Neighbouring channels share most of their value, so that there is something to compensate with.
-      var activations = [Float](repeating: 0, count: PruningBench.tokens * inputs)
+      var activations = [Float](repeating: 0, count: SolverBench.tokens * inputs)
       var memory: Float = 0
       for index in activations.indices {
         memory = 0.8 * memory + generator.next()
         activations[index] = memory
       }
       var statistics = ActivationStatistics(inputs: inputs, gram: true)
-      let read = HostTensor.copy(activations, .float32, Shape(PruningBench.tokens, inputs))
-      try withExtendedLifetime(read) { try statistics.add(read.view, on: backend) }
+      self.inputs = HostTensor.copy(activations, .float32, Shape(SolverBench.tokens, inputs))
+      try statistics.add(self.inputs.view, on: backend)
       self.statistics = statistics
     }
 

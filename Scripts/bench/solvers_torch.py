@@ -1,8 +1,8 @@
-"""SparseGPT of one layer in torch on the CPU, as JSON: sparsegpt_torch.py THREADS REPETITIONS
+"""GPTQ and SparseGPT of one layer in torch on the CPU, as JSON: solvers_torch.py THREADS REPETITIONS
 
-The algorithm as the paper has it (arXiv 2301.00774): the inverse of the damped Gram matrix, its upper Cholesky factor,
-then blocks of 128 columns, within which every column's error is carried to those behind it. float32 throughout. The sizes
-and inputs are those of `gpuinfer bench pruning`.
+The algorithms as the papers have them (arXiv 2210.17323, 2301.00774): the inverse of the damped Gram matrix, its upper
+Cholesky factor, then blocks of 128 columns, within which every column's error is carried to those behind it. float32
+throughout. The sizes and inputs are those of `gpuinfer bench solvers`.
 """
 
 import json
@@ -13,6 +13,8 @@ import torch
 
 BLOCK = 128
 TOKENS = 512
+SAMPLES = 128
+GROUP = 128
 
 
 def factor(gram):
@@ -55,6 +57,36 @@ def prune(weight, gram, pattern):
     return weight
 
 
+def quantize(weight, gram):
+    """Symmetric int4 in groups of 128, columns in their order."""
+    weight = weight.clone()
+    result = torch.empty_like(weight)
+    upper = factor(gram)
+    rows, columns = weight.shape
+    for start in range(0, columns, BLOCK):
+        end = min(start + BLOCK, columns)
+        block = weight[:, start:end].clone()
+        errors = torch.zeros_like(block)
+        local = upper[start:end, start:end]
+        for column in range(end - start):
+            if (start + column) % GROUP == 0:
+                scale = block[:, column : column + GROUP].abs().amax(1) / 7.5
+            code = torch.clamp(torch.round(block[:, column] / scale), -8, 7)
+            error = (block[:, column] - code * scale) / local[column, column]
+            result[:, start + column] = code * scale
+            block[:, column:] -= error[:, None] * local[column, column:][None, :]
+            errors[:, column] = error
+        weight[:, end:] -= errors @ upper[start:end, end:]
+    return result
+
+
+def gram_matrix(activations):
+    gram = torch.zeros(activations.shape[1], activations.shape[1])
+    for _ in range(SAMPLES):
+        gram += activations.T @ activations
+    return gram
+
+
 def layer(outputs, inputs):
     generator = torch.Generator().manual_seed(1)
     weight = (torch.rand(outputs, inputs, generator=generator) * 2 - 1) * 0.1
@@ -64,7 +96,7 @@ def layer(outputs, inputs):
     for column in range(inputs):
         memory = 0.8 * memory + noise[:, column]
         activations[:, column] = memory
-    return weight, activations.T @ activations
+    return weight, activations, activations.T @ activations
 
 
 def main():
@@ -73,14 +105,18 @@ def main():
     found = {}
     with torch.inference_mode():
         for outputs, inputs in [(5632, 2048), (2048, 5632)]:
-            weight, gram = layer(outputs, inputs)
-            for name, pattern in [("0.5", None), ("2:4", (2, 4))]:
+            weight, activations, gram = layer(outputs, inputs)
+            for name, solve in [
+                ("Gram matrix", lambda: gram_matrix(activations)), ("gptq", lambda: quantize(weight, gram)),
+                ("0.5", lambda: prune(weight, gram, None)), ("2:4", lambda: prune(weight, gram, (2, 4))),
+            ]:
                 best = float("inf")
                 for _ in range(repetitions):
                     start = time.perf_counter()
-                    pruned = prune(weight, gram, pattern)
+                    result = solve()
                     best = min(best, time.perf_counter() - start)
-                assert abs((pruned == 0).float().mean() - 0.5) < 0.001
+                if name in ("0.5", "2:4"):
+                    assert abs((result == 0).float().mean() - 0.5) < 0.001
                 found[f"{outputs} x {inputs}, {name}"] = best
     print(json.dumps(found))
 
