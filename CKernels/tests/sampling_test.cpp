@@ -186,7 +186,7 @@ TEST("sampling: masks, biases and penalties") {
       // missing.
       std::map<int, int> listed = s.seen;
       if (row >= 2) {
-        const int token = row == 2 ? listed.begin()->first : fresh_tokens[3];
+        const int token = row == 2 ? listed.rbegin()->first : fresh_tokens[3];
         if (row == 3) listed.erase(token), s.seen.erase(token);
         fresh_tokens[size_t(row)] = token;
         r.fresh = row;
