@@ -116,7 +116,7 @@ TEST("attention reads the query from columns of a fused projection") {
       wide[size_t(token * stride + i)] = (*inputs.query)[size_t(token * width + i)];
     }
   }
-  DeviceArray<float> outputs("partial outputs", 2 * 4 * 3 * 32), log_sums("partial log sums", 2 * 4 * 3);
+  DeviceArray<float> outputs("partial outputs", 4 * 4 * 3 * 32), log_sums("partial log sums", 4 * 4 * 3);
   auto run = [&](bool strided) {
     arguments.query = strided ? wide.data() : inputs.query->data();
     arguments.query_stride = strided ? stride : 0;
