@@ -52,9 +52,6 @@ struct AttentionArguments {
   /// Elements from one query row to the next, for the tensor core forms a multiple of 8; 0 when rows are
   /// contiguous. The output's are.
   int64_t query_stride = 0;
-  /// Prefill leaves out sequences of fewer rows: a step that has prompts and single rows together is one
-  /// launch of each kernel over the same arrays.
-  int fewest_rows = 0;
   /// [query_heads]: the score of one more key without a value, which every row of the head sees (the learned
   /// sinks of gpt-oss); null for none. Counts in `log_sums`.
   const float* sink_logits = nullptr;
@@ -92,15 +89,20 @@ inline bool attention_plain_supports(const AttentionArguments& a) {
 }
 
 /// Whether the rows can be copied 16 bytes at a time.
-inline bool attention_decode_supports(const AttentionArguments& a) {
+inline bool attention_rows_supported(const AttentionArguments& a) {
   const int unit = a.codes == CacheCodes::elements ? 8 : 16;
   return attention_means_something(a) && a.head_dimension % unit == 0 && a.query_stride % 8 == 0 &&
          a.sink_query_stride % 8 == 0;
 }
 
-/// The same, without sinks.
+/// Rows that stand at the end of what they see.
+inline bool attention_decode_supports(const AttentionArguments& a) {
+  return attention_rows_supported(a) && (a.causal || a.max_queries <= 1);
+}
+
+/// Without sinks.
 inline bool attention_prefill_supports(const AttentionArguments& a) {
-  return attention_decode_supports(a) && a.sinks == 0;
+  return attention_rows_supported(a) && a.sinks == 0;
 }
 
 /// Any number of query rows a sequence, 0 included. `invalid_arguments` for what `..._supports` does not
@@ -120,15 +122,15 @@ Status attention_prefill_sm90(Stream stream, const AttentionArguments& arguments
 struct DecodeWorkspace {
   /// Multiple of 64.
   int split_keys;
-  /// [sequences, query_heads, splits, head_dimension]: the output of each part, with
+  /// [tokens, query_heads, splits, head_dimension]: the output of each part, with
   /// splits = ceil(max_context / split_keys). Not used when there is one split.
   float* outputs;
-  /// [sequences, query_heads, splits]: ln Σ exp(score) of each part.
+  /// [tokens, query_heads, splits]: ln Σ exp(score) of each part.
   float* log_sums;
 };
 
-/// Sequences of one query row; others are left out. Same refusals as prefill but for sinks, and a
-/// `split_keys` that is no multiple of 64.
+/// Any number of query rows a sequence, meant for few: a row has the same bits whatever other rows there are.
+/// `causal` only; same refusals as prefill but for sinks, and a `split_keys` that is no multiple of 64.
 Status attention_decode(Stream stream, const AttentionArguments& arguments, const DecodeWorkspace& workspace);
 
 /// Both in plain loops, for any head dimension, stride and alignment: slow, and a row has the same bits from

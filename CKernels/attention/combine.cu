@@ -10,19 +10,20 @@ namespace {
 
 constexpr int most_threads = 256;
 
-/// One block a query head and sequence; a thread sums one component.
+/// One block a query head, sequence and row; a thread sums one component.
 template <class T>
 GPU_KERNEL(most_threads, 4)
 combine_kernel(DecodeArguments d) {
   const AttentionArguments& p = d.attention;
-  const int head = block_x(), sequence = block_y();
-  const int token = p.query_starts[sequence];
-  if (p.query_starts[sequence + 1] - token != 1) return;
-  const int context = p.context_lengths[sequence];
+  const int head = block_x(), sequence = block_y(), row = block_z();
+  const int start = p.query_starts[sequence], token = start + row;
+  const int queries = p.query_starts[sequence + 1] - start;
+  if (row >= queries) return;
+  const int context = p.context_lengths[sequence] - queries + 1 + row;
   // One part has written the output itself.
   if (context <= d.workspace.split_keys) return;
   const int splits = (context + d.workspace.split_keys - 1) / d.workspace.split_keys;
-  const int64_t slot = (int64_t(sequence) * p.query_heads + head) * d.splits;
+  const int64_t slot = (int64_t(token) * p.query_heads + head) * d.splits;
   const float* log_sums = d.workspace.log_sums + slot;
   const float* outputs = d.workspace.outputs + slot * p.head_dimension;
 
@@ -50,7 +51,7 @@ combine_kernel(DecodeArguments d) {
 
 Status combine_splits(Stream stream, const DecodeArguments& d) {
   LaunchShape shape;
-  shape.grid = {d.attention.query_heads, d.attention.sequences, 1};
+  shape.grid = {d.attention.query_heads, d.attention.sequences, d.attention.max_queries};
   shape.threads = (d.attention.head_dimension + warp_size - 1) / warp_size * warp_size;
   if (d.attention.type == ElementType::bfloat16) {
     return launch(stream, "combine<bf16>", shape, combine_kernel<bf16>, d);

@@ -1,9 +1,21 @@
-// Attention of one query row a sequence over the paged cache (sm_80 and later): the context is split over
-// blocks, as in Flash-Decoding, and `combine.h` puts the parts together.
+// Attention of few query rows a sequence over the paged cache (sm_80 and later): the last token, and the
+// drafts behind it that are verified. The context is split over blocks, as in Flash-Decoding, and
+// `combine.cu` puts the parts together.
 //
-// A block computes the query heads that share a key head, sixteen rows of an mma tile, over one part of the
-// context. Its four warps share out the keys of each tile of 64, not the heads, so that every key and value
+// A block computes sixteen rows of an mma tile over one part of the context: the query heads that share a
+// key head, of as many query rows as fit.
+//
+//   row of the tile      0  1  2  3 | 4  5  6  7 | ...      with four heads a key head
+//   query row                0      |     1      | ...
+//   head of the group    0  1  2  3 | 0  1  2  3 | ...
+//
+// Its four warps share out the keys of each tile of 64, not the rows, so that every key and value
 // is read from shared memory once; each warp keeps a softmax of its own, and the four are merged at the end.
+//
+// **A row has the same bits whatever other rows its sequence has**, so that a verified draft gives the logits
+// that decoding it alone would have given: parts and tiles are cut at fixed positions, a row of an mma
+// depends on its own operands only, and a tile of which a row sees nothing leaves that row's softmax as it
+// is.
 //
 //   copies   tile 0 · tile 1 ········ tile 2 ········ ...        a tile is 64 keys and their values
 //   warps           wait ─ tile 0 ─── wait ─ tile 1 ─ ...
@@ -23,6 +35,11 @@ struct DecodeArguments {
   DecodeWorkspace workspace;
   int splits;
 };
+
+/// Tiles of `tile_rows` that the heads of a key head take, of the sequence with the most rows.
+GPU_DEVICE_OR_HOST int decode_tiles(const AttentionArguments& a, int tile_rows) {
+  return (a.max_queries * (a.query_heads / a.key_heads) + tile_rows - 1) / tile_rows;
+}
 
 /// ```
 /// shared   query rows | keys 0 | values 0 | keys 1 | values 1                     | sink query rows
@@ -53,35 +70,57 @@ struct DecodeShape {
   static_assert(merge_floats * 4 <= sink_query - query_bytes, "the merge takes the place of the tiles");
 };
 
-/// A run of keys of one part that the row sees, and where the row stands to them.
-struct DecodeKeys {
-  int begin, end;
-  int position;
-};
-
-/// Which keys of the part `begin ..< end` a row sees, tile by tile.
+/// What one row sees, where `context` keys lie up to its own position.
 ///
 /// ```
 /// all            0 ──────────────────── context
 /// window                      first ─── context
 /// with sinks     0 ─ sinks    first ─── context       once the row has left keys between behind
 /// ```
-/// A tile that has keys of both runs is visited twice.
+struct RowView {
+  /// Keys `first ..< context`, and before them `0 ..< sink_end`.
+  int first, context, sink_end;
+
+  GPU_DEVICE static RowView of(const AttentionArguments& p, int context) {
+    const int first = p.window > 0 && context > p.window ? context - p.window : 0;
+    if (p.sinks == 0) return {first, context, 0};
+    return first > p.sinks ? RowView{first, context, p.sinks} : RowView{0, context, 0};
+  }
+};
+
+/// The rows of one block's tile: `count` of a sequence's query rows times heads, from `first` on.
+struct DecodeRows {
+  int first, count;
+  int group, first_head;
+  /// Of the sequence's first query row: its place in the step, and the keys up to its position.
+  int token, context;
+
+  GPU_DEVICE int query(int row) const { return (first + row) / group; }
+  GPU_DEVICE int head_at(int row) const { return first_head + (first + row) % group; }
+  GPU_DEVICE int token_at(int row) const { return token + query(row); }
+  GPU_DEVICE int context_at(int row) const { return context + query(row); }
+};
+
+/// A run of keys of one part.
+struct DecodeKeys {
+  int begin, end;
+};
+
+/// Which keys of the part `begin ..< end` some row of a block sees, tile by tile; a tile that has keys of
+/// both runs is visited twice.
 template <int tile_keys>
 struct DecodeWalk {
   DecodeKeys sinks, window;
   int first_sink_tile, sink_tiles;
   int first_tile, steps;
 
-  GPU_DEVICE static DecodeWalk of(const AttentionArguments& p, int context, int begin, int end) {
+  /// Of rows that see `earliest`, `latest` and what lies between: both ends of a view move one way only.
+  GPU_DEVICE static DecodeWalk of(const RowView& earliest, const RowView& latest, int begin, int end) {
     DecodeWalk w;
-    int first = p.window > 0 && context > p.window ? context - p.window : 0;
-    const bool leaves_keys = p.sinks > 0 && first > p.sinks;
-    if (p.sinks > 0 && !leaves_keys) first = 0;
-    const int window_begin = first > begin ? first : begin;
-    const int sink_end = !leaves_keys ? begin : p.sinks < end ? p.sinks : end;
-    w.sinks = {begin, sink_end, p.sinks + p.window - 1};
-    w.window = {window_begin, end, context - 1};
+    const int window_begin = earliest.first > begin ? earliest.first : begin;
+    const int sink_end = latest.sink_end == 0 ? begin : latest.sink_end < end ? latest.sink_end : end;
+    w.sinks = {begin, sink_end};
+    w.window = {window_begin, end};
     w.first_sink_tile = begin / tile_keys;
     w.sink_tiles = sink_end > begin ? (sink_end + tile_keys - 1) / tile_keys - w.first_sink_tile : 0;
     w.first_tile = window_begin / tile_keys;
@@ -91,24 +130,27 @@ struct DecodeWalk {
 
   GPU_DEVICE bool is_sink(int step) const { return step < sink_tiles; }
   GPU_DEVICE DecodeKeys keys(int step) const {
-    return {is_sink(step) ? sinks.begin : window.begin, is_sink(step) ? sinks.end : window.end,
-            is_sink(step) ? sinks.position : window.position};
+    return {is_sink(step) ? sinks.begin : window.begin, is_sink(step) ? sinks.end : window.end};
   }
   GPU_DEVICE int tile(int step) const {
     return is_sink(step) ? first_sink_tile + step : first_tile + step - sink_tiles;
   }
 };
 
-/// Puts the warps' softmaxes together and writes rows `0 ..< rows`, each thread some components.
+/// Puts the warps' softmaxes together and writes the rows, each thread some components.
 template <class T, int columns>
-GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, int rows, int first_head,
-                             int sequence, int token, int split, bool alone, float log2_factor) {
+GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, const DecodeRows& rows, int split,
+                             float log2_factor) {
   using Shape = DecodeShape<columns>;
   const AttentionArguments& p = d.attention;
   const float* largest = merge + Shape::warps * Shape::rows * columns;
   const float* sums = largest + Shape::warps * Shape::rows;
-  for (int i = thread_index(); i < rows * p.head_dimension; i += Shape::threads) {
+  for (int i = thread_index(); i < rows.count * p.head_dimension; i += Shape::threads) {
     const int row = i / p.head_dimension, column = i % p.head_dimension;
+    const int context = rows.context_at(row);
+    // The part begins behind the row's last key: nobody asks for what the row has here.
+    if (split > 0 && split * d.workspace.split_keys >= context) continue;
+    const bool alone = context <= d.workspace.split_keys;
     float maximum_of_warps = negative_infinity();
     for (int warp = 0; warp < Shape::warps; ++warp) {
       maximum_of_warps = maximum(maximum_of_warps, largest[warp * Shape::rows + row]);
@@ -121,12 +163,12 @@ GPU_DEVICE void write_merged(const DecodeArguments& d, const float* merge, int r
       sum += weight * sums[at];
       output += weight * merge[at * columns + column];
     }
-    const int head = first_head + row;
+    const int head = rows.head_at(row), token = rows.token_at(row);
     // Parts meet in `combine`, which adds the sink once.
     const RowResult result = RowResult::of(maximum_of_warps, sum, log2_factor,
                                            alone && p.sink_logits ? p.sink_logits + head : nullptr);
     output *= result.factor;
-    const int64_t slot = (int64_t(sequence) * p.query_heads + head) * d.splits + split;
+    const int64_t slot = (int64_t(token) * p.query_heads + head) * d.splits + split;
     if (alone) {
       T* target = static_cast<T*>(p.output) + (int64_t(token) * p.query_heads + head) * p.head_dimension;
       target[column] = from_float<T>(output);
@@ -150,25 +192,26 @@ GPU_DEVICE void decode(const DecodeArguments& d) {
 
   const int split = block_x(), sequence = block_z();
   const int group = p.query_heads / p.key_heads;
-  const int parts_of_group = (group + Shape::rows - 1) / Shape::rows;
-  const int key_head = block_y() / parts_of_group;
-  const int first_in_group = block_y() % parts_of_group * Shape::rows;
-  const int first_head = key_head * group + first_in_group;
-  const int rows = group - first_in_group < Shape::rows ? group - first_in_group : Shape::rows;
+  const int tiles_a_head = decode_tiles(p, Shape::rows);
+  const int key_head = block_y() / tiles_a_head;
   const int token = p.query_starts[sequence];
-  if (p.query_starts[sequence + 1] - token != 1) return;
-  const int context = p.context_lengths[sequence];
+  const int queries = p.query_starts[sequence + 1] - token;
+  const int first = block_y() % tiles_a_head * Shape::rows, left = queries * group - first;
+  if (left <= 0) return;
+  const DecodeRows rows = {first, left < Shape::rows ? left : Shape::rows,  group, key_head * group,
+                           token, p.context_lengths[sequence] - queries + 1};
+  const RowView latest = RowView::of(p, rows.context_at(rows.count - 1));
+  const int context = latest.context;
   const int begin = split * d.workspace.split_keys;
   // A sequence without keys still has an output.
   if (begin >= context && split > 0) return;
-  const bool alone = context <= d.workspace.split_keys;
   const int end = begin + d.workspace.split_keys < context ? begin + d.workspace.split_keys : context;
 
   const ScoreRules rules = ScoreRules::of(p, context);
   const float log2_factor = rules.log2_factor();
-  const auto walk = DecodeWalk<Shape::keys>::of(p, context, begin, end);
+  const auto walk = DecodeWalk<Shape::keys>::of(RowView::of(p, rows.context_at(0)), latest, begin, end);
 
-  const T* query = static_cast<const T*>(p.query) + token * query_stride(p) + first_head * p.head_dimension;
+  const T* query = static_cast<const T*>(p.query);
   const std::conditional_t<codes, CodeCacheHead, CacheHead<T>> cache(p, sequence, key_head);
   const SharedAddress query_tile = shared_address(shared);
   const SharedAddress first_stage = query_tile + Shape::query_bytes;
@@ -203,26 +246,33 @@ GPU_DEVICE void decode(const DecodeArguments& d) {
                         is_float8);
     sync_block();
   };
-  auto copy_queries = [&](SharedAddress target, const T* first) {
+  auto copy_queries = [&](SharedAddress target, const T* source, int64_t stride) {
     copy_tile<T, columns, Shape::rows, Shape::threads, Shape::lookups>(
-        target, p.head_dimension, first,
-        [&](int row) { return row < rows ? first + row * p.head_dimension : nullptr; });
+        target, p.head_dimension, source, [&](int row) {
+          return row < rows.count
+                     ? source + rows.token_at(row) * stride + rows.head_at(row) * p.head_dimension
+                     : nullptr;
+        });
   };
 
-  copy_queries(query_tile, query);
+  copy_queries(query_tile, query, query_stride(p));
   if (walk.sink_tiles > 0) {
-    const T* sink_query =
-        static_cast<const T*>(p.sink_query) + token * sink_query_stride(p) + first_head * p.head_dimension;
-    copy_queries(query_tile + Shape::sink_query, sink_query);
+    copy_queries(query_tile + Shape::sink_query, static_cast<const T*>(p.sink_query), sink_query_stride(p));
   }
   copy_tiles(0);
 
   const int warp_key = warp_index() * 16;
   const int g = lane_index() / 4, q = lane_index() % 4;
   const LaneRow a_row = lane_row_of_a(), b_row = lane_row_of_b(), v_row = lane_row_of_b_transposed();
+  // Of the lane's two rows; those past the last one see nothing.
   float slope[2] = {};
+  RowView view[2] = {};
+  GPU_UNROLL
   for (int half = 0; half < 2; ++half) {
-    if (p.alibi_slopes && g + 8 * half < rows) slope[half] = p.alibi_slopes[first_head + g + 8 * half];
+    const int row = g + 8 * half;
+    if (row >= rows.count) continue;
+    view[half] = RowView::of(p, rows.context_at(row));
+    if (p.alibi_slopes) slope[half] = p.alibi_slopes[rows.head_at(row)];
   }
   float output[output_tiles][4] = {};
   RowState state;
@@ -235,8 +285,8 @@ GPU_DEVICE void decode(const DecodeArguments& d) {
     if constexpr (codes) widen_tiles(step);
     copy_tiles(step + 1);
 
-    const DecodeKeys seen = walk.keys(step);
-    const SharedAddress queries = query_tile + SharedAddress(walk.is_sink(step) ? Shape::sink_query : 0);
+    const bool is_sink = walk.is_sink(step);
+    const SharedAddress queries = query_tile + SharedAddress(is_sink ? Shape::sink_query : 0);
     const SharedAddress keys = first_stage + SharedAddress(step % Shape::stages * 2 * Shape::part_bytes);
     const SharedAddress values = keys + Shape::part_bytes;
     float score[2][4] = {};
@@ -255,8 +305,12 @@ GPU_DEVICE void decode(const DecodeArguments& d) {
         const int row = warp_key + 8 * n + 2 * q + i % 2;
         const int key = walk.tile(step) * Shape::keys + row;
         if constexpr (codes) score[n][i] *= key_scales[row];
-        if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope[i / 2], seen.position, key);
-        if (key < seen.begin || key >= seen.end) score[n][i] = negative_infinity();
+        const RowView& seen = view[i / 2];
+        const int position = is_sink ? p.sinks + p.window - 1 : seen.context - 1;
+        if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope[i / 2], position, key);
+        if (key < (is_sink ? 0 : seen.first) || key >= (is_sink ? seen.sink_end : seen.context)) {
+          score[n][i] = negative_infinity();
+        }
       }
     }
     state.update(score, output, log2_factor);
@@ -291,7 +345,7 @@ GPU_DEVICE void decode(const DecodeArguments& d) {
     }
   }
   sync_block();
-  write_merged<T, columns>(d, merge, rows, first_head, sequence, token, split, alone, log2_factor);
+  write_merged<T, columns>(d, merge, rows, split, log2_factor);
 }
 
 template <class T, int columns>
@@ -309,9 +363,8 @@ decode_codes_kernel(DecodeArguments d) {
 template <class T, int columns, bool codes = false>
 Status launch_decode(Stream stream, const char* name, const DecodeArguments& d) {
   using Shape = DecodeShape<columns, codes>;
-  const int group = d.attention.query_heads / d.attention.key_heads;
   LaunchShape shape;
-  shape.grid = {d.splits, d.attention.key_heads * ((group + Shape::rows - 1) / Shape::rows),
+  shape.grid = {d.splits, d.attention.key_heads * decode_tiles(d.attention, Shape::rows),
                 d.attention.sequences};
   shape.threads = Shape::threads;
   shape.shared_bytes = Shape::shared_bytes(d.attention.sinks > 0);

@@ -13,7 +13,7 @@ Status attention_decode(Stream stream, const AttentionArguments& a, const Decode
   if (!attention_decode_supports(a) || workspace.split_keys <= 0 || workspace.split_keys % tile_keys != 0) {
     return invalid_arguments;
   }
-  if (a.tokens == 0 || a.sequences == 0) return 0;
+  if (a.tokens == 0 || a.sequences == 0 || a.max_queries == 0) return 0;
   const int splits = (a.max_context + workspace.split_keys - 1) / workspace.split_keys;
   const DecodeArguments d = {a, workspace, splits > 0 ? splits : 1};
   const bool is_bf16 = a.type == ElementType::bfloat16;

@@ -20,12 +20,6 @@ namespace {
 
 constexpr int most_warps = 4;
 
-struct PlainArguments {
-  AttentionArguments attention;
-  /// Sequences of fewer or more query rows are left out.
-  int fewest_rows, most_rows;
-};
-
 /// ```
 /// shared, of each warp   | weights [32] | query [head_dimension] |   float
 /// ```
@@ -115,14 +109,13 @@ class PlainRow {
 
 template <class T>
 GPU_KERNEL(most_warps* warp_size, 4)
-plain_attention_kernel(PlainArguments c) {
-  const AttentionArguments& p = c.attention;
+plain_attention_kernel(AttentionArguments p) {
   GPU_SHARED(shared);
   const int head = block_y(), sequence = block_z();
   const int start = p.query_starts[sequence];
   const int queries = p.query_starts[sequence + 1] - start;
   const int row = block_x() * (thread_count() / warp_size) + warp_index();
-  if (row >= queries || queries < c.fewest_rows || queries > c.most_rows) return;
+  if (row >= queries) return;
   const int context = p.context_lengths[sequence], position = context - queries + row;
 
   float* memory = reinterpret_cast<float*>(shared) + warp_index() * floats_a_warp(p);
@@ -144,30 +137,25 @@ plain_attention_kernel(PlainArguments c) {
   if (p.log_sums && lane_index() == 0) p.log_sums[int64_t(head) * p.tokens + token] = result.log_sum;
 }
 
-Status launch_plain(Stream stream, const AttentionArguments& a, int fewest_rows, int most_rows) {
+Status launch_plain(Stream stream, const AttentionArguments& a) {
   if (!attention_plain_supports(a)) return invalid_arguments;
-  const int rows = a.max_queries < most_rows ? a.max_queries : most_rows;
+  const int rows = a.max_queries;
   if (a.tokens == 0 || a.sequences == 0 || rows == 0) return 0;
   const int warps = rows < most_warps ? rows : most_warps;
   LaunchShape shape;
   shape.grid = {(rows + warps - 1) / warps, a.query_heads, a.sequences};
   shape.threads = warps * warp_size;
   shape.shared_bytes = warps * floats_a_warp(a) * int(sizeof(float));
-  const PlainArguments arguments = {a, fewest_rows, most_rows};
   if (a.type == ElementType::bfloat16) {
-    return launch(stream, "plain_attention<bf16>", shape, plain_attention_kernel<bf16>, arguments);
+    return launch(stream, "plain_attention<bf16>", shape, plain_attention_kernel<bf16>, a);
   }
-  return launch(stream, "plain_attention<f16>", shape, plain_attention_kernel<f16>, arguments);
+  return launch(stream, "plain_attention<f16>", shape, plain_attention_kernel<f16>, a);
 }
 
 }  // namespace
 
-Status attention_plain_prefill(Stream stream, const AttentionArguments& a) {
-  return launch_plain(stream, a, a.fewest_rows, a.max_queries);
-}
+Status attention_plain_prefill(Stream stream, const AttentionArguments& a) { return launch_plain(stream, a); }
 
-Status attention_plain_decode(Stream stream, const AttentionArguments& a) {
-  return launch_plain(stream, a, 1, 1);
-}
+Status attention_plain_decode(Stream stream, const AttentionArguments& a) { return launch_plain(stream, a); }
 
 }  // namespace gpu

@@ -58,7 +58,7 @@ GPU_DEVICE void prefill(const AttentionArguments& p) {
   const int key_head = head / (p.query_heads / p.key_heads);
   const int start = p.query_starts[sequence];
   const int queries = p.query_starts[sequence + 1] - start;
-  if (first_row >= queries || queries < p.fewest_rows) return;
+  if (first_row >= queries) return;
   const int context = p.context_lengths[sequence];
   const int row_position = context - queries;
 

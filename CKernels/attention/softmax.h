@@ -50,7 +50,10 @@ struct RowState {
       maximum_here = warp_max<4>(maximum_here);
       // A row without a visible key so far: any finite offset keeps exp(−∞) = 0 from becoming NaN.
       const float offset = maximum_here == negative_infinity() ? 0.0f : maximum_here * log2_factor;
-      rescale[half] = exp2_approximate(largest[half] * log2_factor - offset);
+      // Exactly 1 where no score is larger, which a fused multiply-add would miss: tiles of which a row sees
+      // nothing must not change it.
+      rescale[half] =
+          maximum_here == largest[half] ? 1.0f : exp2_approximate(largest[half] * log2_factor - offset);
       largest[half] = maximum_here;
       sum[half] *= rescale[half];
       GPU_UNROLL

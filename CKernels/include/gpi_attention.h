@@ -11,8 +11,6 @@ typedef struct {
   gpi_kernel_cache_codes codes;
   /// Whether a row sees no later position than its own.
   bool causal;
-  /// Prefill only: leaves out sequences of one row, which a launch of decode computes.
-  bool skips_single_rows;
   int32_t sequences;
   /// Query rows of all sequences together.
   int32_t tokens;

@@ -35,7 +35,7 @@ typedef enum {
   GPI_KERNEL_LINEAR,
   /// gpi_kernel_attention: any number of query rows a sequence
   GPI_KERNEL_PREFILL,
-  /// gpi_kernel_attention: the sequences of one query row
+  /// gpi_kernel_attention: few query rows a sequence
   GPI_KERNEL_DECODE,
   /// gpi_kernel_quantized_linear
   GPI_KERNEL_QUANTIZED_LINEAR,
@@ -51,4 +51,6 @@ typedef enum {
   GPI_KERNEL_LOGPROBS,
   /// gpi_kernel_feed
   GPI_KERNEL_FEED,
+  /// gpi_kernel_lora
+  GPI_KERNEL_LOW_RANK,
 } gpi_kernel_op;

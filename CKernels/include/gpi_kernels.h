@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /// Counts up with every change of a struct or of the table.
-#define GPI_KERNEL_ABI 5
+#define GPI_KERNEL_ABI 6
 
 typedef enum {
   GPI_KERNEL_OK = 0,

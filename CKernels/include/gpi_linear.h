@@ -118,3 +118,37 @@ typedef struct {
   void* workspace;
   int64_t workspace_bytes;
 } gpi_kernel_quantized_linear;
+
+/// Rows `first ..< end`, which have one adapter.
+typedef struct {
+  /// [rank, inputs], contiguous
+  const void* down;
+  /// [outputs, rank], contiguous, aligned to 16 bytes
+  const void* up;
+  int32_t first;
+  int32_t end;
+  /// Multiple of 16.
+  int32_t rank;
+  float scale;
+} gpi_kernel_lora_run;
+
+/// `output += scale * (input * down^T) * up^T` in the rows of each run; no row is in two.
+typedef struct {
+  gpi_kernel_element element;
+  gpi_kernel_element output_element;
+  int32_t rows;
+  int32_t outputs;
+  int32_t inputs;
+  /// [rows, inputs]
+  const void* input;
+  int64_t input_stride;
+  /// [rows, the largest rank] of scratch memory, rows a multiple of 8 elements apart, aligned to 16 bytes
+  void* shrunk;
+  int64_t shrunk_stride;
+  /// [rows, outputs]
+  void* output;
+  int64_t output_stride;
+  /// On the host.
+  const gpi_kernel_lora_run* runs;
+  int32_t run_count;
+} gpi_kernel_lora;

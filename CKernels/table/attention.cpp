@@ -35,7 +35,6 @@ AttentionArguments attention(const gpi_kernel_attention& a) {
   result.alibi_slopes = a.alibi_slopes;
   result.log_sums = a.log_sums;
   result.query_stride = a.query_stride;
-  result.fewest_rows = a.skips_single_rows ? 2 : 0;
   result.sink_logits = a.sink_logits;
   result.sinks = a.sinks;
   result.sink_query = a.sink_query;
@@ -84,7 +83,7 @@ int64_t splits(const gpi_kernel_attention& a) {
 int64_t decode_workspace(const void* arguments) {
   const gpi_kernel_attention& a = of(arguments);
   if (splits(a) <= 1) return 0;
-  return int64_t(a.sequences) * a.query_heads * splits(a) * (a.head_dimension + 1) * int64_t(sizeof(float));
+  return int64_t(a.tokens) * a.query_heads * splits(a) * (a.head_dimension + 1) * int64_t(sizeof(float));
 }
 
 bool takes_decode(const void* arguments) {
@@ -94,13 +93,13 @@ bool takes_decode(const void* arguments) {
 }
 
 /// ```
-/// workspace   | outputs [sequences, query_heads, splits, head_dimension] | log sums [sequences, query_heads,
+/// workspace   | outputs [tokens, query_heads, splits, head_dimension] | log sums [tokens, query_heads,
 /// splits] |
 /// ```
 Status launch_decode(Stream stream, const Device&, const void* arguments) {
   const gpi_kernel_attention& a = of(arguments);
   float* outputs = static_cast<float*>(a.workspace);
-  const int64_t parts = int64_t(a.sequences) * a.query_heads * splits(a);
+  const int64_t parts = int64_t(a.tokens) * a.query_heads * splits(a);
   return attention_decode(stream, attention(a),
                           {a.split_keys, outputs, outputs ? outputs + parts * a.head_dimension : nullptr});
 }

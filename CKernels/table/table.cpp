@@ -180,7 +180,7 @@ gpi_kernel_status fail(gpi_kernel_status status, const std::string& text) {
 const std::vector<Variant>& variants() {
   static const std::vector<Variant> all = [] {
     std::vector<Variant> result;
-    for (auto group : {runtime_variants, linear_variants, quantized_variants, sparse_variants,
+    for (auto group : {runtime_variants, linear_variants, quantized_variants, lora_variants, sparse_variants,
                        attention_variants, elementwise_variants, sampling_variants}) {
       for (const Variant& variant : group()) result.push_back(variant);
     }

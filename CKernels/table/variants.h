@@ -47,6 +47,7 @@ int64_t packed_sparse_bytes(const gpi_kernel_weight_format& format);
 std::vector<Variant> elementwise_variants();
 std::vector<Variant> linear_variants();
 std::vector<Variant> quantized_variants();
+std::vector<Variant> lora_variants();
 std::vector<Variant> sparse_variants();
 std::vector<Variant> attention_variants();
 std::vector<Variant> sampling_variants();

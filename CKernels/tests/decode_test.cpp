@@ -1,5 +1,7 @@
 // Decode attention over the paged cache, split and not, against the double precision reference.
 
+#include <cstring>
+
 #include "tests/attention_reference.h"
 
 namespace gpu::test {
@@ -9,8 +11,9 @@ template <class T>
 void test_decode(const AttentionCase& c, int split_keys) {
   int longest = 0;
   for (int context : c.contexts) longest = std::max(longest, context);
-  const size_t slots =
-      c.contexts.size() * size_t(c.query_heads) * size_t((longest + split_keys - 1) / split_keys);
+  size_t rows = 0;
+  for (int queries : c.queries) rows += size_t(queries);
+  const size_t slots = rows * size_t(c.query_heads) * size_t((longest + split_keys - 1) / split_keys);
   DeviceArray<float> outputs("partial outputs", slots * size_t(c.dimension));
   DeviceArray<float> log_sums("partial log sums", slots);
   const DecodeWorkspace workspace = {split_keys, outputs.data(), log_sums.data()};
@@ -114,12 +117,68 @@ TEST("decode gives the same bits whatever else is in the batch") {
   EXPECT(run(alone) == run(among));
 }
 
+TEST("decode: drafts behind a last token, whole and split, in groups that end within a tile") {
+  for (int split_keys : {64, 512}) {
+    test_decode<bf16>({"drafts", {4, 0, 1, 6}, {66, 3, 70, 6}, 6, 2, 32}, split_keys);
+    test_decode<f16>({"drafts of twenty heads", {3, 5}, {130, 40}, 20, 1, 16}, split_keys);
+    test_decode<bf16>({"many drafts", {40}, {200}, 3, 1, 64, true, 0, 0, false, true}, split_keys);
+    test_decode<bf16>({"drafts, window", {5, 17}, {140, 80}, 4, 4, 32, true, 40, 20.0f, true}, split_keys);
+  }
+  AttentionCase c = {"drafts of a stream", {9, 20}, {44, 200}, 4, 2, 32, true, 32, 0, true};
+  c.sinks = 4;
+  test_decode<bf16>(c, 64);
+  c.sink_logits = true;
+  test_decode<f16>(c, 128);
+  test_decode<bf16>({"drafts, wide heads", {3}, {75}, 4, 2, 256}, 64);
+}
+
+/// Each row of a sequence alone, with the keys up to its own position, against all of them at once.
+template <class T>
+void test_rows_alone(const AttentionCase& c, int split_keys, int drafts) {
+  AttentionInputs<T> inputs(c);
+  const size_t row_bytes = size_t(c.query_heads) * size_t(c.dimension) * sizeof(T);
+  DeviceArray<float> outputs("partial outputs", size_t(inputs.tokens * c.query_heads * 8 * c.dimension));
+  DeviceArray<float> log_sums("partial log sums", size_t(inputs.tokens * c.query_heads * 8));
+  simt::Stream stream;
+  const AttentionArguments together = inputs.arguments();
+  EXPECT(attention_decode(&stream, together, {split_keys, outputs.data(), log_sums.data()}) == 0);
+  const std::vector<unsigned char> expected = inputs.output->bytes();
+  std::memset(inputs.output->data(), 0xff, inputs.output->size() * sizeof(T));
+  DeviceArray<int32_t> starts("one row", 2), contexts("its keys", 1);
+  for (int row = 0; row < drafts; ++row) {
+    starts[0] = row, starts[1] = row + 1;
+    contexts[0] = c.contexts[0] - drafts + 1 + row;
+    AttentionArguments alone = together;
+    alone.max_queries = 1, alone.max_context = contexts[0];
+    alone.query_starts = starts.data(), alone.context_lengths = contexts.data();
+    EXPECT(attention_decode(&stream, alone, {split_keys, outputs.data(), log_sums.data()}) == 0);
+  }
+  const std::vector<unsigned char> found = inputs.output->bytes();
+  EXPECT(found.size() == row_bytes * size_t(drafts));
+  EXPECT(found == expected);
+}
+
+TEST("decode gives a row the same bits whatever other rows its sequence has") {
+  for (int split_keys : {64, 512}) {
+    // Rows on both sides of the edge of a part, and of a warp's sixteen keys.
+    test_rows_alone<bf16>({"parts", {9}, {132}, 4, 2, 32}, split_keys, 9);
+    test_rows_alone<f16>({"first keys", {20}, {20}, 3, 1, 64}, split_keys, 20);
+    test_rows_alone<bf16>({"window", {12}, {150}, 6, 2, 32, true, 50, 0, true, true}, split_keys, 12);
+    AttentionCase c = {"stream", {10}, {60}, 4, 2, 32, true, 48};
+    c.sinks = 5;
+    test_rows_alone<bf16>(c, split_keys, 10);
+  }
+}
+
 TEST("decode: shapes without a kernel are refused") {
   AttentionArguments arguments = {};
   arguments.head_dimension = 64;
   arguments.key_heads = arguments.query_heads = 1;
   EXPECT(attention_decode(nullptr, arguments, {100, nullptr, nullptr}) == invalid_arguments);
   EXPECT(attention_decode(nullptr, arguments, {0, nullptr, nullptr}) == invalid_arguments);
+  arguments.max_queries = 2;
+  EXPECT(attention_decode(nullptr, arguments, {64, nullptr, nullptr}) == invalid_arguments);
+  arguments.causal = true;
   arguments.head_dimension = 20;
   EXPECT(attention_decode(nullptr, arguments, {64, nullptr, nullptr}) == invalid_arguments);
 }

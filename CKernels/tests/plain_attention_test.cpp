@@ -71,19 +71,6 @@ TEST("plain attention: streams see the first positions and a window") {
   test("sinks beside the window", {1}, {50}, 20, 17);
 }
 
-TEST("plain attention: prefill and decode share out a step") {
-  AttentionInputs<bf16> inputs({"mixed", {3, 1, 0, 5}, {3, 50, 20, 30}, 4, 2, 20});
-  AttentionArguments arguments = inputs.arguments();
-  arguments.fewest_rows = 2;
-  simt::Stream stream;
-  EXPECT(attention_plain_prefill(&stream, arguments) == 0);
-  auto touched = [&](size_t token) { return (*inputs.output)[token * 80].bits != 0xffff; };
-  EXPECT(touched(0) && touched(2) && !touched(3) && touched(4) && touched(8));
-  std::memset(inputs.output->data(), 0xff, inputs.output->size() * sizeof(bf16));
-  EXPECT(attention_plain_decode(&stream, arguments) == 0);
-  EXPECT(!touched(0) && !touched(2) && touched(3) && !touched(4));
-}
-
 TEST("plain attention: what means nothing is refused") {
   AttentionInputs<bf16> inputs({"refused", {3}, {5}, 2, 2, 20});
   const AttentionArguments good = inputs.arguments();

@@ -1,19 +1,20 @@
 /// The most that attention will be asked for, known when a model is bound: what a backend reserves scratch memory for.
 package struct AttentionDemand: Sendable, Equatable {
-  package var maxSequences: Int
+  /// Query rows of decodes in one step.
+  package var maxRows: Int
   package var queryHeads: Int
   package var headDimension: Int
   /// Keys of one sequence.
   package var maxContextLength: Int
 
-  package init(maxSequences: Int, queryHeads: Int, headDimension: Int, maxContextLength: Int) {
-    self.maxSequences = maxSequences
+  package init(maxRows: Int, queryHeads: Int, headDimension: Int, maxContextLength: Int) {
+    self.maxRows = maxRows
     self.queryHeads = queryHeads
     self.headDimension = headDimension
     self.maxContextLength = maxContextLength
   }
 
-  /// Keys in the parts that a single query row's context is cut into; a multiple of 64.
+  /// Keys in the parts that a decode's context is cut into; a multiple of 64.
   package static let smallestSplit = 256
 
   /// At most 32 parts, so that scratch memory does not grow with the model's length; the same for every step, so that a
@@ -26,6 +27,6 @@ package struct AttentionDemand: Sendable, Equatable {
   /// float32 outputs and sums of all parts; 0 where no context is cut.
   package var scratchBytes: Int {
     let parts = (maxContextLength - 1) / splitKeys + 1
-    return parts <= 1 ? 0 : maxSequences * queryHeads * parts * (headDimension + 1) * 4
+    return parts <= 1 ? 0 : maxRows * queryHeads * parts * (headDimension + 1) * 4
   }
 }

@@ -51,6 +51,17 @@ package protocol Backend: AnyObject {
     _ input: TensorView, _ weight: LinearWeight, accumulate: Bool, into output: TensorView
   ) throws(KernelError)
 
+  /// Makes the matrices of an update usable by this backend.
+  func place(_ update: LowRankUpdate) throws(KernelError) -> LowRankUpdate
+
+  /// Adds each run's update to its rows: `output += scale · (input · downᵀ) · upᵀ`. input `[T, K]`, output `[T, N]`; no row
+  /// is in two runs.
+  ///
+  /// - Parameter shrunk: `[T, r]` for the largest rank, rounded up to a multiple of `lowRankUnit`; overwritten.
+  func add(
+    _ runs: [LowRankRun], of input: TensorView, through shrunk: TensorView, to output: TensorView
+  ) throws(KernelError)
+
   /// Rotates heads in place by the angles of `table` at each token's position. query `[T, Hq·D]`, key `[T, Hkv·D]`.
   func rope(
     _ parameters: RopeParameters, positions: TensorView, query: TensorView, key: TensorView
@@ -77,6 +88,9 @@ package protocol Backend: AnyObject {
   /// `accumulator += input`, both `[T, H]`.
   func add(_ input: TensorView, to accumulator: TensorView) throws(KernelError)
 }
+
+/// Backends may fill the rank of an update up to a multiple of this.
+package let lowRankUnit = 16
 
 extension Backend {
   package var blockTypes: [GGMLType] { [] }
@@ -184,13 +198,43 @@ package struct AttentionBatch {
   package var sequenceCount: Int
   package var maxQueryLength: Int
   package var maxContextLength: Int
+  package var decodes: Decodes
   /// `[T, Hq·D]`: the queries as the sinks' keys meet them, where positions are in the queries (rope); nil where they
   /// are not.
   package var sinkQuery: TensorView?
 
+  /// The sequences at the front that go on behind their prompts: a last token each, and drafts behind it that are verified.
+  ///
+  /// Devices compute them with another kernel than prompts, whose last bits differ. In either a row's bits do not
+  /// depend on how many others its sequence has in the step, so it is this that decides which logits a token gets, and not
+  /// how a prompt was cut into pieces, or whether a token was drafted before it was chosen.
+  package struct Decodes: Sendable, Equatable {
+    package var sequences: Int
+    /// Query rows of all of them together.
+    package var rows: Int
+    /// Of one of them.
+    package var maxQueryLength: Int
+
+    package init(sequences: Int = 0, rows: Int = 0, maxQueryLength: Int = 0) {
+      self.sequences = sequences
+      self.rows = rows
+      self.maxQueryLength = maxQueryLength
+    }
+
+    /// Of sequences with these numbers of rows, in order.
+    package init(rows: some Sequence<Int>) {
+      self.init()
+      for count in rows {
+        sequences += 1
+        self.rows += count
+        maxQueryLength = Swift.max(maxQueryLength, count)
+      }
+    }
+  }
+
   package init(
     queryStarts: TensorView, contextLengths: TensorView, blockTables: TensorView, sequenceCount: Int,
-    maxQueryLength: Int, maxContextLength: Int
+    maxQueryLength: Int, maxContextLength: Int, decodes: Decodes = Decodes()
   ) {
     self.queryStarts = queryStarts
     self.contextLengths = contextLengths
@@ -198,5 +242,6 @@ package struct AttentionBatch {
     self.sequenceCount = sequenceCount
     self.maxQueryLength = maxQueryLength
     self.maxContextLength = maxContextLength
+    self.decodes = decodes
   }
 }

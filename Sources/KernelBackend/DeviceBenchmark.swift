@@ -227,7 +227,8 @@ private final class AttentionStep {
     kept = [starts, lengths, tables]
     batch = AttentionBatch(
       queryStarts: starts.view, contextLengths: lengths.view, blockTables: tables.view,
-      sequenceCount: sequences, maxQueryLength: rows, maxContextLength: keys)
+      sequenceCount: sequences, maxQueryLength: rows, maxContextLength: keys,
+      decodes: rows == 1 ? .init(rows: repeatElement(1, count: sequences)) : .init())
   }
 
   func integers(_ values: [Int32], _ shape: Shape) throws(KernelError) -> Tensor {

@@ -21,8 +21,8 @@ extension KernelBackend {
     try unsafe launch(.append, &arguments, "appendKV", describe: "\(heads) heads of \(dimension)")
   }
 
-  /// Sequences of one query row are decode's, the others prefill's; a step that has both is two launches over the same
-  /// arrays. Which one computes a row depends on its own sequence only.
+  /// `batch.decodes` are decode's, the others prefill's; a step that has both is two launches over the same arrays. Which
+  /// one computes a row depends on its own sequence only.
   package func attention(
     _ parameters: AttentionParameters, query: TensorView, cache: any KVCache, layer: Int,
     batch: AttentionBatch, into output: TensorView
@@ -46,8 +46,20 @@ extension KernelBackend {
     try checks.require(
       batch.maxContextLength <= batch.blockTables.columns * KernelKVCache.blockSize || sequences == 0,
       "a context of \(batch.maxContextLength) with \(batch.blockTables.columns) blocks")
+    var decodes = batch.decodes
+    switch forcedVariant?.operation {
+    case .prefill: decodes = AttentionBatch.Decodes()
+    case .decode:
+      decodes = AttentionBatch.Decodes(
+        sequences: sequences, rows: query.rows, maxQueryLength: batch.maxQueryLength)
+    default: break
+    }
+    try checks.require(
+      decodes.sequences <= sequences && decodes.rows <= query.rows,
+      "\(decodes.sequences) decodes with \(decodes.rows) rows among \(sequences) sequences with \(query.rows)"
+    )
     var arguments = try unsafe gpi_kernel_attention(
-      element: element, codes: cache.codes, causal: true, skips_single_rows: false,
+      element: element, codes: cache.codes, causal: true,
       sequences: count(sequences, "attention"),
       tokens: count(query.rows, "attention"), query_heads: count(parameters.queryHeads, "attention"),
       key_heads: count(parameters.keyValueHeads, "attention"),
@@ -65,17 +77,30 @@ extension KernelBackend {
     let describe = {
       "\(parameters.queryHeads) heads over \(parameters.keyValueHeads) of \(parameters.headDimension)"
     }
-    let decodes = forcedVariant?.operation != .prefill
-    if batch.maxQueryLength > 1 || !decodes {
-      unsafe arguments.skips_single_rows = decodes
-      try unsafe launch(.prefill, &arguments, "attention", describe: describe())
+    if decodes.sequences < sequences {
+      var prompts = unsafe arguments
+      unsafe prompts.skipSequences(decodes.sequences)
+      try unsafe launch(.prefill, &prompts, "attention", describe: describe())
     }
-    // Of a step in which every sequence has as many rows as the longest, none is left for decode.
-    guard decodes, batch.maxQueryLength <= 1 || query.rows < sequences * batch.maxQueryLength else { return }
+    guard decodes.sequences > 0 else { return }
+    unsafe arguments.sequences = try count(decodes.sequences, "attention")
+    unsafe arguments.tokens = try count(decodes.rows, "attention")
+    unsafe arguments.max_queries = try count(decodes.maxQueryLength, "attention")
     let needed = unsafe stream.table.workspace(GPI_KERNEL_DECODE, &arguments)
     let scratch = try scratch(atLeast: Int(needed))
     unsafe arguments.workspace = scratch?.address
     unsafe arguments.workspace_bytes = Int64(scratch?.byteCount ?? 0)
     try unsafe launch(.decode, &arguments, "attention", describe: describe())
+  }
+}
+
+extension gpi_kernel_attention {
+  /// Leaves the first sequences out. Rows keep their places: `query_starts` counts from the step's first row.
+  fileprivate mutating func skipSequences(_ count: Int) {
+    unsafe sequences -= Int32(count)
+    unsafe query_starts = unsafe query_starts.map { unsafe $0 + count }
+    unsafe context_lengths = unsafe context_lengths.map { unsafe $0 + count }
+    let stride = unsafe Int(table_stride)
+    unsafe block_tables = unsafe block_tables.map { unsafe $0 + count * stride }
   }
 }

@@ -18,7 +18,7 @@ package final class KernelBackend: Backend {
   package var name: String { library.name }
 
   /// The variant to use for its operation whatever is preferred; where it does not take the arguments, the operation throws
-  /// `unsupported`. A forced prefill computes single rows too, which are decode's otherwise.
+  /// `unsupported`. A forced prefill, or decode, computes all sequences.
   package var forcedVariant: KernelVariant?
 
   /// Which variants have been launched since `forgetLaunches`, by their place in the table.

@@ -13,7 +13,7 @@ package enum KernelOperation: String, Sendable, CaseIterable {
   case linear
   /// Attention of any number of query rows a sequence.
   case prefill
-  /// Attention of one query row a sequence.
+  /// Attention of few query rows a sequence.
   case decode
   /// A product with a weight that `repack` has laid out.
   case quantizedLinear = "quantized_linear"
@@ -24,6 +24,8 @@ package enum KernelOperation: String, Sendable, CaseIterable {
   case logprobs
   /// Sampled tokens as the next step's inputs.
   case feed
+  /// Updates of several adapters, each of its own rows.
+  case lowRank = "low_rank"
 
   var code: gpi_kernel_op {
     switch self {
@@ -44,6 +46,7 @@ package enum KernelOperation: String, Sendable, CaseIterable {
     case .sample: GPI_KERNEL_SAMPLE
     case .logprobs: GPI_KERNEL_LOGPROBS
     case .feed: GPI_KERNEL_FEED
+    case .lowRank: GPI_KERNEL_LOW_RANK
     }
   }
 }

@@ -19,6 +19,7 @@ extension Scheduler {
       writeByAdapter(to: &plan)
     } else {
       for index in 0..<running.count where isDecode(running[index]) { write(running[index], to: &plan) }
+      plan.decodeCount = plan.entries.count
       for index in 0..<running.count where plan.entries.count < scheduled {
         let slot = running[index]
         if sequences[slot].scheduled > 0 && !isDecode(slot) { write(slot, to: &plan) }
@@ -35,6 +36,7 @@ extension Scheduler {
     }
     order.sort { ($0.rank, $0.adapter, $0.place) < ($1.rank, $1.adapter, $1.place) }
     for entry in order { write(running[entry.place], to: &plan) }
+    plan.decodeCount = order.count { $0.rank == 0 }
     for entry in plan.entries where entry.adapter != 0 {
       let rows = entry.tokenStart..<entry.tokenStart + entry.tokenCount
       if let last = plan.adapterRuns.last, last.adapter == entry.adapter,
@@ -47,9 +49,11 @@ extension Scheduler {
     }
   }
 
+  /// Not the last token of a prompt that was left over alone: how a prompt is cut must not change its logits.
   @inline(__always)
   private func isDecode(_ slot: Int) -> Bool {
     sequences[slot].scheduled - sequences[slot].scheduledDrafts == 1 && sequences[slot].remaining == 1
+      && sequences[slot].isBehindPrompt
   }
 
   private func write(_ slot: Int, to plan: inout StepPlan) {

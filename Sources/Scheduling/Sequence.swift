@@ -115,8 +115,10 @@ extension Scheduler {
     var samples: Bool { tokens.count < limit }
     /// Tokens in KV memory or on their way there that the sequence is known to have.
     var known: Int { min(computed + scheduled - scheduledDrafts, tokens.count - (isUnconfirmed ? 1 : 0)) }
-    /// Lacks only its last token: the next step gives it a new one.
-    var decodes: Bool { state == .running && remaining == 1 && samples }
+    /// Its next token to compute is one that was sampled.
+    var isBehindPrompt: Bool { computed >= promptCount }
+    /// Lacks only its last token, which was sampled: the next step gives it a new one.
+    var decodes: Bool { state == .running && remaining == 1 && samples && isBehindPrompt }
 
     /// Ends the step under way, which computed `count` tokens that are the sequence's own.
     mutating func advance(by count: Int) {

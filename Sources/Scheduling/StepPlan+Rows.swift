@@ -13,6 +13,7 @@ extension StepPlan {
   /// Forgets the last step, except for the rows of `blockTables`.
   mutating func removeEntries() {
     entries.removeAll(keepingCapacity: true)
+    decodeCount = 0
     tokens.removeAll(keepingCapacity: true)
     tokenSources.removeAll(keepingCapacity: true)
     positions.removeAll(keepingCapacity: true)

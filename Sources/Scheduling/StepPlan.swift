@@ -22,8 +22,8 @@ package struct AdapterRun: Sendable, Equatable {
 ///              step looks (`KVRetention`)
 /// logitRows    rows of the flattened tokens whose logits are wanted
 /// ```
-/// Entries that compute one last token, and maybe drafts behind it, come first (decodes), then the pieces of
-/// prompts.
+/// Entries that compute a last token behind their prompt, and maybe drafts behind that, come first (decodes), then the
+/// pieces of prompts, single tokens among them.
 ///
 /// Within each layer all keys and values of the step are written to `slots` before any query reads: a
 /// sequence may attend to a block that another entry of the same step fills.
@@ -65,6 +65,8 @@ package struct StepPlan: Sendable {
   }
 
   package var entries: [Entry] = []
+  /// Sequences at the front that are decodes: devices compute these with a kernel of their own.
+  package var decodeCount = 0
   package var tokens: [Int32] = []
   /// Where the step before has not been committed yet: for each decode, the row of that step's logits which its token
   /// is sampled from, or −1 for a token that `tokens` has. Empty otherwise.

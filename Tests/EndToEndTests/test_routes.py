@@ -259,6 +259,13 @@ def resident_bytes(process):
         return int(file.read().split()[1]) * 4096
 
 
+BOOK = {
+    "type": "object",
+    "properties": {"title": {"type": "string", "maxLength": 12}, "pages": {"type": "integer"}},
+    "required": ["title", "pages"],
+}
+
+
 def test_a_mixed_load_changes_no_word_and_leaves_no_memory_behind(adapter):
     flags = (
         "--lora-modules", f"poet={adapter}", "--speculative-model", "ngram", "--max-num-seqs", 12,
@@ -268,6 +275,8 @@ def test_a_mixed_load_changes_no_word_and_leaves_no_memory_behind(adapter):
         async def run():
             async with openai.AsyncOpenAI(base_url=other.url + "/v1", api_key="x", max_retries=0) as client:
                 def completion(index, **more):
+                    if index % 4 == 2:
+                        more["extra_body"] = {"structured_outputs": {"json": BOOK}}
                     return client.completions.create(
                         model="poet" if index % 3 == 0 else "demo", prompt=f"Chapter {index % 7}. The boy",
                         max_tokens=40, temperature=0.9 if index % 2 else 0, seed=index, **more,

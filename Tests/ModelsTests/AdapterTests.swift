@@ -18,12 +18,13 @@ struct AdapterTests {
     try Self.graph(Fixtures.path("tiny/" + fixture), maxRank: maxRank)
   }
 
-  static func graph(_ path: String, maxRank: Int = 64) throws -> ModelGraph {
+  static func graph(
+    _ path: String, maxRank: Int = 64, backend: any Backend = CPUBackend(threads: 1)
+  ) throws -> ModelGraph {
     var limits = ModelLimits(maxBatchTokens: 256, maxSequences: 8, maxModelLength: 256, maxLogitRows: 256)
     limits.maxAdapterRank = maxRank
     return try ModelGraph(
-      checkpoint: try Checkpoint.open(path), backend: CPUBackend(threads: 1),
-      limits: limits)
+      checkpoint: try Checkpoint.open(path), backend: backend, limits: limits)
   }
 
   /// The logits of every token of some prompts, computed in one step; a prompt's blocks are its own.

@@ -14,9 +14,11 @@ final class History {
   private(set) var tokens: [Int32] = []
   /// `prefixes[p]` stands for the tokens `0 ... p` and the salt; equal only for equal histories.
   private(set) var prefixes: [UInt64] = []
+  let promptCount: Int
   private var last: UInt64
 
   init(prompt: [Int32], salt: String?) {
+    promptCount = prompt.count
     last = 0x9e37_79b9_7f4a_7c15
     for byte in (salt ?? "").utf8 { mix(UInt64(byte) + 1 << 40) }
     if salt != nil { mix(1 << 50) }
@@ -40,6 +42,7 @@ final class History {
 
   private init(_ other: History) {
     tokens = other.tokens
+    promptCount = other.promptCount
     prefixes = other.prefixes
     last = other.last
   }
@@ -73,6 +76,11 @@ struct FakeModel {
       let start = end - entry.tokenCount
       if start < 0 || end - entry.draftCount > history.tokens.count {
         throw PlanFault("\(entry.id): context \(end) out of range")
+      }
+      // What was sampled is a decode, and no token of a prompt is, however it was cut.
+      let isDecode = start >= history.promptCount && end - entry.draftCount == history.tokens.count
+      if (row < plan.decodeCount) != (isDecode && entry.tokenCount - entry.draftCount == 1) {
+        throw PlanFault("\(entry.id): is entry \(row) of \(plan.decodeCount) decodes")
       }
       let drafts = plan.tokens[..<(entry.tokenStart + entry.tokenCount)].suffix(entry.draftCount)
       let (tokens, prefixes) = history.extended(by: drafts)
@@ -130,7 +138,6 @@ struct FakeModel {
     let rows = plan.entries.count
     var tokens = 0
     var logits = 0
-    var prompts = false
     for (row, entry) in plan.entries.enumerated() {
       if plan.queryStarts[row] != tokens || entry.tokenStart != tokens || entry.tokenCount < 1 {
         throw PlanFault("entry \(row) does not start at row \(tokens)")
@@ -150,10 +157,11 @@ struct FakeModel {
         throw PlanFault("entry \(row) does not verify its drafts")
       }
       let known = entry.tokenCount - entry.draftCount
-      if known > 1 { prompts = true }
-      if prompts && known == 1 && entry.samples && plan.contextLengths[row] > 1 {
-        // A prompt cut to its last token is a decode as well, so single tokens behind a piece end nothing.
-        throw PlanFault("a decode stands behind a piece of a prompt")
+      if row < plan.decodeCount && (known != 1 || !entry.samples) {
+        throw PlanFault("entry \(row) is a piece of a prompt among the decodes")
+      }
+      if row >= plan.decodeCount && entry.draftCount > 0 {
+        throw PlanFault("entry \(row) verifies drafts and is no decode")
       }
       tokens += entry.tokenCount
       logits = entry.logitRange.upperBound

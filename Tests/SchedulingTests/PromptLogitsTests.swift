@@ -39,7 +39,7 @@ import Testing
     let scored = try driver.add(prompt(20, first: 1), promptLogits: true)
     let plain = try driver.add(prompt(10, first: 2))
     #expect(try driver.step() == [Work(scored, 8, samples: false), Work(plain, 9, samples: false)])
-    #expect(try driver.step() == [Work(plain, 1), Work(scored, 7, samples: false)])
+    #expect(try driver.step() == [Work(scored, 7, samples: false), Work(plain, 1)])
   }
 
   @Test("Such a request takes nothing from the cache, and leaves its blocks there for others")

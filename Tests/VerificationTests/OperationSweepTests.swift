@@ -39,7 +39,10 @@ struct OperationSweepTests {
     #expect((worst.max() ?? 0) > 0.9)
   }
 
-  @Test(arguments: ["embed", "norm", "linear", "rope", "attention", "activation", "gatherRows", "add"])
+  @Test(
+    arguments: [
+      "embed", "norm", "linear", "rope", "attention", "activation", "gatherRows", "add", "addLowRank",
+    ])
   func `one wrong element in one operation is a breach of that operation only`(_ name: String) throws {
     let candidate = RoundingCandidate(.bfloat16)
     candidate.fault = { operation, values in

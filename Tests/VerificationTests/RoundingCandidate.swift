@@ -71,6 +71,27 @@ final class RoundingCandidate: Backend {
     try narrow("linear", wide, output)
   }
 
+  func place(_ update: LowRankUpdate) throws(KernelError) -> LowRankUpdate {
+    LowRankUpdate(down: try place(update.down), up: try place(update.up), scale: update.scale)
+  }
+
+  /// What lies between the two products is rounded, too.
+  func add(
+    _ runs: [LowRankRun], of input: TensorView, through shrunk: TensorView, to output: TensorView
+  ) throws(KernelError) {
+    for run in runs {
+      let part = shrunk.rows(run.rows).columns(0..<run.update.down.outputs)
+      let wide = try widened(part)
+      try inner.linear(
+        try widened(input.rows(run.rows)).view, run.update.down, accumulate: false, into: wide.view)
+      try write(try read(wide.view).map { run.update.scale * $0 }, part)
+      let rows = output.rows(run.rows)
+      let sum = try widened(rows)
+      try inner.linear(try widened(part).view, run.update.up, accumulate: true, into: sum.view)
+      try narrow("addLowRank", sum, rows)
+    }
+  }
+
   func rope(
     _ parameters: RopeParameters, positions: TensorView, query: TensorView, key: TensorView
   ) throws(KernelError) {

@@ -24,7 +24,7 @@ prefill_sm90_kernel(GPU_PARAMETER PrefillSm90Call p) {
   using Barrier = typename Shape::Barrier;
   GPU_SHARED(shared);
   const PrefillRange range = PrefillRange::of<Shape>(p.attention);
-  if (range.first_row >= range.queries || range.queries < p.attention.fewest_rows) return;
+  if (range.first_row >= range.queries) return;
   const SharedAddress start = shared_address(shared);
   const SharedAddress base = (start + Shape::alignment - 1) / Shape::alignment * Shape::alignment;
   if (thread_index() == 0) {

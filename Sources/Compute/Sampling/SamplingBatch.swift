@@ -68,12 +68,23 @@ package struct SamplingBatch: Sendable {
   package private(set) var logprobRows = 0
   package private(set) var alternatives = 0
   package private(set) var changedRows = 0
-  /// By row of the logits: its place in `rows`, or −1.
-  package private(set) var places: [Int32]
+  package private(set) var places: Places
+
+  /// Which rows of the logits are here. Whoever asks for many takes it out: asking the batch copies that.
+  package struct Places: Sendable {
+    /// By row of the logits: its place in `rows`, or −1.
+    fileprivate(set) var byRow: [Int32]
+
+    /// The place in `rows`, and in the results, of a row of the logits; nil when the device does not sample it.
+    package func callAsFunction(ofRow row: Int) -> Int? {
+      guard row >= 0, row < byRow.count, byRow[row] >= 0 else { return nil }
+      return Int(byRow[row])
+    }
+  }
 
   package init(_ capacity: SamplingCapacity) {
     self.capacity = capacity
-    places = Array(repeating: -1, count: capacity.rows)
+    places = Places(byRow: Array(repeating: -1, count: capacity.rows))
     // A step allocates nothing.
     rows.reserveCapacity(capacity.rows)
     edits.reserveCapacity(capacity.edits)
@@ -84,7 +95,7 @@ package struct SamplingBatch: Sendable {
   package var isEmpty: Bool { rows.isEmpty }
 
   package mutating func removeAll() {
-    for row in rows { places[Int(row.row)] = -1 }
+    for row in rows { places.byRow[Int(row.row)] = -1 }
     rows.removeAll(keepingCapacity: true)
     edits.removeAll(keepingCapacity: true)
     seen.removeAll(keepingCapacity: true)
@@ -92,12 +103,6 @@ package struct SamplingBatch: Sendable {
     logprobRows = 0
     alternatives = 0
     changedRows = 0
-  }
-
-  /// The place in `rows`, and in the results, of a row of the logits; nil when the device does not sample it.
-  package func place(ofRow row: Int) -> Int? {
-    guard row >= 0, row < places.count, places[row] >= 0 else { return nil }
-    return Int(places[row])
   }
 
   /// Adds a row.
@@ -132,7 +137,8 @@ package struct SamplingBatch: Sendable {
   }
 
   private func hasRoom(for row: Row) -> Bool {
-    guard rows.count < capacity.rows, Int(row.row) < capacity.rows, row.row >= 0, places[Int(row.row)] < 0,
+    guard rows.count < capacity.rows, Int(row.row) < capacity.rows, row.row >= 0,
+      places.byRow[Int(row.row)] < 0,
       capacity.vocabularySize < SamplingCapacity.vocabularyLimit
     else { return false }
     guard let wanted = row.alternatives else { return true }
@@ -141,7 +147,7 @@ package struct SamplingBatch: Sendable {
   }
 
   private mutating func append(_ row: Row) {
-    places[Int(row.row)] = Int32(rows.count)
+    places.byRow[Int(row.row)] = Int32(rows.count)
     if row.changes != nil { changedRows += 1 }
     if let wanted = row.alternatives {
       logprobRows += 1

@@ -56,6 +56,7 @@ package struct ModelBenchmark {
   private func step(firstPosition: Int, count: Int, sequences: Int) throws(KernelError) {
     var plan = StepPlan()
     plan.blockTableStride = blocksPerSequence
+    plan.decodeCount = count == 1 ? sequences : 0
     plan.queryStarts.append(0)
     for sequence in 0..<sequences {
       let firstBlock = sequence * blocksPerSequence

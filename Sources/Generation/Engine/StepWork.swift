@@ -32,17 +32,12 @@ final class StepWork {
 struct StepRows {
   let tokens: [Int32]
   let positions: [Int32]
-  private let places: [Int32]
+  /// In the device's results.
+  let place: SamplingBatch.Places
 
   init(_ work: StepWork) {
     tokens = work.plan.tokens
     positions = work.plan.positions
-    places = work.batch.places
-  }
-
-  /// The place in the device's results of a row of the logits; nil when the device does not sample it.
-  func place(ofRow row: Int) -> Int? {
-    guard row < places.count, places[row] >= 0 else { return nil }
-    return Int(places[row])
+    place = work.batch.places
   }
 }

@@ -199,9 +199,6 @@ package struct MemoryReservation: Sendable, Equatable {
             + "multiples of 16 in 8 bits")
       }
     }
-    if options.maxAdapterRank > 0, device.name != "cpu" {
-      throw .option(name: "--enable-lora", found: "given", allowed: "left out on \(device.name)")
-    }
     for (name, value) in [
       ("--max-model-len", options.maxModelLength), ("--max-num-batched-tokens", options.maxBatchTokens),
       ("--max-num-seqs", options.maxSequences),

@@ -119,6 +119,8 @@ package final class DraftModel: DraftSource {
   /// Runs the step and draws the next draft of every active sequence.
   private func draw(_ batch: DraftBatch) throws(KernelError) {
     if plan.tokens.isEmpty { return }
+    plan.decodeCount =
+      plan.entries.count { $0.tokenCount == 1 } == plan.entries.count ? plan.entries.count : 0
     let stride = rows.lazy.map(\.count).max() ?? 0
     plan.blockTableStride = stride
     for row in rows {

@@ -108,6 +108,13 @@ struct LazyAutomaton: Sendable {
     return result
   }
 
+  /// The state's place in front of a string's character alone; nil without one.
+  mutating func insideString(_ state: State) -> State? {
+    guard let character = automaton.stringCharacter else { return nil }
+    let own = members[Int(state)].filter { StackSets.place($0) == character }
+    return own.isEmpty ? nil : number(own, remaining: stringRemaining[Int(state)])
+  }
+
   /// The state without its place in front of a string's character: what else can follow. Nil when that is nothing.
   mutating func outsideString(_ state: State) -> State? {
     guard let character = automaton.stringCharacter else { return nil }

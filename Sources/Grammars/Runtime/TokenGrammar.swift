@@ -63,10 +63,10 @@ extension TokenGrammar.Work {
     of state: LazyAutomaton.State, _ vocabulary: GrammarVocabulary, into words: inout [UInt32]
   ) throws(GrammarFailureOrFull) {
     if masks.read(state, into: &words) { return }
-    unsafe words.withUnsafeMutableBufferPointer { unsafe $0.update(repeating: 0) }
     let remaining = Int(automaton.stringRemaining[Int(state)])
     if remaining > 0 {
-      vocabulary.addInside(characters: remaining, to: &words)
+      vocabulary.copyInside(characters: remaining, to: &words)
+      try automaton.walk(vocabulary.closing, from: state, into: &words)
       try automaton.walk(vocabulary.leaving, from: state, into: &words)
       // Tokens that can't stand in this string, or have too many characters for it, may be something else.
       if let outside = automaton.outsideString(state),
@@ -75,6 +75,7 @@ extension TokenGrammar.Work {
         try automaton.walk(vocabulary.all, from: outside, into: &words)
       }
     } else {
+      unsafe words.withUnsafeMutableBufferPointer { unsafe $0.update(repeating: 0) }
       try automaton.walk(vocabulary.all, from: state, into: &words)
     }
     masks.write(state, words)
@@ -90,24 +91,78 @@ extension LazyAutomaton {
   mutating func walk(
     _ trie: TokenTrie, from state: State, into words: inout [UInt32]
   ) throws(GrammarFailureOrFull) {
+    try unsafe words.withUnsafeMutableBufferPointer { words throws(GrammarFailureOrFull) in
+      try walk(trie, from: state) { first in
+        var token = first
+        while token >= 0 {
+          unsafe words[token >> 5] |= 1 << UInt32(truncatingIfNeeded: token & 31)
+          token = trie.twins.isEmpty ? -1 : Int(trie.twins[token])
+        }
+      }
+    }
+  }
+
+  /// The same for tokens that close the string in front of whose character the state is. How many characters the string
+  /// still takes is tried with one of them: to its rule all are alike.
+  mutating func walk(
+    _ closing: ClosingTokens, from state: State, into words: inout [UInt32]
+  ) throws(GrammarFailureOrFull) {
+    // By what follows the quote: bit n of the lengths for n characters before it.
+    var ways: [(state: State, lengths: UInt64)] = []
+    func add(_ state: State, _ lengths: UInt64) {
+      if state == Self.dead { return }
+      for index in ways.indices where ways[index].state == state {
+        ways[index].lengths |= lengths
+        return
+      }
+      ways.append((state, lengths))
+    }
+    let quote = UInt8(ascii: "\"")
+    add(try next(state, quote), 1)
+    if var place = insideString(state) {
+      for count in 1...max(1, closing.mostCharacters) {
+        let following = try next(place, UInt8(ascii: "a"))
+        if following == Self.dead { break }
+        // It counts nothing: all further lengths are like this one.
+        let isLast = following == place
+        add(try next(following, quote), isLast ? ~0 << UInt64(count) : 1 << UInt64(count))
+        if isLast { break }
+        place = following
+      }
+    }
+    try unsafe words.withUnsafeMutableBufferPointer { words throws(GrammarFailureOrFull) in
+      for way in ways {
+        if closing.emptyTail >= 0 { unsafe closing.add(closing.emptyTail, lengths: way.lengths, to: words) }
+        try walk(closing.tails, from: way.state) { tail in
+          unsafe closing.add(tail, lengths: way.lengths, to: words)
+        }
+      }
+    }
+  }
+
+  /// Calls `visit` with the tokens of the trie that can follow; of twins with the first.
+  @inline(__always)
+  private mutating func walk(
+    _ trie: TokenTrie, from state: State, _ visit: (Int) -> Void
+  ) throws(GrammarFailureOrFull) {
     var states = [State](repeating: state, count: TokenTrie.longestToken + 1)
-    let count = trie.nodes.count
-    var index = 0
-    while index < count {
-      let node = trie.nodes[index]
-      let depth = TokenTrie.depth(node)
-      let next = try next(states[depth - 1], TokenTrie.byte(node))
-      if next == Self.dead {
-        index = TokenTrie.skip(node)
-        continue
+    try unsafe trie.nodes.withUnsafeBufferPointer { nodes throws(GrammarFailureOrFull) in
+      try unsafe states.withUnsafeMutableBufferPointer { states throws(GrammarFailureOrFull) in
+        var index = 0
+        while index < nodes.count {
+          let node = unsafe nodes[index]
+          let depth = TokenTrie.depth(node)
+          let next = try unsafe next(states[depth - 1], TokenTrie.byte(node))
+          if next == Self.dead {
+            index = TokenTrie.skip(node)
+            continue
+          }
+          unsafe states[depth] = next
+          let token = TokenTrie.token(node)
+          if token >= 0 { visit(token) }
+          index += 1
+        }
       }
-      states[depth] = next
-      var token = TokenTrie.token(node)
-      while token >= 0 {
-        words[token >> 5] |= 1 << UInt32(truncatingIfNeeded: token & 31)
-        token = trie.twins.isEmpty ? -1 : Int(trie.twins[token])
-      }
-      index += 1
     }
   }
 }

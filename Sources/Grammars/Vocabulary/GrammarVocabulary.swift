@@ -1,9 +1,9 @@
 /// What masks need of a tokenizer: made once, shared by all grammars.
 ///
 /// Inside a JSON string most of a vocabulary is allowed, whatever the grammar. Tokens are therefore sorted once into
-/// those that stay inside a string they are put into, by how many characters of it they begin, those that can close it,
-/// and those that can't stand there at all. A mask inside a string is a copy of a ready one, and a walk over the few
-/// tokens that can close the string.
+/// those that stay inside a string they are put into, by how many characters of it they begin, those that close it,
+/// and those that can't stand there at all. A mask inside a string is a copy of a ready one, and a walk over what tokens
+/// have behind the quote that closes the string (`ClosingTokens`).
 package final class GrammarVocabulary: Sendable {
   /// Tokens, also those without a text.
   package let count: Int
@@ -12,7 +12,8 @@ package final class GrammarVocabulary: Sendable {
   let usualTokens: @Sendable ([UInt8]) -> [Int32]
   let texts: TokenTextTable
   let all: TokenTrie
-  /// Tokens that can close a string, and those that are too rare or too long for `inside`.
+  let closing: ClosingTokens
+  /// Tokens that are too rare or too long for `inside` and `closing`.
   let leaving: TokenTrie
   /// `[mostCharacters + 1][wordCount]`: tokens that stay inside and begin at most so many characters.
   private let inside: [UInt32]
@@ -35,6 +36,7 @@ package final class GrammarVocabulary: Sendable {
     var tokens: [Int32] = []
     tokens.reserveCapacity(count)
     var leaving: [Int32] = []
+    var closing: [ClosingTokens.Candidate] = []
     let words = (count + 31) / 32
     var inside = [UInt32](repeating: 0, count: words * (Self.mostCharacters + 1))
     var characters = [UInt8](repeating: 0, count: count)
@@ -45,7 +47,9 @@ package final class GrammarVocabulary: Sendable {
       tokens.append(token)
       switch StringScan(bytes) {
       case .inside(let begun) where begun <= Self.mostCharacters: characters[Int(token)] = UInt8(begun)
-      case .inside, .leaves: leaving.append(token)
+      case .closes(let begun, let quote) where begun <= Self.mostCharacters:
+        closing.append(.init(token: token, characters: begun, tail: Array(bytes[(quote + 1)...])))
+      case .inside, .closes, .leaves: leaving.append(token)
       case .impossible: break
       }
     }
@@ -60,14 +64,16 @@ package final class GrammarVocabulary: Sendable {
     self.texts = texts
     all = TokenTrie(tokens, texts: texts)
     self.leaving = TokenTrie(leaving, texts: texts)
+    self.closing = ClosingTokens(closing)
   }
 
-  /// Adds the tokens that stay inside a string and begin at most so many characters.
-  func addInside(characters: Int, to words: inout [UInt32]) {
-    let (row, count) = (min(characters, Self.mostCharacters) * wordCount, wordCount)
+  /// Writes the mask of the tokens that stay inside a string and begin at most so many characters.
+  func copyInside(characters: Int, to words: inout [UInt32]) {
+    let row = min(characters, Self.mostCharacters) * wordCount
     unsafe inside.withUnsafeBufferPointer { ready in
       unsafe words.withUnsafeMutableBufferPointer { words in
-        for index in 0..<count { unsafe words[index] |= ready[row + index] }
+        let part = unsafe UnsafeBufferPointer(rebasing: ready[row..<row + wordCount])
+        _ = unsafe words.update(fromContentsOf: part)
       }
     }
   }
@@ -77,7 +83,9 @@ package final class GrammarVocabulary: Sendable {
 enum StringScan: Equatable {
   /// It stays inside and begins so many characters; the last one may be incomplete.
   case inside(Int)
-  /// It may close the string, or holds the rare `\u`: to be followed byte by byte.
+  /// Behind so many whole characters it closes the string, with this byte.
+  case closes(Int, at: Int)
+  /// It holds the rare `\u`: to be followed byte by byte.
   case leaves
   /// Some byte of it can't stand in a string.
   case impossible
@@ -92,7 +100,7 @@ enum StringScan: Equatable {
       switch byte {
       case 0x20...0x21, 0x23...0x5B, 0x5D...0x7F: break
       case 0x22:
-        self = .leaves
+        self = .closes(count - 1, at: index - 1)
         return
       case 0x5C:
         guard index < bytes.count else { break }

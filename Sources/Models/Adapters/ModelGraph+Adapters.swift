@@ -3,21 +3,13 @@ internal import Checkpoints
 internal import Numerics
 internal import Scheduling
 
-/// The two small matrices of an adapter for one linear layer, ready to be multiplied.
-struct AdapterUpdate {
-  /// `[rank, inputs]`
-  let down: LinearWeight
-  /// `[outputs, rank]`, times the adapter's scale.
-  let up: LinearWeight
-}
-
 /// The updates of one adapter by layer and role.
-typealias AdapterUpdates = [[LinearSite.Role: AdapterUpdate]]
+typealias AdapterUpdates = [[LinearSite.Role: LowRankUpdate]]
 
 /// Adapters beside the weights: one base model in memory, several in a step.
 ///
 /// The scheduler puts the rows of an adapter beside each other (`StepPlan.adapterRuns`), so that each run is two small
-/// matrix products added to the layer's own, whatever form its weight is stored in:
+/// matrix products added to the layer's own, whatever form its weight is stored in; devices do all runs at once:
 ///
 /// ```
 /// rows of the step   | no adapter …… | adapter 3 …… | adapter 5 … |
@@ -47,24 +39,21 @@ extension ModelGraph {
 
   package func hasAdapter(_ id: Int32) -> Bool { id == 0 || adapters[id] != nil }
 
-  private func place(_ update: Adapter.Update) throws(ModelError) -> AdapterUpdate {
-    let down = Self.floats(update.down, scale: 1)
-    var up = Self.floats(update.up, scale: update.scale)
+  private func place(_ update: Adapter.Update) throws(ModelError) -> LowRankUpdate {
+    let down = Self.floats(update.down)
+    var up = Self.floats(update.up)
     if update.site.role == .queryKeyValue, case .fused(_, .perHead) = configuration.decoder.attention {
       up = up.stackingHeads(configuration.headDimension)
     }
     do throws(KernelError) {
-      return AdapterUpdate(
-        down: try backend.place(LinearWeight(dense: down)), up: try backend.place(LinearWeight(dense: up)))
+      return try backend.place(LowRankUpdate(down: down, up: up, scale: update.scale))
     } catch { throw .kernel(error) }
   }
 
   /// A copy in float32: adapters are small, and their scale would round in a narrower type.
-  private static func floats(_ raw: RawTensor, scale: Float) -> Tensor {
+  private static func floats(_ raw: RawTensor) -> Tensor {
     unsafe HostTensor.make(.float32, Shape(raw.shape)) { bytes in
-      let values = unsafe bytes.bindMemory(to: Float.self)
-      unsafe raw.copyFloats(into: values)
-      if scale != 1 { for index in values.indices { unsafe values[index] *= scale } }
+      unsafe raw.copyFloats(into: bytes.bindMemory(to: Float.self))
     }
   }
 
@@ -72,11 +61,13 @@ extension ModelGraph {
   func adapt(
     _ role: LinearSite.Role, _ layer: Int, _ input: TensorView, into output: TensorView, _ runs: [AdapterRun]
   ) throws(KernelError) {
+    guard !runs.isEmpty, let buffer = workspace.adapted else { return }
+    var updates: [LowRankRun] = []
     for run in runs {
-      guard let update = adapters[run.adapter]?[layer][role], let buffer = workspace.adapted else { continue }
-      let shrunk = buffer.rows(0..<run.rows.count).columns(0..<update.down.outputs)
-      try backend.linear(input.rows(run.rows), update.down, accumulate: false, into: shrunk)
-      try backend.linear(shrunk, update.up, accumulate: true, into: output.rows(run.rows))
+      guard let update = adapters[run.adapter]?[layer][role] else { continue }
+      updates.append(LowRankRun(update, rows: run.rows))
     }
+    if updates.isEmpty { return }
+    try backend.add(updates, of: input, through: buffer.prefix(rows: input.rows), to: output)
   }
 }

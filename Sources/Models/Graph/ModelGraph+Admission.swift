@@ -54,6 +54,9 @@ extension ModelGraph {
 
   private func batch(_ plan: borrowing StepPlan) throws(KernelError) -> AttentionBatch {
     let sequences = plan.contextLengths.count
+    try check(
+      "decodeCount", plan.decodeCount, (0...sequences).contains(plan.decodeCount), "at most \(sequences)")
+    var decodes = AttentionBatch.Decodes()
     let reachable = Swift.min(plan.blockTableStride * ModelLimits.blockSize, limits.maxModelLength)
     var maxQueryLength = 0
     var maxContextLength = 0
@@ -71,6 +74,11 @@ extension ModelGraph {
       }
       maxQueryLength = Swift.max(maxQueryLength, queries)
       maxContextLength = Swift.max(maxContextLength, context)
+      if sequence < plan.decodeCount {
+        decodes.sequences += 1
+        decodes.rows += queries
+        decodes.maxQueryLength = maxQueryLength
+      }
       end = next
     }
     try check("queryStarts", end, end == plan.tokens.count, "up to the \(plan.tokens.count) tokens")
@@ -79,7 +87,8 @@ extension ModelGraph {
       queryStarts: inputs.view(inputs.layout.queryStarts, sequences + 1),
       contextLengths: inputs.view(inputs.layout.contextLengths, sequences),
       blockTables: inputs.blockTables(sequences: sequences, stride: plan.blockTableStride),
-      sequenceCount: sequences, maxQueryLength: maxQueryLength, maxContextLength: maxContextLength)
+      sequenceCount: sequences, maxQueryLength: maxQueryLength, maxContextLength: maxContextLength,
+      decodes: decodes)
   }
 
   private func check(

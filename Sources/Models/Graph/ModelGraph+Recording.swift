@@ -69,12 +69,12 @@ extension ModelGraph {
   /// Shapes of decode steps that are replayed from now on.
   package var recordedShapes: Int { recordings.recordedCount }
 
-  /// The shape in which a step can be recorded: one token and one row of logits for each sequence, in order.
+  /// The shape in which a step can be recorded: one token behind its prompt and one row of logits for each sequence, in
+  /// order.
   func recordableShape(_ plan: borrowing StepPlan, _ cache: any KVCache) -> DecodeRecordings.Shape? {
     let count = plan.contextLengths.count
     guard recorder != nil, observer == nil, workspace.streaming == nil, plan.adapterRuns.isEmpty, count > 0,
-      plan.tokens.count == count,
-      plan.logitRows.count == count
+      plan.tokens.count == count, plan.decodeCount == count, plan.logitRows.count == count
     else { return nil }
     for index in 0..<count where plan.logitRows[index] != index || plan.queryStarts[index] != index {
       return nil
@@ -105,7 +105,8 @@ extension ModelGraph {
       queryStarts: inputs.view(inputs.layout.queryStarts, shape.sequences + 1),
       contextLengths: inputs.view(inputs.layout.contextLengths, shape.sequences),
       blockTables: inputs.blockTables(sequences: shape.sequences, stride: shape.tableStride),
-      sequenceCount: shape.sequences, maxQueryLength: 1, maxContextLength: reachable)
+      sequenceCount: shape.sequences, maxQueryLength: 1, maxContextLength: reachable,
+      decodes: .init(rows: repeatElement(1, count: shape.sequences)))
     let step = StepViews(workspace, tokens: shape.sequences, batch: batch)
     let enqueue = { () throws(KernelError) in
       try self.feedSampledTokens(shape.sequences)

@@ -30,6 +30,9 @@ package struct ModelLimits: Sendable, Equatable {
     self.cacheType = cacheType
   }
 
+  /// Columns of what an adapter's first matrix gives, for the largest rank.
+  var adapterColumns: Int { (maxAdapterRank + lowRankUnit - 1) / lowRankUnit * lowRankUnit }
+
   /// Tokens in a block of the key/value cache.
   package static let blockSize = 16
 
@@ -47,10 +50,12 @@ package struct ModelLimits: Sendable, Equatable {
     samples && activationType != .float32 && configuration.vocabularySize < SamplingCapacity.vocabularyLimit
   }
 
+  /// Every row of a decode is a row of logits, but for those that fill a recorded step.
   func attentionDemand(_ configuration: ModelConfiguration) -> AttentionDemand {
     AttentionDemand(
-      maxSequences: maxSequences, queryHeads: configuration.queryHeads,
-      headDimension: configuration.headDimension, maxContextLength: maxModelLength)
+      maxRows: Swift.min(maxBatchTokens, Swift.max(maxSequences, maxLogitRows)),
+      queryHeads: configuration.queryHeads, headDimension: configuration.headDimension,
+      maxContextLength: maxModelLength)
   }
 
   func validate(_ configuration: ModelConfiguration) throws(ModelError) {

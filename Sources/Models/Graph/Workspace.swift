@@ -18,7 +18,7 @@ struct Workspace {
   /// All three at once.
   let queryKeyValue: TensorView
   let attention: TensorView
-  /// What an adapter's first matrix gives, `[T, maxAdapterRank]`; nil without adapters.
+  /// What an adapter's first matrix gives, `[T, adapterColumns]`; nil without adapters.
   let adapted: TensorView?
   /// `[T, I]`; with `up` columns of one buffer in a gated feed-forward, and `up` itself in a plain one.
   let gate: TensorView
@@ -61,7 +61,7 @@ struct Workspace {
     key = queryKeyValue.columns(queries..<queries + keys)
     value = queryKeyValue.columns(queries + keys..<queries + 2 * keys)
     attention = view(layout.attention, tokens, queries, type)
-    adapted = limits.maxAdapterRank > 0 ? view(layout.adapted, tokens, limits.maxAdapterRank, type) : nil
+    adapted = limits.maxAdapterRank > 0 ? view(layout.adapted, tokens, limits.adapterColumns, type) : nil
     if case .gated = configuration.decoder.feedForward {
       let both = view(layout.gateUp, tokens, 2 * inner, type)
       gate = both.columns(0..<inner)

@@ -10,7 +10,7 @@ internal import Numerics
 /// shared, feed-forward | gate and up [T, 2·I or I] | activated [T, I]      |
 /// logits               | gathered residual and projected [R, H] twice | logits [R, V] float32 |
 /// rope                 | [maxModelLength, rotaryDimension] float32; streams send theirs with the step
-/// adapted              | [T, maxAdapterRank], see `ModelGraph+Adapters`
+/// adapted              | [T, adapterColumns], see `ModelGraph+Adapters`
 /// stream               | sink query [T, Hq·D] | int32 [2·T], see `StreamingPositions`
 /// slopes               | [Hq] float32
 /// step                 | see `StepInputs`
@@ -72,7 +72,7 @@ struct WorkspaceLayout: Equatable {
 
     var rotary = 0
     if case .rope(let parameters) = configuration.decoder.positions { rotary = parameters.rotaryDimension }
-    adapted = try cursor.reserve(limits.maxAdapterRank > 0 ? tokens : 0, limits.maxAdapterRank, size)
+    adapted = try cursor.reserve(limits.maxAdapterRank > 0 ? tokens : 0, limits.adapterColumns, size)
     let streams = limits.policy != nil && rotary > 0
     rope = try cursor.reserve(streams ? 0 : limits.maxModelLength, rotary, 4)
     sinkQuery = try cursor.reserve(streams ? tokens : 0, configuration.queryWidth, size)

@@ -34,6 +34,8 @@ struct PagedSequence {
       let size = ModelLimits.blockSize
       plan.slots.append(blocks[position / size] * Int32(size) + Int32(position % size))
     }
+    // As the scheduler has it: what comes alone behind a prompt was sampled.
+    plan.decodeCount = new.count == 1 && !tokens.isEmpty ? 1 : 0
     tokens += new
     plan.contextLengths = [Int32(tokens.count)]
     try graph.run(plan, cache: cache)

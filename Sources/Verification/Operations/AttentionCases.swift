@@ -29,6 +29,9 @@ enum AttentionCases {
           cases.append(setting.operation)
         }
       }
+      var drafts = Setting(head: 64, batch: Setting.drafts, verifies: true)
+      option(&drafts)
+      cases.append(drafts.operation)
     }
     for head in [8, 20, 32, 80, 128] { cases.append(append(head: head)) }
     return cases + codes
@@ -42,6 +45,10 @@ enum AttentionCases {
         cases.append(append(head: head, type))
         for batch in [Setting.decodes, Setting.prompts, Setting.mixed] {
           cases.append(Setting(head: head, batch: batch, cacheType: type).operation)
+        }
+        if head == 64 {
+          cases.append(
+            Setting(head: head, batch: Setting.drafts, cacheType: type, verifies: true).operation)
         }
       }
       for batch in [Setting.decodes, Setting.mixed] {
@@ -84,7 +91,7 @@ enum AttentionCases {
           query: query.view, cache: cache, layer: layer,
           batch: AttentionBatch(
             queryStarts: starts.view, contextLengths: lengths.view, blockTables: tables.view,
-            sequenceCount: 3, maxQueryLength: 1, maxContextLength: 1),
+            sequenceCount: 3, maxQueryLength: 1, maxContextLength: 1, decodes: .init(rows: [1, 1, 1])),
           into: output.view)
         found += try bench.read(output.view)
       }
@@ -109,9 +116,12 @@ extension AttentionCases {
     var softcap: Float?
     /// Codes instead of elements.
     var cacheType: DataType?
+    /// All sequences are decodes, which verify drafts.
+    var verifies = false
 
     static let decodes = [(1, 1), (1, 16), (1, 17), (1, 95), (1, 300)].map { (rows: $0.0, keys: $0.1) }
     static let prompts = [(7, 7), (33, 33), (20, 70)].map { (rows: $0.0, keys: $0.1) }
+    static let drafts = [(4, 40), (1, 3), (6, 300), (9, 9)].map { (rows: $0.0, keys: $0.1) }
     static let mixed = [(1, 40), (1, 3), (18, 18), (5, 64)].map { (rows: $0.0, keys: $0.1) }
 
     var shape: String {
@@ -180,7 +190,8 @@ extension AttentionCases {
       var step = AttentionBatch(
         queryStarts: startOperand.view, contextLengths: lengths.view, blockTables: tableOperand.view,
         sequenceCount: batch.count, maxQueryLength: batch.map(\.rows).max() ?? 0,
-        maxContextLength: batch.map(\.keys).max() ?? 0)
+        maxContextLength: batch.map(\.keys).max() ?? 0,
+        decodes: .init(rows: batch.prefix { verifies || $0.rows == 1 }.map(\.rows)))
       if sinks > 0 {
         step.sinkQuery = try bench.activation(
           bench.values.normal(rows * queryHeads * head, 3, bench.weightType),

@@ -74,6 +74,18 @@ package struct Bench {
     return weight
   }
 
+  func update(
+    down: [Float], up: [Float], inputs: Int, outputs: Int, scale: Float
+  ) throws(KernelError) -> LowRankUpdate {
+    let rank = down.count / inputs
+    let placed = try backend.place(
+      LowRankUpdate(
+        down: try hostTensor(down, Shape(rank, inputs), .float32),
+        up: try hostTensor(up, Shape(outputs, rank), .float32), scale: scale))
+    kept.weights += [placed.down, placed.up]
+    return placed
+  }
+
   /// An operand in the backend's activation type.
   ///
   /// - Parameter padding: columns of other memory after each row, as in a part of a fused projection.

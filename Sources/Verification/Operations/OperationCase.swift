@@ -4,7 +4,7 @@ package import Numerics
 /// An operation of the `Backend` and `SamplingBackend` protocols, by the name that errors and reports give it.
 package enum OperationName: String, Sendable, CaseIterable {
   case embed, norm, linear, rope, appendKV, attention, activation, gatherRows, add
-  case sample, logprobs, feed
+  case sample, logprobs, feed, addLowRank
 }
 
 /// One operation on operands of one shape.

@@ -16,8 +16,8 @@ package struct OperationSweep {
   }
 
   package static var cases: [OperationCase] {
-    RowCases.all + LinearCases.all + QuantizedLinearCases.all + SparseLinearCases.all + AttentionCases.all
-      + SamplingCases.all
+    RowCases.all + LinearCases.all + QuantizedLinearCases.all + SparseLinearCases.all + LowRankCases.all
+      + AttentionCases.all + SamplingCases.all
   }
 
   /// What one case gave on one kernel.
@@ -120,6 +120,7 @@ extension OperationName {
     case .sample: [.processLogits, .sample]
     case .logprobs: [.logprobs]
     case .feed: [.feed]
+    case .addLowRank: [.lowRank]
     }
   }
 }

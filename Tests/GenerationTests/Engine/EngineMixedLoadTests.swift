@@ -1,13 +1,14 @@
 import CPUBackend
 import Checkpoints
+import Grammars
 import Models
 import TestSupport
 import Testing
 
 @testable import Generation
 
-/// Everything at once on a pool that is too small for it: adapters, speculation, several choices, embeddings, log-probabilities,
-/// shared prefixes and cancellations. What comes out is what each request gives alone.
+/// Everything at once on a pool that is too small for it: adapters, grammars, speculation, several choices, embeddings,
+/// log-probabilities, shared prefixes and cancellations. What comes out is what each request gives alone.
 @Suite struct EngineMixedLoadTests {
   private func engine(blocks: Int, speculation method: SpeculationSettings.Method?) throws -> Engine {
     var options = EngineOptions()
@@ -23,8 +24,20 @@ import Testing
     }
   }
 
-  private func requests(_ adapters: [Int32], seed: UInt64) -> [GenerationRequest] {
+  /// Letters for some of the model's tokens; what the tokens mean does not matter to it.
+  private static func grammars() throws -> [TokenGrammar] {
+    let vocabulary = GrammarVocabulary(
+      count: 512, text: { (4..<30).contains($0) ? [UInt8(ascii: "a") + UInt8($0 - 4)] : nil },
+      usualTokens: { $0.map { Int32($0 - UInt8(ascii: "a")) + 4 } })
+    return try [.regex("[a-k]{2,20}(forced)?"), .grammar(#"root ::= ("a" root "b" | [c-z]{1,9} "jump")"#)].map
+    {
+      TokenGrammar(try GrammarAutomaton($0), vocabulary: vocabulary)
+    }
+  }
+
+  private func requests(_ adapters: [Int32], seed: UInt64) throws -> [GenerationRequest] {
     var random = SeededGenerator(seed: seed)
+    let grammars = try Self.grammars()
     let shared = (0..<40).map { _ in Int32.random(in: 4..<24, using: &random) }
     return (0..<60).map { index in
       let own = (0..<Int.random(in: 1...24, using: &random)).map { _ in
@@ -40,6 +53,7 @@ import Testing
         request.embedding = Bool.random(using: &random) ? .mean : .last
       } else {
         if index % 3 == 0 { request.choices = Int.random(in: 1...3, using: &random) }
+        if index % 4 == 1 { request.grammar = grammars[index / 4 % 2] }
         if index % 5 == 0 { request.logprobs = 2 }
         if index % 7 == 0 { request.cacheSalt = "tenant" }
       }
@@ -55,7 +69,7 @@ import Testing
     let alone = try engine(blocks: 64, speculation: nil)
     var adapters: [Int32] = [0]
     for path in paths { adapters.append(try alone.loadAdapter(path: Fixtures.path(path))) }
-    let requests = requests(adapters, seed: 41)
+    let requests = try requests(adapters, seed: 41)
     let expected = try requests.map { try alone.answer($0) }
     alone.stop()
 

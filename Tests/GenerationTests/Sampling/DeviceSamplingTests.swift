@@ -35,7 +35,7 @@ import Testing
       try sampler.collect(batch, into: &results)
       return withExtendedLifetime(storage) {
         rows.indices.map { row in
-          batch.place(ofRow: row).map { place in
+          batch.places(ofRow: row).map { place in
             Result { () throws(SamplingFailure) in try results.token(at: place) }
           }
         }
@@ -262,7 +262,7 @@ import Testing
     let added = [5, 4, 4, -1].map { batch.add(step.states[0], row: $0, position: 1, alternatives: nil) }
     #expect(added == [false, true, false, false])
     batch.removeAll()
-    #expect(batch.place(ofRow: 4) == nil)
+    #expect(batch.places(ofRow: 4) == nil)
   }
 
   @Test func `two batches are under way at once, each with its own results`() throws {

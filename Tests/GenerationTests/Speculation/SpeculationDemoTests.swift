@@ -1,5 +1,8 @@
 import CPUBackend
 import Checkpoints
+import Compute
+import Glibc
+import KernelBackend
 import Models
 import TestSupport
 import Testing
@@ -7,7 +10,8 @@ import Tokenizers
 
 @testable import Generation
 
-/// The demo model with each way to speculate: 200 prompts greedy and 64 sampled, alone and 32 at a time.
+/// The demo model with each way to speculate: on the CPU 200 prompts greedy and 64 sampled, alone and 32 at a time, and some
+/// on emulated kernels, where `GPUINFER_SPECULATION_PROMPTS=200` asks for as many (an hour).
 @Suite struct SpeculationDemoTests {
   /// Pieces of the validation text of different lengths.
   private static func prompts() throws -> [[Int32]] {
@@ -22,9 +26,10 @@ import Tokenizers
     }
   }
 
-  private func engine(_ method: SpeculationSettings.Method?, sequences: Int, adapts: Bool = false) throws
-    -> Engine
-  {
+  private func engine(
+    _ method: SpeculationSettings.Method?, sequences: Int, drafts: Int = 4,
+    on makeBackend: @escaping @Sendable () throws -> any Backend = { CPUBackend(threads: 2) }
+  ) throws -> Engine {
     let limits = ModelLimits(
       maxBatchTokens: 256, maxSequences: sequences, maxModelLength: 128, maxLogitRows: 256)
     let draft = ModelLimits(
@@ -32,8 +37,8 @@ import Tokenizers
     var options = EngineOptions()
     options.validateEachStep = true
     if let method {
-      var settings = SpeculationSettings(method, maxDrafts: 4)
-      settings.adapts = adapts
+      var settings = SpeculationSettings(method, maxDrafts: drafts)
+      settings.adapts = false
       options.speculation = SpeculationOptions(settings) { target in
         switch method {
         case .ngram(let settings): return PromptLookup(settings)
@@ -49,8 +54,7 @@ import Tokenizers
     }
     return try Engine.start(options) {
       try GraphModel(
-        checkpoint: try Checkpoint.open(Fixtures.path("demo")), backend: CPUBackend(threads: 2),
-        limits: limits,
+        checkpoint: try Checkpoint.open(Fixtures.path("demo")), backend: makeBackend(), limits: limits,
         blockCount: 8 * sequences)
     }
   }
@@ -91,6 +95,31 @@ import Tokenizers
         }
         engine.stop()
       }
+    }
+  }
+
+  /// A step that verifies drafts goes through the same kernels as one that decodes, with as many rows more.
+  @Test("Any speculation gives the tokens of none on emulated kernels", arguments: 0..<3)
+  func sameTokensEmulated(method: Int) throws {
+    let asked = unsafe getenv("GPUINFER_SPECULATION_PROMPTS").flatMap { unsafe Int(String(cString: $0)) }
+    let (count, tokens) = (asked ?? 4, asked == nil ? 6 : 16)
+    let method = Self.methods[method]
+    // Said twice, so that lookups find something from the first token on.
+    let requests = try Self.prompts().prefix(count).enumerated().map { index, prompt in
+      GenerationRequest(
+        Array(prompt.prefix(12) + prompt.prefix(16).dropFirst()), max: tokens, seed: UInt64(index),
+        temperature: 0)
+    }
+    let backend: @Sendable () throws -> any Backend = { try KernelBackend(.emulated, workers: 2) }
+    let plain = try engine(nil, sequences: 32, on: backend)
+    let expected = try answers(plain, requests, atOnce: 32)
+    plain.stop()
+    for (atOnce, drafts) in [(32, 4), (1, 2)] {
+      let engine = try engine(method, sequences: atOnce, drafts: drafts, on: backend)
+      #expect(try answers(engine, requests, atOnce: atOnce) == expected, "\(method), \(atOnce) at once")
+      let counts = try #require(engine.statistics().speculation)
+      #expect(counts.draftTokens > 0 && counts.acceptedTokens < counts.draftTokens)
+      engine.stop()
     }
   }
 }

@@ -45,6 +45,8 @@ final class ModelRunner {
     var plan = StepPlan()
     plan.queryStarts = [0]
     plan.blockTableStride = blocksPerSequence
+    // As the scheduler has it: what comes alone behind a prompt was sampled.
+    plan.decodeCount = work.prefix { $0.tokens.count == 1 && !sequences[$0.sequence].isEmpty }.count
     for (sequence, tokens) in work {
       let table = blocks[(sequence * blocksPerSequence)..<((sequence + 1) * blocksPerSequence)]
       let start = sequences[sequence].count
