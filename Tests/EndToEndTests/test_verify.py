@@ -22,7 +22,7 @@ def test_operations_and_demo_model():
     operations = {row["operation"] for row in report["operations"]}
     assert operations == {
         "embed", "norm", "linear", "rope", "appendKV", "attention", "activation", "gatherRows", "add",
-        "sample", "logprobs", "feed",
+        "sample", "logprobs", "feed", "addLowRank",
     }
     assert all(row["error_of_allowed"] <= 1 for row in report["operations"])
     assert {row["step"] for row in report["layers"]} == {"prompt", "decode"}
