@@ -7,6 +7,8 @@ extension EngineCore {
   /// - Returns: whether there are any.
   @discardableResult
   func startMasks(_ plan: borrowing StepPlan) -> Bool {
+    // There is a worker from the first request with a grammar on; until then nobody's step pays for a search.
+    guard let maskWorker else { return false }
     var items: [MaskWorker.Item] = []
     for entry in plan.entries where entry.samples {
       guard let grammar = live(entry.id)?.grammar else { continue }
@@ -14,11 +16,7 @@ extension EngineCore {
       items.append(MaskWorker.Item(grammar: grammar, drafts: plan.tokens[end - entry.draftCount..<end]))
     }
     if items.isEmpty { return false }
-    if let maskWorker {
-      maskWorker.start(items)
-    } else {
-      for item in items { item.grammar.prepare(item.drafts) }
-    }
+    maskWorker.start(items)
     return true
   }
 
