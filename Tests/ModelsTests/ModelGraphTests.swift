@@ -143,15 +143,13 @@ import Testing
   }
 
   @Test func `quantised weights are planned as they are held`() throws {
+    let checkpoint = try Checkpoint.open(Fixtures.path("quantized/bnb-nf4"))
     func bytes(_ held: HeldTypes) throws -> Int {
       try ModelGraph.memoryPlan(
-        checkpoint: try Checkpoint.open(Fixtures.path("quantized/bnb-nf4")), limits: Self.limits,
-        activationType: .float32, held: held
+        checkpoint: checkpoint, limits: Self.limits, activationType: .float32, held: held
       ).weightBytes
     }
-    let configuration = try ModelRegistry.configuration(
-      from: try Checkpoint.open(Fixtures.path("quantized/bnb-nf4")).configuration)
-    let checkpoint = try Checkpoint.open(Fixtures.path("quantized/bnb-nf4"))
+    let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
     let inventory = try TensorInventory(configuration, in: checkpoint)
     let codes = try inventory.sites(configuration).joined().compactMap { try checkpoint.linear($0.module) }
     try #require(codes.count == 7)
