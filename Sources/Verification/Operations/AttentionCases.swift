@@ -55,7 +55,7 @@ enum AttentionCases {
         var setting = Setting(head: 32, batch: batch, cacheType: type)
         (setting.window, setting.hasSlopes, setting.softcap) = (20, true, 8)
         cases.append(setting.operation)
-        (setting.softcap, setting.sinks) = (0, 4)
+        (setting.softcap, setting.sinks) = (nil, 4)
         cases.append(setting.operation)
       }
     }
