@@ -116,6 +116,13 @@ TEST("prefill of a stream gives a row the same bits however its prompt is cut") 
   EXPECT(inputs.results() == expected);
 }
 
+TEST("prefill: four heads of 256 rows, once, for --times") {
+  AttentionInputs<bf16> inputs({"to be timed", {256}, {256}, 4, 4, 64});
+  simt::Stream stream;
+  EXPECT(attention_prefill(&stream, inputs.arguments()) == 0);
+  EXPECT(stream.statistics.mma > 0);
+}
+
 TEST("prefill: encoders see all keys") {
   test_prefill<bf16>({"encoder", {70, 9}, {70, 9}, 2, 2, 32, false});
   test_prefill<f16>({"encoder with fewer rows", {3}, {90}, 2, 1, 64, false});

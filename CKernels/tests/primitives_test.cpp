@@ -3,10 +3,34 @@
 #include "tests/kernels/primitives.h"
 
 #include "device/types.h"
+#include "simt/fiber.h"
 #include "tests/support.h"
 
 namespace gpu::test {
 namespace {
+
+/// A fiber that counts how often it was switched to.
+struct Counter {
+  simt::Fiber outer, inner;
+  int count = 0;
+
+  static void run(void* argument) {
+    auto* counter = static_cast<Counter*>(argument);
+    counter->inner.entered();
+    for (;;) {
+      counter->count += 1;
+      simt::Fiber::change(counter->inner, counter->outer);
+    }
+  }
+};
+
+// `--times` says what they cost.
+TEST("fibers: a million switches") {
+  Counter counter;
+  counter.inner.prepare(Counter::run, &counter);
+  for (int i = 0; i < 500000; ++i) simt::Fiber::change(counter.outer, counter.inner);
+  EXPECT(counter.count == 500000);
+}
 
 TEST("bf16 and f16 convert exactly, and round to nearest even") {
   for (uint32_t bits = 0; bits < 65536; ++bits) {

@@ -10,6 +10,7 @@ final class HostBuffer {
 
   init(_ device: KernelDevice, byteCount: Int) throws(KernelError) {
     var base: UnsafeMutableRawPointer?
+    device.allocations += 1
     let status = unsafe device.library.table.pointee.allocate_host(device.context, Int64(byteCount), &base)
     guard status == GPI_KERNEL_OK, let base = unsafe base else {
       throw .outOfMemory(requestedBytes: byteCount, availableBytes: nil)

@@ -100,6 +100,7 @@ package final class KernelBackend: Backend {
     let device = stream.device
     let count = max(byteCount, 1)
     var base: UnsafeMutableRawPointer?
+    device.allocations += 1
     let status = unsafe stream.table.allocate(device.context, Int64(count), &base)
     guard status == GPI_KERNEL_OK, let base = unsafe base else {
       if status != GPI_KERNEL_OUT_OF_MEMORY { try stream.check(status, "allocate") }
@@ -170,6 +171,9 @@ package final class KernelBackend: Backend {
 
   /// Copies from the host to the device so far, however they came about.
   package var sentCopies: Int { stream.sentCopies }
+
+  /// Pieces of memory asked of the device, or pinned for it, so far.
+  package var allocations: Int { stream.device.allocations }
 
   package func synchronize() throws(KernelError) { try stream.synchronize("synchronize") }
 

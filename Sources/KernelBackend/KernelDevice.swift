@@ -5,6 +5,8 @@ internal import CKernels
 final class KernelDevice {
   let library: KernelLibrary
   let context: OpaquePointer
+  /// Pieces of device memory and of pinned host memory asked for so far.
+  var allocations = 0
 
   init(_ library: KernelLibrary, index: Int, workers: Int) throws(KernelLibraryError) {
     var context: OpaquePointer?

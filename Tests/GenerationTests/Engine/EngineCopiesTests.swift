@@ -9,12 +9,14 @@ import Testing
 
 @testable import Generation
 
-/// What a step sends to the device goes there in one copy.
+/// What a step sends to the device goes there in one copy, and no step asks the device for memory.
 @Suite struct EngineCopiesTests {
   /// Copies from the host to the device of each step, in order, and what else there was to see.
   private final class Log: Sendable {
     let copies = Monitor<[Int]>([])
     let recordedShapes = Monitor<Int>(0)
+    /// Since the model was there.
+    let allocations = Monitor<Int>(0)
     var counts: [Int] { copies.withLock { $0 } }
   }
 
@@ -24,16 +26,19 @@ import Testing
     private let backend: KernelBackend
     private let log: Log
     private var before = 0
+    private let allocationsAtStart: Int
 
     init(_ model: GraphModel, _ backend: KernelBackend, _ log: Log) {
       self.model = model
       self.backend = backend
       self.log = log
+      allocationsAtStart = backend.allocations
     }
 
     private func note() {
       log.copies.update { [count = backend.sentCopies - before] in $0.append(count) }
       log.recordedShapes.update { [shapes = model.graph.recordedShapes] in $0 = shapes }
+      log.allocations.update { [count = backend.allocations - allocationsAtStart] in $0 = count }
     }
 
     var limits: EngineLimits { model.limits }
@@ -82,6 +87,7 @@ import Testing
     }
     defer { engine.stop() }
     for stream in try requests.map({ try engine.submit($0) }) { #expect(!Answer(stream).tokens.isEmpty) }
+    #expect(log.allocations.withLock { $0 } == 0)
     return (log.counts, log.recordedShapes.withLock { $0 })
   }
 
