@@ -92,6 +92,8 @@ typedef struct {
   gpi_work stored_linear;
   gpi_work stored_pack_pairs;
   gpi_work stored_pairs;
+  gpi_work sparse_pack_pairs;
+  gpi_work sparse_pairs;
   gpi_work stored_round;
   gpi_work stored_int8;
   gpi_work narrow;
