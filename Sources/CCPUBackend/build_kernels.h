@@ -38,6 +38,7 @@ const gpi_kernels GPI_KERNELS = {
     .narrow = narrow,
     .product_rows = PRODUCT_M,
     .product_columns = PRODUCT_COLUMNS,
+    .packed_tiles = PACKED_TILES,
     .pack_product = pack_product,
     .product = outer_product,
     .quantize = quantize,

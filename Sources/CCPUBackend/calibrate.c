@@ -32,7 +32,8 @@ size_t gpi_product(gpi_cpu* cpu, const gpi_product_args* a) {
   for (job.k0 = 0; job.k0 < a->depth; job.k0 += DEPTH) {
     job.depth = at_most(a->depth - job.k0, DEPTH);
     int small = a->rows * a->columns * job.depth < (1 << 16);
-    gpi_run(cpu, kernels->pack_product, &job, job.row_tiles + job.column_tiles, small);
+    size_t packs = divide_up(job.row_tiles, kernels->packed_tiles) + job.column_tiles;
+    gpi_run(cpu, kernels->pack_product, &job, packs, small);
     gpi_run(cpu, kernels->product, &job, divide_up(job.row_tiles, job.chunk_tiles), small);
   }
   return 0;

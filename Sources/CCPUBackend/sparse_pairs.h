@@ -1,6 +1,6 @@
 // y = x · Wᵀ for sparse bfloat16 W and inputs rounded to bfloat16: thirty-two weights are expanded to what
-// they would be in a dense row and multiplied in pairs, in the order of product.h. So the bits are those of the
-// dense weight.
+// they would be in a dense row and multiplied in pairs, in the order of product.h. So the bits are those of
+// the dense weight.
 #pragma once
 
 #include "bfloat16.h"
@@ -48,8 +48,8 @@ INLINE void sparse_pairs_few(const int two_of_four, const int mr, const gpi_stor
     for (size_t k0 = 0; k0 < a->inputs; k0 += run_inputs(PAIRS_BFLOAT16)) {
       size_t stop = run_end(PAIRS_BFLOAT16, k0, a->inputs);
       f32x16 sums[TILE_M][SPARSE_PAIR_COLUMNS];
-      UNROLL for (int m = 0; m < mr; m++)
-          UNROLL for (int n = 0; n < SPARSE_PAIR_COLUMNS; n++) sums[m][n] = splat(0);
+      UNROLL for (int m = 0; m < mr; m++) UNROLL for (int n = 0; n < SPARSE_PAIR_COLUMNS; n++) sums[m][n] =
+          splat(0);
       for (size_t k = k0; k < stop; k += step) {
         size_t count = stop - k < step ? stop - k : step;
         f32x16 weights[SPARSE_PAIR_COLUMNS];
