@@ -175,18 +175,21 @@ static size_t invert_matrix(gpi_cpu* cpu, float* matrix, size_t order) {
     invert_block(diagonal, order, size);
     if (!rest) continue;
     memset(between, 0, size * rest * sizeof(float));
-    gpi_product_args first = {.a = diagonal + size,
-                              .a_row = order,
-                              .a_depth = 1,
-                              .b = diagonal + size * order + size,
-                              .b_stride = order,
-                              .c = between,
-                              .c_stride = rest,
-                              .rows = size,
-                              .columns = rest,
-                              .depth = rest,
-                              .factor = 1};
-    missing = gpi_product(cpu, &first);
+    // X[later, later] is upper: its rows from k on have nothing left of column k.
+    for (size_t k = 0; k < rest && !missing; k += DEPTH) {
+      gpi_product_args first = {.a = diagonal + size + k,
+                                .a_row = order,
+                                .a_depth = 1,
+                                .b = diagonal + (size + k) * order + size + k,
+                                .b_stride = order,
+                                .c = between + k,
+                                .c_stride = rest,
+                                .rows = size,
+                                .columns = rest - k,
+                                .depth = at_most(DEPTH, rest - k),
+                                .factor = 1};
+      missing = gpi_product(cpu, &first);
+    }
     for (size_t i = 0; i < size; i++) memset(diagonal + i * order + size, 0, rest * sizeof(float));
     gpi_product_args second = {.a = diagonal,
                                .a_row = order,

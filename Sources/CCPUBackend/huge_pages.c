@@ -1,9 +1,9 @@
 #define _GNU_SOURCE  // mremap
-#include "include/gpi_huge_pages.h"
-
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "include/gpi_huge_pages.h"
 
 int gpi_move_to_huge_pages(void* address, size_t bytes) {
 #if defined(MADV_HUGEPAGE)

@@ -5,34 +5,40 @@ import Testing
 @Suite("Weights in huge pages")
 struct HugePagesTests {
   /// Private, read-only memory as a mapped file is, each word its own index.
-  @safe
-  private final class Region: @unchecked Sendable {
-    let bytes: UnsafeRawBufferPointer
-    private let base: UnsafeMutableRawPointer
+  private final class Region: Sendable {
+    private let address: UInt
+    private let byteCount: Int
 
     init(byteCount: Int) throws {
       let memory = unsafe mmap(
         nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-      base = try #require(unsafe memory)
-      let words = unsafe base.bindMemory(to: UInt32.self, capacity: byteCount / 4)
-      for index in 0..<byteCount / 4 { unsafe words[index] = UInt32(truncatingIfNeeded: index) }
-      unsafe mprotect(base, byteCount, PROT_READ)
-      unsafe bytes = UnsafeRawBufferPointer(start: base, count: byteCount)
+      address = UInt(bitPattern: memory)
+      self.byteCount = byteCount
+      // MAP_FAILED is −1.
+      try #require(address != 0 && address != UInt.max)
+      for index in 0..<byteCount / 4 {
+        unsafe memory?.storeBytes(
+          of: UInt32(truncatingIfNeeded: index), toByteOffset: 4 * index, as: UInt32.self)
+      }
+      unsafe mprotect(memory, byteCount, PROT_READ)
     }
 
-    deinit { unsafe munmap(base, bytes.count) }
+    deinit { unsafe munmap(UnsafeMutableRawPointer(bitPattern: address), byteCount) }
+
+    @unsafe private var bytes: UnsafeRawBufferPointer {
+      unsafe UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: address), count: byteCount)
+    }
 
     var isWhole: Bool {
-      unsafe bytes.withMemoryRebound(to: UInt32.self) { words in
-        unsafe words.indices.allSatisfy { unsafe words[$0] == UInt32(truncatingIfNeeded: $0) }
+      unsafe bytes.bindMemory(to: UInt32.self).enumerated().allSatisfy {
+        $1 == UInt32(truncatingIfNeeded: $0)
       }
     }
 
     /// The bytes of the huge pages that lie in it as a whole.
     var movable: Int {
       let page = UInt(2 << 20)
-      let start = (UInt(bitPattern: bytes.baseAddress) + page - 1) / page
-      let end = (UInt(bitPattern: bytes.baseAddress) + UInt(bytes.count)) / page
+      let (start, end) = ((address + page - 1) / page, (address + UInt(byteCount)) / page)
       return Int((max(end, start) - start) * page)
     }
 
