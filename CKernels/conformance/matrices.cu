@@ -4,6 +4,7 @@
 // and sums that are exact in any order, so that their results are compared bit for bit: a wrong map is a
 // wrong bit. Real numbers are summed as the hardware likes.
 
+#include "conformance/fragments.h"
 #include "conformance/probe.h"
 #include "device/device.h"
 
@@ -45,40 +46,6 @@ load_kernel(ProbeArguments p) {
 }
 
 enum Element { bfloat16_element, float16_element, int8_element };
-
-/// Where a lane's element i of the accumulators stands in d [16][8].
-GPU_DEVICE int place_of_d(int i) {
-  return (lane_index() / 4 + 8 * (i / 2)) * 8 + 2 * (lane_index() % 4) + i % 2;
-}
-
-/// `count` registers of the column g of b [k][8], in the order of k that both kinds of products have.
-template <class Unit, int count>
-GPU_DEVICE void gather_b(uint32_t (&b)[count], const uint32_t* matrix) {
-  constexpr int per_register = 4 / sizeof(Unit);
-  const int g = lane_index() / 4, q = lane_index() % 4;
-  for (int reg = 0; reg < count; ++reg) {
-    b[reg] = 0;
-    for (int i = 0; i < per_register; ++i) {
-      const int k = per_register * q + i + 4 * per_register * reg;
-      b[reg] |= uint32_t(reinterpret_cast<const Unit*>(matrix)[k * 8 + g]) << (32 / per_register * i);
-    }
-  }
-}
-
-/// The registers of a [16][columns], or of what is stored of a sparse one.
-template <class Unit>
-GPU_DEVICE void gather_a(uint32_t (&a)[4], const uint32_t* matrix, int columns) {
-  constexpr int per_register = 4 / sizeof(Unit);
-  const int g = lane_index() / 4, q = lane_index() % 4;
-  for (int reg = 0; reg < 4; ++reg) {
-    a[reg] = 0;
-    for (int i = 0; i < per_register; ++i) {
-      const int column = per_register * q + i + 4 * per_register * (reg / 2), row = g + 8 * (reg % 2);
-      a[reg] |= uint32_t(reinterpret_cast<const Unit*>(matrix)[row * columns + column])
-                << (32 / per_register * i);
-    }
-  }
-}
 
 /// |c| + Σ |a||b|, what rounding errors are proportional to.
 template <class T>

@@ -53,6 +53,8 @@ std::vector<Probe> warp_probes();
 std::vector<Probe> number_probes();
 std::vector<Probe> matrix_probes();
 std::vector<Probe> copy_probes();
+/// Of sm_89.
+std::vector<Probe> matrix_probes_sm89();
 /// Of sm_90.
 std::vector<Probe> bulk_probes();
 std::vector<Probe> warpgroup_probes();

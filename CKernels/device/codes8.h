@@ -10,6 +10,9 @@ namespace gpu {
 /// The greatest size of a code.
 GPU_DEVICE float largest_code(bool is_float8) { return is_float8 ? 448.0f : 127.0f; }
 
+/// The one that is no number; the other has the sign set.
+constexpr uint32_t float8_nan = 0x7f;
+
 /// The number that an E4M3 code without NaN stands for: exponent and mantissa moved into place, and the bias
 /// put right by an exact product, for subnormal numbers too.
 GPU_DEVICE float float8_value(uint32_t code) {

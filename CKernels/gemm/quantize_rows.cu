@@ -1,4 +1,4 @@
-// Activations to int8, a scale a row: one block a row, which it reads twice.
+// Activations to codes of 8 bits, a scale a row: one block a row, which it reads twice.
 
 #include "device/codes8.h"
 #include "device/device.h"
@@ -19,7 +19,9 @@ quantize_rows_kernel(QuantizeRowsArguments p) {
   uint32_t* of_warps = reinterpret_cast<uint32_t*>(shared);
   const int64_t row = block_x();
   const T* input = static_cast<const T*>(p.input) + row * p.input_stride;
-  const uint32_t threshold = bits_of(p.threshold);
+  const bool is_float8 = p.code == RowCode::float8;
+  // With E4M3 an infinity is no outlier either.
+  const uint32_t threshold = is_float8 ? 0x7f800001u : bits_of(p.threshold);
 
   // Sizes as bits: greater ones are greater numbers, and a NaN, which no threshold leaves out, is the
   // greatest.
@@ -39,13 +41,14 @@ quantize_rows_kernel(QuantizeRowsArguments p) {
   for (int warp = 0; warp < block_threads / warp_size; ++warp) {
     largest = of_warps[warp] > largest ? of_warps[warp] : largest;
   }
-  const float scale = p.fixed_scale != 0.0f ? p.fixed_scale : divide_rn(float_of(largest), 127.0f);
+  const float scale =
+      p.fixed_scale != 0.0f ? p.fixed_scale : divide_rn(float_of(largest), largest_code(is_float8));
   if (thread_index() == 0) p.scales[row] = scale;
 
   // By its own scale no size is above 127.
   const float lowest = p.fixed_scale != 0.0f ? -128.0f : -127.0f;
   // A lane makes four codes of one word; two bits of the map belong to the 32 columns of eight lanes.
-  const int row_bytes = int(int8_row_bytes(p.k));
+  const int row_bytes = int(code_row_bytes(p.k));
   uint32_t* codes = reinterpret_cast<uint32_t*>(p.codes + row * row_bytes);
   const int words = outlier_words(p.k);
   for (int word = warp_index(); word < words; word += block_threads / warp_size) {
@@ -61,8 +64,14 @@ quantize_rows_kernel(QuantizeRowsArguments p) {
         const bool is_out = size >= threshold && size <= 0x7f800000u;
         is_outlier |= is_out;
         // A row of zeros has no scale; a NaN has left its own in the row's.
-        const bool counts = !is_out && size < 0x7f800000u && scale > 0.0f;
-        packed |= (counts ? int8_code(divide_rn(x, scale), lowest) : 0u) << (8 * i);
+        // int8 has no code for a NaN, nor for an infinity.
+        const bool counts = !is_out && scale > 0.0f && (is_float8 || size < 0x7f800000u);
+        if (!counts) continue;
+        const float units = divide_rn(x, scale);
+        const uint32_t code = !is_float8       ? int8_code(units, lowest)
+                              : units == units ? float8_code(units)
+                                               : float8_nan;
+        packed |= code << (8 * i);
       }
       if (first < row_bytes) codes[first / 4] = packed;
       // Four lanes share a run of 16 columns: fold their votes into one bit each.
@@ -71,18 +80,19 @@ quantize_rows_kernel(QuantizeRowsArguments p) {
         if ((votes >> (4 * run) & 15u) != 0) map |= 1u << (8 * step + run);
       }
     }
-    if (lane_index() == 0) p.outliers[row * words + word] = map;
+    if (lane_index() == 0 && !is_float8) p.outliers[row * words + word] = map;
   }
 }
 
-/// A thread turns 16 codes.
+/// A thread moves 16 codes.
 GPU_KERNEL(block_threads, 8)
-int8_rows_kernel(Int8RowsArguments p) {
+code_rows_kernel(CodeRowsArguments p) {
   const int64_t row = block_y();
-  const int row_bytes = int(int8_row_bytes(p.k));
+  const int row_bytes = int(code_row_bytes(p.k));
   const int first = (block_x() * block_threads + thread_index()) * 16;
   if (first >= row_bytes) return;
   const uint8_t* source = p.codes + row * p.code_stride + first;
+  const uint32_t turned = p.code == RowCode::int8 ? 128u : 0u;
   Packed packed;
   GPU_UNROLL
   for (int w = 0; w < 4; ++w) {
@@ -90,7 +100,7 @@ int8_rows_kernel(Int8RowsArguments p) {
     GPU_UNROLL
     for (int i = 0; i < 4; ++i) {
       const int column = 4 * w + i;
-      const uint32_t code = first + column < p.k ? (source[column] ^ 128u) & 255u : 0u;
+      const uint32_t code = first + column < p.k ? (source[column] ^ turned) & 255u : 0u;
       packed.word[w] |= code << (8 * i);
     }
   }
@@ -125,7 +135,8 @@ Status copy_halves(Stream stream, const void* source, void* target, int64_t coun
 }
 
 Status quantize_rows(Stream stream, const QuantizeRowsArguments& a) {
-  if (a.rows < 0 || a.k < 0 || a.input_stride < a.k || !(a.threshold > 0.0f) || !(a.fixed_scale >= 0.0f)) {
+  if (a.rows < 0 || a.k < 0 || a.input_stride < a.k || !(a.threshold > 0.0f) || !(a.fixed_scale >= 0.0f) ||
+      (a.code == RowCode::float8 && !std::isinf(a.threshold))) {
     return invalid_arguments;
   }
   if (a.rows == 0 || a.k == 0) return 0;
@@ -138,19 +149,19 @@ Status quantize_rows(Stream stream, const QuantizeRowsArguments& a) {
              : launch(stream, "quantize_rows", shape, quantize_rows_kernel<f16>, a);
 }
 
-Status repack_int8_rows(Stream stream, const Int8RowsArguments& a) {
+Status repack_code_rows(Stream stream, const CodeRowsArguments& a) {
   if (a.n < 0 || a.k < 0 || a.n > 65535 * 16 || a.code_stride < a.k) return invalid_arguments;
   if (a.n == 0 || a.k == 0) return 0;
   constexpr int most_rows = 65535;  // the grid's y axis
   for (int first = 0; first < a.n; first += most_rows) {
-    Int8RowsArguments part = a;
+    CodeRowsArguments part = a;
     part.n = a.n - first < most_rows ? a.n - first : most_rows;
     part.codes += first * a.code_stride;
-    part.rows += first * int8_row_bytes(a.k);
+    part.rows += first * code_row_bytes(a.k);
     LaunchShape shape;
     shape.threads = block_threads;
-    shape.grid = {int((int8_row_bytes(a.k) / 16 + block_threads - 1) / block_threads), part.n, 1};
-    const Status status = launch(stream, "int8_rows", shape, int8_rows_kernel, part);
+    shape.grid = {int((code_row_bytes(a.k) / 16 + block_threads - 1) / block_threads), part.n, 1};
+    const Status status = launch(stream, "code_rows", shape, code_rows_kernel, part);
     if (status != 0) return status;
   }
   return 0;

@@ -1,12 +1,15 @@
-// Products of activations that are rounded to int8 with int8 weights, on the integer tensor cores.
+// Products of activations that are rounded to 8 bits with weights of 8 bits, on the tensor cores for those.
 //
-//   q[t][k] = round(x[t][k] / s[t]),  s[t] = the token's largest size / 127      (ZeroQuant, arXiv
-//   2206.01861) y[t][n] = s[t] · Σ_groups scale[n][g] · Σ q[t][k] · code[n][k]  +  outliers
+//   q[t][k] = round(x[t][k] / s[t]),  s[t] = the token's largest size / the largest code
+//   y[t][n] = s[t] · Σ_groups scale[n][g] · Σ q[t][k] · code[n][k]  +  outliers
 //
-// Components whose size reaches a threshold are left out of both and multiplied unrounded, by the dequantised
-// weight (LLM.int8, arXiv 2208.07339). Which they are is decided on the device: `quantize_rows` leaves a bit
-// for each run of 16 columns of a token, and the product visits the runs that some token of its block needs.
-// So nothing waits for the host, and a captured launch fits every input.
+// Codes are int8 (largest 127; ZeroQuant, arXiv 2206.01861) or E4M3 (largest 448; "FP8 Formats for Deep
+// Learning", arXiv 2209.05433), those of the activations as those of the weight.
+//
+// With int8, components whose size reaches a threshold are left out of both and multiplied unrounded, by the
+// dequantised weight (LLM.int8, arXiv 2208.07339). Which they are is decided on the device: `quantize_rows`
+// leaves a bit for each run of 16 columns of a token, and the product visits the runs that some token of its
+// block needs. So nothing waits for the host, and a captured launch fits every input.
 #pragma once
 
 #include "gemm/wna16.h"
@@ -16,7 +19,10 @@ namespace gpu {
 /// Columns that share a bit.
 constexpr int outlier_run = 16;
 
-GPU_DEVICE_OR_HOST constexpr int64_t int8_row_bytes(int k) { return (int64_t(k) + 15) / 16 * 16; }
+/// What activations and weights are rounded to.
+enum class RowCode { int8, float8 };
+
+GPU_DEVICE_OR_HOST constexpr int64_t code_row_bytes(int k) { return (int64_t(k) + 15) / 16 * 16; }
 GPU_DEVICE_OR_HOST constexpr int outlier_words(int k) {
   return (k + outlier_run * 32 - 1) / (outlier_run * 32);
 }
@@ -27,52 +33,55 @@ struct QuantizeRowsArguments {
   int k;
   const void* input;
   int64_t input_stride;
-  /// Sizes from here on are left out; infinity for none.
+  RowCode code;
+  /// Sizes from here on are left out; infinity for none. int8 only.
   float threshold;
   /// Of every row instead of its own; 0 for its own.
   float fixed_scale;
-  /// [rows][int8_row_bytes(k)], zeros behind the last column; aligned to 16
-  int8_t* codes;
+  /// [rows][code_row_bytes(k)], zeros behind the last column; aligned to 16
+  uint8_t* codes;
   /// [rows]
   float* scales;
-  /// [rows][outlier_words(k)]
+  /// [rows][outlier_words(k)]; of int8 only
   uint32_t* outliers;
 };
 
 Status quantize_rows(Stream stream, const QuantizeRowsArguments& arguments);
 
-/// Rows of unsigned codes, measured from 128, as signed ones: `code_stride` bytes apart, to rows of
-/// `int8_row_bytes`.
-struct Int8RowsArguments {
+/// Rows of codes, `code_stride` bytes apart, to rows of `code_row_bytes`: E4M3 as they are, unsigned
+/// integers, measured from 128, as signed ones.
+struct CodeRowsArguments {
+  RowCode code;
   int n;
   int k;
   const uint8_t* codes;
   int64_t code_stride;
-  int8_t* rows;
+  uint8_t* rows;
 };
 
-Status repack_int8_rows(Stream stream, const Int8RowsArguments& arguments);
+Status repack_code_rows(Stream stream, const CodeRowsArguments& arguments);
 
 /// `count` elements of 16 bits.
 Status copy_halves(Stream stream, const void* source, void* target, int64_t count);
 
 struct W8A8Arguments {
   ElementType type;
+  RowCode code;
   int m;
   int n;
   int k;
   /// A multiple of 32; k for one scale an output.
   int group;
   /// As `quantize_rows` leaves them.
-  const int8_t* codes;
+  const uint8_t* codes;
   const float* row_scales;
   const uint32_t* outliers;
-  /// The input itself, and from which size on it counts.
+  /// The input itself, and from which size on it counts; as `outliers` not looked at with E4M3.
   const void* input;
   int64_t input_stride;
   float threshold;
-  /// [n][int8_row_bytes(k)], zeros behind the last column; aligned to 16
-  const int8_t* weight;
+  /// [n][code_row_bytes(k)], zeros behind the last column; aligned to 16
+  const uint8_t* weight;
   ScaleType scale_type;
   /// [n][ceil(k / group)]
   const void* scales;
@@ -85,8 +94,9 @@ struct W8A8Arguments {
 
 enum class W8A8Form { rows16, rows64, tile128 };
 
-/// Every form gives the same bits; a row's depend on its input and the weight only. `invalid_arguments` for
-/// negative sizes, strides shorter than rows, a k whose sums may not fit int32, or a group that is neither.
+/// Every form gives the same bits; a row's depend on its input and the weight only. E4M3 needs sm_89.
+/// `invalid_arguments` for negative sizes, strides shorter than rows, a k whose sums may not fit int32, or a
+/// group that is neither.
 Status gemm_w8a8(Stream stream, const W8A8Arguments& arguments);
 Status gemm_w8a8_as(Stream stream, W8A8Form form, const W8A8Arguments& arguments);
 

@@ -4,6 +4,8 @@
 
 namespace gpu {
 
-Status w8a8_f16(Stream stream, W8A8Form form, const W8A8Call& c) { return run_w8a8<f16>(stream, form, c); }
+Status w8a8_f16(Stream stream, W8A8Form form, const W8A8Call& c) {
+  return run_w8a8<f16, RowCode::int8>(stream, form, c);
+}
 
 }  // namespace gpu

@@ -1,9 +1,13 @@
-// The product of int8 activations and int8 weights with mma.sync and cp.async (sm_80 and later).
+// The product of activations and weights of 8 bits with mma.sync and cp.async: int8 from sm_80 on, E4M3 from
+// sm_89 on.
 //
 // Rows of 128 codes are rows of 64 elements of 16 bits to cp.async, to the tile's swizzle and to ldmatrix, so
-// the loop is that of the dense product (gemm/sm80.h) with another mma. Integer sums are exact, groups are
-// scaled in their order, and outliers come last in the order of their columns: every form gives the same
-// bits.
+// the loop is that of the dense product (gemm/sm80.h) with another mma. Integer sums are exact, products of
+// E4M3 are summed in order of k, groups are scaled in their order, and outliers come last in the order of
+// their columns: every form gives the same bits.
+//
+// What the tensor cores sum is added to float sums at the end of each group; of E4M3 at the latest every 128
+// k, because Hopper's keep few more bits than the largest term has (DeepSeek-V3, arXiv 2412.19437, §3.3.2).
 #pragma once
 
 #include "device/device.h"
@@ -20,6 +24,29 @@ struct W8A8Call {
   /// Tiles of 128 k.
   int tiles;
   int groups;
+  /// Sums are folded after so many steps of 32 k, and a group is so many folds.
+  int fold_steps;
+  int group_folds;
+};
+
+/// How a kind of code is multiplied.
+template <RowCode code>
+struct CodeProduct;
+
+template <>
+struct CodeProduct<RowCode::int8> {
+  using Sum = int32_t;
+  GPU_DEVICE static void add(Sum (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    mma_m16n8k32_s8(d, a, b0, b1);
+  }
+};
+
+template <>
+struct CodeProduct<RowCode::float8> {
+  using Sum = float;
+  GPU_DEVICE static void add(Sum (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    mma_m16n8k32_e4m3(d, a, b0, b1);
+  }
 };
 
 /// Rows of 64 elements of 16 bits hold 128 codes.
@@ -31,6 +58,8 @@ struct W8A8Shape : TileShape<rows, columns, warps_m, warps_n, stages, blocks> {
 using W8A8Rows16 = W8A8Shape<16, 64, 1, 4, 4, 4>;
 using W8A8Rows64 = W8A8Shape<64, 64, 2, 2, 4, 2>;
 using W8A8Tile128 = W8A8Shape<128, 128, 2, 4, 3, 1>;
+/// sm_90 multiplies E4M3 by mma as pairs of float16, which takes the registers of half a tile's sums.
+using W8A8Float8Tile = W8A8Shape<128, 64, 4, 2, 4, 1>;
 
 GPU_DEVICE float weight_scale(const W8A8Arguments& p, int groups, int column, int group) {
   const int64_t at = int64_t(column) * groups + group;
@@ -59,13 +88,14 @@ GPU_DEVICE uint32_t outlier_pair(const W8A8Arguments& p, int row, int column) {
 template <class T>
 GPU_DEVICE uint32_t code_pair(const W8A8Arguments& p, int column, int k) {
   if (column >= p.n) return 0;
-  const int8_t* row = p.weight + column * int8_row_bytes(p.k) + k;
-  return pack<T>(float(int(row[0])), float(int(row[1])));
+  const uint8_t* row = p.weight + column * code_row_bytes(p.k) + k;
+  return pack<T>(float(int(int8_t(row[0]))), float(int(int8_t(row[1]))));
 }
 
-template <class T, class Shape>
+template <class T, RowCode code, class Shape>
 GPU_KERNEL(Shape::threads, Shape::blocks)
 w8a8_kernel(W8A8Call c) {
+  using Product = CodeProduct<code>;
   using Rows = Tile<Shape::depth>;
   constexpr int k_steps = Shape::codes / 32;
   constexpr int m_tiles = Shape::warp_rows / 16;
@@ -75,7 +105,7 @@ w8a8_kernel(W8A8Call c) {
 
   const int first_row = block_x() * Shape::rows;
   const int first_column = block_y() * Shape::columns;
-  const int row_pairs = int(int8_row_bytes(p.k)) / 2;
+  const int row_pairs = int(code_row_bytes(p.k)) / 2;
   const SharedAddress first_stage = shared_address(shared);
   // Past the last tile nothing is copied, but the group counts.
   auto copy_tile = [&](int tile) {
@@ -97,7 +127,7 @@ w8a8_kernel(W8A8Call c) {
   const LaneRow a_row = lane_row_of_a(), b_row = lane_row_of_b();
   auto column_of = [&](int j, int e) { return first_column + warp_column + 8 * j + 2 * q + e % 2; };
 
-  int32_t products[m_tiles][2 * n_pairs][4] = {};
+  typename Product::Sum products[m_tiles][2 * n_pairs][4] = {};
   float sum[m_tiles][2 * n_pairs][4] = {};
   auto fold_group = [&](int group) {
     GPU_UNROLL
@@ -119,8 +149,7 @@ w8a8_kernel(W8A8Call c) {
     }
   };
 
-  const int group_steps = (p.group + 31) / 32;
-  int group = 0, steps_left = group_steps;
+  int group = 0, steps_left = c.fold_steps, folds_left = c.group_folds;
   GPU_UNROLL
   for (int stage = 0; stage < Shape::stages - 1; ++stage) copy_tile(stage);
   for (int tile = 0; tile < c.tiles; ++tile) {
@@ -143,14 +172,17 @@ w8a8_kernel(W8A8Call c) {
                              Rows::offset(warp_column + 16 * j + b_row.row, 2 * k + b_row.chunk));
         GPU_UNROLL
         for (int i = 0; i < m_tiles; ++i) {
-          mma_m16n8k32_s8(products[i][2 * j], a[i], b[0], b[1]);
-          mma_m16n8k32_s8(products[i][2 * j + 1], a[i], b[2], b[3]);
+          Product::add(products[i][2 * j], a[i], b[0], b[1]);
+          Product::add(products[i][2 * j + 1], a[i], b[2], b[3]);
         }
       }
       if (--steps_left == 0) {
         if (group < c.groups) fold_group(group);
-        group += 1;
-        steps_left = group_steps;
+        steps_left = c.fold_steps;
+        if (--folds_left == 0) {
+          group += 1;
+          folds_left = c.group_folds;
+        }
       }
     }
   }
@@ -172,7 +204,7 @@ w8a8_kernel(W8A8Call c) {
   }
 
   // Runs of columns in which a row of this warp has an outlier. A row without one adds zeros.
-  const int words = outlier_words(p.k);
+  const int words = code == RowCode::int8 ? outlier_words(p.k) : 0;
   for (int word = 0; word < words; ++word) {
     uint32_t map = 0;
     for (int row = lane_index(); row < Shape::warp_rows; row += warp_size) {
@@ -216,30 +248,33 @@ w8a8_kernel(W8A8Call c) {
   for_each_pair<Shape>(first_row + warp_row, first_column + warp_column, p.m, write);
 }
 
-template <class T, class Shape>
+template <class T, RowCode code, class Shape>
 Status launch_w8a8(Stream stream, const char* name, const W8A8Call& c) {
   LaunchShape shape;
   shape.grid = {(c.gemm.m + Shape::rows - 1) / Shape::rows, (c.gemm.n + Shape::columns - 1) / Shape::columns,
                 1};
   shape.threads = Shape::threads;
   shape.shared_bytes = Shape::shared_bytes;
-  return launch(stream, name, shape, w8a8_kernel<T, Shape>, c);
+  return launch(stream, name, shape, w8a8_kernel<T, code, Shape>, c);
 }
 
-template <class T>
+template <class T, RowCode code>
 Status run_w8a8(Stream stream, W8A8Form form, const W8A8Call& c) {
+  using Tile = std::conditional_t<code == RowCode::int8, W8A8Tile128, W8A8Float8Tile>;
   switch (form) {
     case W8A8Form::rows16:
-      return launch_w8a8<T, W8A8Rows16>(stream, "w8a8<rows16>", c);
+      return launch_w8a8<T, code, W8A8Rows16>(stream, "w8a8<rows16>", c);
     case W8A8Form::rows64:
-      return launch_w8a8<T, W8A8Rows64>(stream, "w8a8<rows64>", c);
+      return launch_w8a8<T, code, W8A8Rows64>(stream, "w8a8<rows64>", c);
     case W8A8Form::tile128:
-      return launch_w8a8<T, W8A8Tile128>(stream, "w8a8<tile128>", c);
+      return launch_w8a8<T, code, Tile>(stream, "w8a8<tile128>", c);
   }
   return invalid_arguments;
 }
 
 Status w8a8_bf16(Stream stream, W8A8Form form, const W8A8Call& c);
 Status w8a8_f16(Stream stream, W8A8Form form, const W8A8Call& c);
+Status w8a8_float8_bf16(Stream stream, W8A8Form form, const W8A8Call& c);
+Status w8a8_float8_f16(Stream stream, W8A8Form form, const W8A8Call& c);
 
 }  // namespace gpu

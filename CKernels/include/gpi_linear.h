@@ -54,6 +54,8 @@ typedef enum {
   GPI_KERNEL_KEEP_ACTIVATIONS = 0,
   /// Each row is rounded to int8. INT8 codes without zeros only.
   GPI_KERNEL_ROUND_TO_INT8 = 1,
+  /// Each row is rounded to E4M3. FLOAT8 codes only, on devices of compute capability 8.9 and later.
+  GPI_KERNEL_ROUND_TO_FLOAT8 = 2,
 } gpi_kernel_rounding;
 
 /// The form of a quantised weight.
@@ -70,9 +72,9 @@ typedef struct {
   /// Each group has a zero of its own; else every zero is the middle of the codes. Not of FLOAT8.
   bool has_zeros;
   gpi_kernel_rounding rounding;
-  /// When rounding: components from this size on are multiplied unrounded; infinity for none.
+  /// When rounding: components from this size on are multiplied unrounded; infinity for none. INT8 only.
   float outlier_threshold;
-  /// When rounding: the scale of every row; 0 for each row's largest size / 127.
+  /// When rounding: the scale of every row; 0 for each row's largest size / 127, or / 448.
   float activation_scale;
 } gpi_kernel_weight_format;
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
+#include "device/codes8.h"
 #include "device/types.h"
 #include "simt/block.h"
 #include "simt/checker/checker.h"
@@ -69,6 +71,12 @@ template <>
 float element<int8_t>(const uint32_t* fragment, int i) {
   return float(int8_t(fragment[i / 4] >> (8 * (i % 4))));
 }
+struct E4M3;
+template <>
+float element<E4M3>(const uint32_t* fragment, int i) {
+  const uint32_t code = fragment[i / 4] >> (8 * (i % 4)) & 255;
+  return (code & 127) == float8_nan ? std::numeric_limits<float>::quiet_NaN() : float8_value(code);
+}
 
 /// d[16][8] += a[16][K] b[K][8]. Products of 8-bit integers and their sums over 32 are exact in float.
 template <class T, class Accumulator, int K>
@@ -115,6 +123,7 @@ constexpr Operation mma_operations[] = {
     {"mma.m16n8k16.bf16", true, false, multiply<bf16, float, 16>},
     {"mma.m16n8k16.f16", true, false, multiply<f16, float, 16>},
     {"mma.m16n8k32.s8", true, false, multiply<int8_t, int32_t, 32>},
+    {"mma.m16n8k32.e4m3", true, false, multiply<E4M3, float, 32>},
 };
 
 template <class Accumulator>
@@ -149,6 +158,9 @@ void mma_f16(float* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site) {
 }
 void mma_s8(int32_t* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site) {
   take_part(2, d, a, b0, b1, site);
+}
+void mma_e4m3(float* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site) {
+  take_part(3, d, a, b0, b1, site);
 }
 
 }  // namespace gpu::simt

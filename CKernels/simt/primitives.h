@@ -45,6 +45,7 @@ void mma_sparse_f16(float* d, const uint32_t* a, const uint32_t* b, uint32_t met
                     Site site);
 void mma_sparse_s8(int32_t* d, const uint32_t* a, const uint32_t* b, uint32_t metadata, Site site);
 void mma_s8(int32_t* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site);
+void mma_e4m3(float* d, const uint32_t* a, uint32_t b0, uint32_t b1, Site site);
 
 // mbarriers. An arrival announces `bytes` as well.
 void init_mbarrier(uint32_t barrier, int arrivals, Site site);

@@ -28,8 +28,8 @@ Status gemm_sparse24_w8a8_as(Stream stream, Sparse24W8A8Form form, const Sparse2
   constexpr int most_blocks = 65535;  // the grid's y axis
   // Sums of products of up to 128 · 128 must fit int32.
   constexpr int deepest = 131071;
-  if (a.m < 0 || a.n < 0 || a.k <= 0 || a.k % 4 != 0 || a.k > deepest || a.output_stride < a.n ||
-      rounded_up(a.m, tokens_of(form)) > most_blocks) {
+  if (a.m < 0 || a.n < 0 || a.k <= 0 || a.k % 4 != 0 || a.k > deepest || a.code != RowCode::int8 ||
+      a.output_stride < a.n || rounded_up(a.m, tokens_of(form)) > most_blocks) {
     return invalid_arguments;
   }
   if (a.group <= 0 || (a.group % 64 != 0 && a.group != a.k)) return invalid_arguments;

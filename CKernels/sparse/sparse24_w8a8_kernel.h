@@ -65,7 +65,7 @@ sparse24_w8a8_kernel(Sparse24W8A8Call c) {
   const int first_feature = block_x() * Shape::features;
   const int first_token = block_y() * Shape::tokens;
   const int blocks = (p.n + 15) / 16, spans = (p.k + 63) / 64;
-  const int row_pairs = int(int8_row_bytes(p.k)) / 2;
+  const int row_pairs = int(code_row_bytes(p.k)) / 2;
   const SharedAddress first_stage = shared_address(shared);
   // Past the last tile nothing is copied, but the group counts.
   auto copy_tile = [&](int tile) {

@@ -14,8 +14,8 @@ const std::vector<Probe>& probes() {
   static const std::vector<Probe> all = [] {
     std::vector<Probe> result;
     for (auto group : {conformance::warp_probes, conformance::number_probes, conformance::matrix_probes,
-                       conformance::copy_probes, conformance::bulk_probes, conformance::warpgroup_probes,
-                       conformance::sparse_warpgroup_probes}) {
+                       conformance::matrix_probes_sm89, conformance::copy_probes, conformance::bulk_probes,
+                       conformance::warpgroup_probes, conformance::sparse_warpgroup_probes}) {
       for (const Probe& probe : group()) result.push_back(probe);
     }
     return result;

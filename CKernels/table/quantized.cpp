@@ -14,18 +14,20 @@ const Arguments& of(const void* arguments) {
 
 int64_t rounded_up(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
-bool rounds(const gpi_kernel_weight_format& f) { return f.rounding == GPI_KERNEL_ROUND_TO_INT8; }
+bool rounds(const gpi_kernel_weight_format& f) { return f.rounding != GPI_KERNEL_KEEP_ACTIVATIONS; }
 
 bool is_legal_rounding(const gpi_kernel_weight_format& f) {
   constexpr int deepest = 131071;
-  return f.code == GPI_KERNEL_INT8 && !f.has_zeros && f.inputs > 0 && f.inputs <= deepest &&
-         (f.group % 32 == 0 || f.group == f.inputs) && f.outlier_threshold > 0 && f.activation_scale >= 0 &&
-         std::isfinite(f.activation_scale);
+  const bool fits = f.rounding == GPI_KERNEL_ROUND_TO_FLOAT8
+                        ? f.code == GPI_KERNEL_FLOAT8 && std::isinf(f.outlier_threshold)
+                        : f.code == GPI_KERNEL_INT8 && f.inputs <= deepest;
+  return fits && !f.has_zeros && f.inputs > 0 && (f.group % 32 == 0 || f.group == f.inputs) &&
+         f.outlier_threshold > 0 && f.activation_scale >= 0 && std::isfinite(f.activation_scale);
 }
 
 bool is_legal(const gpi_kernel_weight_format& f) {
   if (f.sparsity != GPI_KERNEL_EVERY_INPUT) return false;
-  if (uint32_t(f.rounding) > GPI_KERNEL_ROUND_TO_INT8 || (rounds(f) && !is_legal_rounding(f))) return false;
+  if (uint32_t(f.rounding) > GPI_KERNEL_ROUND_TO_FLOAT8 || (rounds(f) && !is_legal_rounding(f))) return false;
   return uint32_t(f.code) <= GPI_KERNEL_FLOAT8 && !(f.code == GPI_KERNEL_FLOAT8 && f.has_zeros) &&
          f.outputs >= 0 && f.inputs >= 0 &&
          (f.inputs == 0 || (f.group > 0 && (f.group % 16 == 0 || f.group == f.inputs))) &&
@@ -60,7 +62,7 @@ struct PackedParts {
   explicit PackedParts(const gpi_kernel_weight_format& f) {
     const int64_t count = rounds(f) ? int64_t(f.outputs) * ((f.inputs + f.group - 1) / f.group)
                                     : packed_scale_count(f.outputs, f.inputs, f.group);
-    scales = rounded_up(rounds(f) ? f.outputs * int8_row_bytes(f.inputs)
+    scales = rounded_up(rounds(f) ? f.outputs * code_row_bytes(f.inputs)
                                   : packed_code_bytes(weight_code(f.code), f.outputs, f.inputs));
     zeros = scales + rounded_up(count * (f.scale_element == GPI_KERNEL_FLOAT32 ? 4 : 2));
     end = zeros + (f.has_zeros ? rounded_up(count) : 0);
@@ -80,8 +82,9 @@ Status launch_repack(Stream stream, const Device&, const void* arguments) {
   const PackedParts parts(f);
   auto* packed = static_cast<unsigned char*>(a.packed);
   if (rounds(f)) {
-    const Status status = repack_int8_rows(stream, {f.outputs, f.inputs, static_cast<const uint8_t*>(a.codes),
-                                                    a.code_stride, reinterpret_cast<int8_t*>(packed)});
+    const Status status = repack_code_rows(
+        stream,
+        {row_code(f), f.outputs, f.inputs, static_cast<const uint8_t*>(a.codes), a.code_stride, packed});
     if (status != 0) return status;
     const int64_t count = int64_t(f.outputs) * ((f.inputs + f.group - 1) / f.group);
     return copy_halves(stream, a.scales, packed + parts.scales,
@@ -102,9 +105,11 @@ bool has_legal_operands(const gpi_kernel_quantized_linear& a) {
          a.input_stride >= a.format.inputs && a.output_stride >= a.format.outputs;
 }
 
+template <gpi_kernel_rounding rounding>
 bool takes_w8a8(const void* arguments) {
   const auto& a = of<gpi_kernel_quantized_linear>(arguments);
-  return rounds(a.format) && has_legal_operands(a) && a.workspace_bytes >= RoundedRows(a.format, a.rows).end;
+  return a.format.rounding == rounding && has_legal_operands(a) &&
+         a.workspace_bytes >= RoundedRows(a.format, a.rows).end;
 }
 
 int64_t w8a8_workspace(const void* arguments) {
@@ -121,7 +126,7 @@ Status launch_w8a8(Stream stream, const Device&, const void* arguments) {
   const Status status = RoundedRows(f, a.rows).round(stream, a, w8a8);
   if (status != 0) return status;
   const auto* packed = static_cast<const unsigned char*>(a.packed);
-  w8a8.weight = reinterpret_cast<const int8_t*>(packed);
+  w8a8.weight = packed;
   w8a8.scale_type = scale_type(f.scale_element);
   w8a8.scales = packed + parts.scales;
   return gemm_w8a8(stream, w8a8);
@@ -271,7 +276,12 @@ std::vector<Variant> quantized_variants() {
         "int8 codes and activations rounded to int8, outliers in 16 bits, groups a multiple of 32 or one "
         "scale an "
         "output"},
-       takes_w8a8,
+       takes_w8a8<GPI_KERNEL_ROUND_TO_INT8>,
+       launch_w8a8,
+       w8a8_workspace},
+      {{"w8a8.float8", GPI_KERNEL_QUANTIZED_LINEAR, 89, last_capability, sixteen_bit,
+        "E4M3 and activations rounded to E4M3, groups a multiple of 32 or one scale an output"},
+       takes_w8a8<GPI_KERNEL_ROUND_TO_FLOAT8>,
        launch_w8a8,
        w8a8_workspace},
       product("wna16.float8", takes<GPI_KERNEL_FLOAT8>,

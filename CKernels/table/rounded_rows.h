@@ -1,4 +1,4 @@
-// The scratch memory of products that round their activations to int8.
+// The scratch memory of products that round their activations to 8 bits.
 #pragma once
 
 #include "gemm/w8a8.h"
@@ -6,13 +6,18 @@
 
 namespace gpu::table {
 
+/// Of a format that rounds.
+inline RowCode row_code(const gpi_kernel_weight_format& f) {
+  return f.rounding == GPI_KERNEL_ROUND_TO_FLOAT8 ? RowCode::float8 : RowCode::int8;
+}
+
 /// For as many rows as are asked for: codes, scales, the map of outliers; each aligned to 256 bytes.
 struct RoundedRows {
   int64_t scales, outliers, end;
 
   RoundedRows(const gpi_kernel_weight_format& f, int rows) {
     auto rounded_up = [](int64_t bytes) { return (bytes + 255) / 256 * 256; };
-    scales = rounded_up(rows * int8_row_bytes(f.inputs));
+    scales = rounded_up(rows * code_row_bytes(f.inputs));
     outliers = scales + rounded_up(int64_t(rows) * 4);
     end = outliers + rounded_up(int64_t(rows) * outlier_words(f.inputs) * 4);
   }
@@ -26,12 +31,14 @@ struct RoundedRows {
                                         f.inputs,
                                         a.input,
                                         a.input_stride,
+                                        row_code(f),
                                         f.outlier_threshold,
                                         f.activation_scale,
-                                        reinterpret_cast<int8_t*>(scratch),
+                                        scratch,
                                         reinterpret_cast<float*>(scratch + scales),
                                         reinterpret_cast<uint32_t*>(scratch + outliers)};
     arguments.type = rows.type;
+    arguments.code = rows.code;
     arguments.m = a.rows;
     arguments.n = f.outputs;
     arguments.k = f.inputs;

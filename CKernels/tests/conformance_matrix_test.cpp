@@ -59,6 +59,28 @@ TEST("conformance: mma is the matrix product") {
   });
 }
 
+/// E4M3, from sign, exponent (bias 7) and three bits of fraction.
+double float8_at(const Words& words, size_t i) {
+  const int bits = signed_byte(words, i) & 255, exponent = bits >> 3 & 15;
+  const double size = exponent == 0 ? std::ldexp(bits & 7, -9) : std::ldexp(8 + (bits & 7), exponent - 10);
+  return bits >> 7 ? -size : size;
+}
+
+TEST("conformance: mma of E4M3 is the matrix product") {
+  for_each_probe(conformance::matrix_probes_sm89(), "mma.e4m3", [](auto& probe, auto& in, auto& out) {
+    const Words b = slice(in, 128, 64);
+    Words expected;
+    for (size_t place = 0; place < 128; ++place) {
+      double sum = float_of(in[192 + place]);
+      for (size_t k = 0; k < 32; ++k) {
+        sum += float8_at(in, place / 8 * 32 + k) * float8_at(b, k * 8 + place % 8);
+      }
+      expected.push_back(bits_of(float(sum)));
+    }
+    expect_words(probe, out, expected);
+  });
+}
+
 /// Which quad of which row a nibble of a lane's metadata speaks of: the maps of device/mma_sparse.h.
 struct MetadataPlace {
   size_t lane, nibble;

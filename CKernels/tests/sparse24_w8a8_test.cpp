@@ -25,7 +25,7 @@ struct Inputs {
   explicit Inputs(const Case& c, bool exact = false)
       : shape(c),
         groups(c.k > 0 ? (c.k + c.group - 1) / c.group : 0),
-        row_bytes(int(int8_row_bytes(c.k))),
+        row_bytes(int(code_row_bytes(c.k))),
         codes("codes", size_t(c.m * row_bytes)),
         dense("dense", size_t(c.n * row_bytes)),
         outliers("outliers", std::vector<uint32_t>(size_t(c.m * outlier_words(c.k)))),
@@ -41,7 +41,7 @@ struct Inputs {
     for (int row = 0; row < c.m; ++row) {
       row_scales[size_t(row)] = exact ? 1.0f : 0.01f + float(random.below(1000)) * 1e-5f;
       for (int k = 0; k < row_bytes; ++k) {
-        codes[size_t(row * row_bytes + k)] = k < c.k ? int8_t(int(random.below(255)) - 127) : int8_t(0);
+        codes[size_t(row * row_bytes + k)] = uint8_t(k < c.k ? int(random.below(255)) - 127 : 0);
       }
     }
     const int mask_bytes = (c.k + 7) / 8, stride = c.k / 2 + 3;
@@ -56,7 +56,7 @@ struct Inputs {
           const uint8_t code = uint8_t(random.below(256));
           mask[size_t(n * mask_bytes + k / 8)] |= uint8_t(1 << (k % 8));
           kept[size_t(n * stride + stored++)] = code;
-          dense[size_t(n * row_bytes + k)] = int8_t(int(code) - 128);
+          dense[size_t(n * row_bytes + k)] = uint8_t(int(code) - 128);
         }
       }
     }
@@ -74,25 +74,11 @@ struct Inputs {
   }
 
   W8A8Arguments dense_arguments() {
-    return {element_type<T>,
-            shape.m,
-            shape.n,
-            shape.k,
-            shape.group,
-            codes.data(),
-            row_scales.data(),
-            outliers.data(),
-            input.data(),
-            shape.k,
-            std::numeric_limits<float>::infinity(),
-            dense.data(),
-            shape.scale_type,
-            scales.data(),
-            shape.bias ? bias.data() : nullptr,
-            output.data(),
-            shape.n,
-            shape.accumulate,
-            std::is_same_v<Output, float>};
+    return {element_type<T>, RowCode::int8,    shape.m,          shape.n,
+            shape.k,         shape.group,      codes.data(),     row_scales.data(),
+            outliers.data(), input.data(),     shape.k,          std::numeric_limits<float>::infinity(),
+            dense.data(),    shape.scale_type, scales.data(),    shape.bias ? bias.data() : nullptr,
+            output.data(),   shape.n,          shape.accumulate, std::is_same_v<Output, float>};
   }
   Sparse24W8A8Arguments arguments() { return {dense_arguments(), packed.data(), metadata.data()}; }
   void restore_output() {
@@ -102,7 +88,7 @@ struct Inputs {
 
   Case shape;
   int groups, row_bytes;
-  DeviceArray<int8_t> codes, dense;
+  DeviceArray<uint8_t> codes, dense;
   DeviceArray<uint32_t> outliers;
   DeviceArray<unsigned char> packed;
   DeviceArray<uint32_t> metadata;
@@ -157,8 +143,8 @@ TEST("sparse24_w8a8: integers are exact") {
     for (int n = 0; n < 20; ++n) {
       double sum = 0;
       for (int k = 0; k < 256; ++k) {
-        sum += double(scales.values[size_t(n * 4 + k / 64)]) * inputs.codes[size_t(row * 256 + k)] *
-               inputs.dense[size_t(n * 256 + k)];
+        sum += double(scales.values[size_t(n * 4 + k / 64)]) * int8_t(inputs.codes[size_t(row * 256 + k)]) *
+               int8_t(inputs.dense[size_t(n * 256 + k)]);
       }
       EXPECT(inputs.output[size_t(row * 20 + n)] == sum);
     }

@@ -1,4 +1,4 @@
-// Activations and weights in int8 against the definition: codes exactly, sums in double precision.
+// Activations and weights in 8 bits against the definition: codes exactly, sums in double precision.
 
 #include "gemm/w8a8.h"
 
@@ -12,6 +12,27 @@ namespace {
 
 constexpr W8A8Form all_forms[] = {W8A8Form::rows16, W8A8Form::rows64, W8A8Form::tile128};
 
+/// What a code stands for: E4M3 as its paper has it, from sign, exponent (bias 7) and three bits of fraction.
+double value_of(RowCode code, uint8_t bits) {
+  if (code == RowCode::int8) return int8_t(bits);
+  const int exponent = bits >> 3 & 15;
+  const double size = exponent == 0 ? std::ldexp(bits & 7, -9) : std::ldexp(8 + (bits & 7), exponent - 10);
+  return bits >> 7 ? -size : size;
+}
+
+/// The nearest code of a number within the range of codes, ties to the even one.
+uint8_t nearest(RowCode code, double value) {
+  if (code == RowCode::int8) return uint8_t(int(std::nearbyint(value)));
+  const double size = std::abs(value);
+  int best = 0;
+  for (int bits = 1; bits < 0x7f; ++bits) {
+    const double nearer = std::abs(value_of(code, uint8_t(best)) - size);
+    const double distance = std::abs(value_of(code, uint8_t(bits)) - size);
+    if (distance < nearer || (distance == nearer && bits % 2 == 0)) best = bits;
+  }
+  return uint8_t(best | (std::signbit(value) ? 128 : 0));
+}
+
 struct W8A8Case {
   int m, n, k;
   int group;
@@ -22,12 +43,19 @@ struct W8A8Case {
   bool accumulate = false;
   bool float_output = false;
   int padding = 0;
+  RowCode code = RowCode::int8;
+
+  W8A8Case in_float8() const {
+    W8A8Case copy = *this;
+    copy.code = RowCode::float8;
+    return copy;
+  }
 };
 
 std::string named(const W8A8Case& c) {
   return "w8a8 " + std::to_string(c.m) + "x" + std::to_string(c.n) + "x" + std::to_string(c.k) + " group " +
-         std::to_string(c.group) + (c.threshold < INFINITY ? " threshold" : "") +
-         (c.fixed_scale > 0 ? " fixed" : "");
+         std::to_string(c.group) + (c.code == RowCode::float8 ? " E4M3" : "") +
+         (c.threshold < INFINITY ? " threshold" : "") + (c.fixed_scale > 0 ? " fixed" : "");
 }
 
 template <class T, class Output>
@@ -40,8 +68,8 @@ struct W8A8Inputs {
         output("output", size_t(c.m * c.n)),
         initial(random_values<Output>(size_t(c.m * c.n), 62)),
         bias("bias", random_values<float>(size_t(c.n), 63)),
-        codes("codes", size_t(c.m) * size_t(int8_row_bytes(c.k))),
-        weight("weight", size_t(c.n) * size_t(int8_row_bytes(c.k))),
+        codes("codes", size_t(c.m) * size_t(code_row_bytes(c.k))),
+        weight("weight", size_t(c.n) * size_t(code_row_bytes(c.k))),
         row_scales("row scales", size_t(c.m)),
         outliers("outliers", size_t(c.m) * size_t(outlier_words(c.k))) {
     simt::Random random(64);
@@ -58,15 +86,20 @@ struct W8A8Inputs {
     random = simt::Random(65);
     const int code_stride = (c.k + 3) / 4 * 4;
     std::vector<uint8_t> unsigned_codes(size_t(c.n * code_stride));
-    for (uint8_t& code : unsigned_codes) code = uint8_t(random.below(256));
-    for (int n = 0; n < c.n; ++n) {
-      for (int k = 0; k < c.k; ++k)
-        weight_codes.push_back(int(unsigned_codes[size_t(n * code_stride + k)]) - 128);
+    for (uint8_t& code : unsigned_codes) {
+      do code = uint8_t(random.below(256));
+      while (c.code == RowCode::float8 && (code & 127) == 127);
     }
-    DeviceArray<uint8_t> source("unsigned codes", unsigned_codes);
-    const Int8RowsArguments rows = {c.n, c.k, source.data(), code_stride, weight.data()};
+    for (int n = 0; n < c.n; ++n) {
+      for (int k = 0; k < c.k; ++k) {
+        const uint8_t code = unsigned_codes[size_t(n * code_stride + k)];
+        weights.push_back(c.code == RowCode::int8 ? double(code) - 128 : value_of(c.code, code));
+      }
+    }
+    DeviceArray<uint8_t> source("codes as stored", unsigned_codes);
+    const CodeRowsArguments rows = {c.code, c.n, c.k, source.data(), code_stride, weight.data()};
     expect_same_bits(
-        "int8 rows", [&](Stream stream) { return repack_int8_rows(stream, rows); },
+        "code rows", [&](Stream stream) { return repack_code_rows(stream, rows); },
         [&] { return weight.bytes(); });
     for (int i = 0; i < c.n * groups; ++i) {
       const float wanted = 0.001f + float(random.below(1000)) * 1e-5f;
@@ -83,29 +116,15 @@ struct W8A8Inputs {
   }
 
   QuantizeRowsArguments quantize() {
-    return {element_type<T>, shape.m,           shape.k,      input.data(),      stride,
+    return {element_type<T>, shape.m,           shape.k,      input.data(),      stride,         shape.code,
             shape.threshold, shape.fixed_scale, codes.data(), row_scales.data(), outliers.data()};
   }
   W8A8Arguments arguments() {
-    return {element_type<T>,
-            shape.m,
-            shape.n,
-            shape.k,
-            shape.group,
-            codes.data(),
-            row_scales.data(),
-            outliers.data(),
-            input.data(),
-            stride,
-            shape.threshold,
-            weight.data(),
-            shape.scale_type,
-            scales->data(),
-            shape.bias ? bias.data() : nullptr,
-            output.data(),
-            shape.n,
-            shape.accumulate,
-            shape.float_output};
+    return {element_type<T>, shape.code,       shape.m,          shape.n,
+            shape.k,         shape.group,      codes.data(),     row_scales.data(),
+            outliers.data(), input.data(),     stride,           shape.threshold,
+            weight.data(),   shape.scale_type, scales->data(),   shape.bias ? bias.data() : nullptr,
+            output.data(),   shape.n,          shape.accumulate, shape.float_output};
   }
   Status run(Stream stream, W8A8Form form) {
     if (!initial.empty())
@@ -120,10 +139,10 @@ struct W8A8Inputs {
   DeviceArray<Output> output;
   std::vector<Output> initial;
   DeviceArray<float> bias;
-  DeviceArray<int8_t> codes, weight;
+  DeviceArray<uint8_t> codes, weight;
   DeviceArray<float> row_scales;
   DeviceArray<uint32_t> outliers;
-  std::vector<int> weight_codes;
+  std::vector<double> weights;
   std::vector<float> scale_values;
   std::vector<unsigned char> scale_bytes;
   std::unique_ptr<DeviceArray<unsigned char>> scales;
@@ -151,15 +170,19 @@ void test_w8a8(const W8A8Case& c) {
       x.push_back(to_float(inputs.input[size_t(row * inputs.stride + k)]));
       if (std::abs(x.back()) < c.threshold) largest = std::max(largest, std::abs(x.back()));
     }
-    const float scale = c.fixed_scale > 0 ? c.fixed_scale : largest / 127.0f;
+    const bool is_float8 = c.code == RowCode::float8;
+    const float most = is_float8 ? 448.0f : 127.0f;
+    const float scale = c.fixed_scale > 0 ? c.fixed_scale : largest / most;
     EXPECT(inputs.row_scales[size_t(row)] == scale);
-    std::vector<int> q;
+    std::vector<double> q;
     for (int k = 0; k < c.k; ++k) {
       const bool is_out = std::abs(x[size_t(k)]) >= c.threshold;
       const float units = scale > 0 && !is_out ? x[size_t(k)] / scale : 0;
-      const float lowest = c.fixed_scale > 0 ? -128.0f : -127.0f;
-      q.push_back(int(std::nearbyint(std::min(std::max(units, lowest), 127.0f))));
-      EXPECT(inputs.codes[size_t(row) * size_t(int8_row_bytes(c.k)) + size_t(k)] == q.back());
+      const float lowest = c.fixed_scale > 0 && !is_float8 ? -128.0f : -most;
+      const uint8_t code = nearest(c.code, std::min(std::max(units, lowest), most));
+      q.push_back(value_of(c.code, code));
+      EXPECT(inputs.codes[size_t(row) * size_t(code_row_bytes(c.k)) + size_t(k)] == code);
+      if (is_float8) continue;
       const uint32_t map = inputs.outliers[size_t(row * outlier_words(c.k) + k / 512)];
       if (is_out) EXPECT((map >> (k / 16 % 32) & 1) == 1);
     }
@@ -170,24 +193,25 @@ void test_w8a8(const W8A8Case& c) {
         magnitude += std::abs(term);
       };
       for (int group = 0; group < inputs.groups; ++group) {
-        int64_t products = 0;
+        double products = 0;
         const double weight_scale = inputs.scale_values[size_t(n * inputs.groups + group)];
         for (int k = group * c.group; k < c.k && k < (group + 1) * c.group; ++k) {
-          const int code = inputs.weight_codes[size_t(n * c.k + k)];
-          products += q[size_t(k)] * code;
-          if (std::abs(x[size_t(k)]) >= c.threshold) add(double(x[size_t(k)]) * weight_scale * code);
+          const double weight = inputs.weights[size_t(n * c.k + k)];
+          products += q[size_t(k)] * weight;
+          if (is_float8) magnitude += std::abs(double(scale) * weight_scale * q[size_t(k)] * weight);
+          if (std::abs(x[size_t(k)]) >= c.threshold) add(double(x[size_t(k)]) * weight_scale * weight);
         }
-        add(double(scale) * weight_scale * double(products));
+        add(double(scale) * weight_scale * products);
       }
       if (c.bias) add(inputs.bias[size_t(n)]);
       const size_t at = size_t(row * c.n + n);
       if (c.accumulate) add(to_float(inputs.initial[at]));
       const double value = to_float(inputs.output[at]);
-      // One rounding each for a group's sum and its scale, for outliers and what follows.
-      const double bound =
-          output_error * std::abs(sum) +
-          (2 * inputs.groups + 40 + (c.threshold < INFINITY ? c.k : 0)) * 0x1p-24 * magnitude +
-          smallest_step<T>;
+      // One rounding each for a group's sum and its scale, for outliers and what follows; of E4M3 one for
+      // each product of at most 128, and for each of those sums.
+      const int products = is_float8 ? 128 + c.k / 32 : c.threshold < INFINITY ? c.k : 0;
+      const double bound = output_error * std::abs(sum) +
+                           (2 * inputs.groups + 40 + products) * 0x1p-24 * magnitude + smallest_step<T>;
       if (std::abs(value - sum) <= bound) continue;
       char text[200];
       std::snprintf(text, sizeof text, "%s: (%d, %d) is %.9g, expected %.9g within %.3g", named(c).c_str(),
@@ -216,6 +240,44 @@ TEST("w8a8: outliers are multiplied unrounded, also with groups and past the fir
   test_w8a8<bf16, bf16>({70, 24, 128, 64, 6.0f, 0, ScaleType::bfloat16, true, true});
   // Everything is an outlier.
   test_w8a8<f16, float>({3, 16, 50, 50, 1e-6f, 0, ScaleType::float32, false, false, true});
+}
+
+TEST("w8a8: E4M3: rows, outputs and depth with tails") {
+  test_w8a8<bf16, bf16>(W8A8Case{1, 16, 128, 128}.in_float8());
+  test_w8a8<f16, float>(
+      W8A8Case{66, 130, 96, 96, INFINITY, 0, ScaleType::float16, false, false, true}.in_float8());
+  test_w8a8<bf16, float>(
+      W8A8Case{17, 33, 45, 45, INFINITY, 0, ScaleType::bfloat16, true, true, true, 3}.in_float8());
+}
+
+TEST("w8a8: E4M3: groups that 128 is a multiple of, and others") {
+  test_w8a8<bf16, float>(
+      W8A8Case{5, 24, 384, 64, INFINITY, 0, ScaleType::float32, true, true, true}.in_float8());
+  test_w8a8<f16, f16>(
+      W8A8Case{20, 40, 700, 160, INFINITY, 0, ScaleType::float16, true, false, false, 8}.in_float8());
+  test_w8a8<f16, float>(
+      W8A8Case{3, 16, 640, 256, INFINITY, 0, ScaleType::float32, false, false, true}.in_float8());
+  test_w8a8<bf16, float>(
+      W8A8Case{3, 16, 600, 600, INFINITY, 0, ScaleType::float32, false, false, true}.in_float8());
+}
+
+TEST("w8a8: E4M3: a fixed scale, which clips") {
+  test_w8a8<bf16, bf16>(W8A8Case{6, 24, 160, 160, INFINITY, 0.004f}.in_float8());
+}
+
+TEST("w8a8: E4M3: what is not finite stays so") {
+  for (float fixed_scale : {0.0f, 0.01f}) {
+    W8A8Inputs<bf16, bf16> inputs(W8A8Case{3, 16, 128, 128, INFINITY, fixed_scale}.in_float8());
+    inputs.input[40] = {0x7fc0};
+    inputs.input[128 + 41] = {0x7f80};
+    EXPECT(inputs.run(nullptr, W8A8Form::rows16) == 0);
+    for (size_t n = 0; n < 16; ++n) {
+      EXPECT(std::isnan(to_float(inputs.output[n])));
+      // A scale of its own is infinite with the row's largest; a fixed one clips.
+      EXPECT(std::isnan(to_float(inputs.output[16 + n])) == (fixed_scale == 0));
+      EXPECT(!std::isnan(to_float(inputs.output[32 + n])));
+    }
+  }
 }
 
 TEST("w8a8: scales are copied as they are") {
@@ -269,8 +331,12 @@ TEST("w8a8: what cannot be computed is refused") {
   rows = inputs.quantize();
   rows.input_stride = 127;
   EXPECT(quantize_rows(nullptr, rows) == invalid_arguments);
-  Int8RowsArguments turned = {1, 16, nullptr, 15, nullptr};
-  EXPECT(repack_int8_rows(nullptr, turned) == invalid_arguments);
+  rows = inputs.quantize();
+  rows.code = RowCode::float8;
+  rows.threshold = 6;
+  EXPECT(quantize_rows(nullptr, rows) == invalid_arguments);
+  CodeRowsArguments turned = {RowCode::int8, 1, 16, nullptr, 15, nullptr};
+  EXPECT(repack_code_rows(nullptr, turned) == invalid_arguments);
   W8A8Inputs<bf16, bf16> none({0, 16, 128, 128});
   EXPECT(none.run(nullptr, W8A8Form::rows16) == 0);
 }

@@ -5,11 +5,12 @@
 # object_of SOURCE : the object's path without its ending.
 object_of() { echo "$output/$(tr / - <<<"${1%.*}")"; }
 
-# targets_of SOURCE ARCHITECTURES : those of them that a source is for: folders named sm90 need TMA and wgmma, and the
-# table has no device code.
+# targets_of SOURCE ARCHITECTURES : those of them that a source is for: folders named sm89 need products of E4M3, those
+# named sm90 TMA and wgmma, and the table has no device code.
 targets_of() {
   case "$1" in
     */sm90/* | sm90/*) case " $2 " in *" 90a "*) echo 90a ;; esac ;;
+    */sm89/* | sm89/*) tr ' ' '\n' <<<"$2" | grep -vx 80 | xargs ;;
     *.cpp) echo "${2%% *}" ;;
     *) echo "$2" ;;
   esac

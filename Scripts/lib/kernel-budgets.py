@@ -192,7 +192,7 @@ def check_launches(budgets, launches, update):
             errors.append(f"{name}: CKernels/budgets does not list it; Scripts/build-cuda --update adds it")
             continue
         allowed, compiled = budgets.get(name, "shared"), budgets.get(name, "threads")
-        only_sm90 = budgets.get(name, "sm_80") == "-" and budgets.get(name, "sm_90a") != "-"
+        only_sm90 = [budgets.get(name, column) == "-" for column in ARCHITECTURES] == [True, True, False]
         limit = SHARED_LIMIT_SM90 if only_sm90 else SHARED_LIMIT
         if allowed != str(shared):
             errors.append(f"{name}: launched with {shared} bytes of shared memory, and its budget is {allowed}; "

@@ -24,9 +24,9 @@ struct CodedWeight {
   var outlierThreshold: Float = .infinity
   var activationScale: Float = 0
 
-  /// Sorts act-order by group. nil for stores that `KernelBackend.widening(of:)` has a reason for.
-  init?(_ store: LinearWeight.Store) throws(StoreError) {
-    guard KernelBackend.widening(of: store) == nil else { return nil }
+  /// Sorts act-order by group. nil for stores that `KernelBackend.widening(of:capability:)` has a reason for.
+  init?(_ store: LinearWeight.Store, capability: Int) throws(StoreError) {
+    guard KernelBackend.widening(of: store, capability: capability) == nil else { return nil }
     summary = store.summary
     switch store {
     case .dense, .codebook, .blocks, .spqr, .placed: return nil
@@ -61,6 +61,11 @@ struct CodedWeight {
       codes = weight.codes
       // Outputs that share a scale get one each.
       scales = weight.scales.gatheringRows((0..<weight.outputs).map { $0 / weight.blockRows })
+      switch weight.activations {
+      case nil, .group: break
+      case .token: rounding = GPI_KERNEL_ROUND_TO_FLOAT8
+      case .tensor(let scale): (rounding, activationScale) = (GPI_KERNEL_ROUND_TO_FLOAT8, scale)
+      }
     }
   }
 

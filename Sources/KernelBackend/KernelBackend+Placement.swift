@@ -15,7 +15,7 @@ extension KernelBackend {
   }
 
   /// Dense weights become the activation type, biases float32. Quantised and 2:4 stores stay as they are where there is a
-  /// kernel for them (`widening(of:)` says where not), and else are placed as the dense weight that they stand for.
+  /// kernel for them (`widening(of:capability:)` says where not), and else are placed as the dense weight that they stand for.
   package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
     let checks = OperandChecks("place")
     try checks.require(weight.correction == nil, "a weight with a low-rank correction")
@@ -30,7 +30,9 @@ extension KernelBackend {
       dense = try place(tensor, as: activationType)
     } else {
       try checking(weight) { () throws(StoreError) in try weight.store.validateValues() }
-      if let coded = try checking(weight, { () throws(StoreError) in try CodedWeight(weight.store) }) {
+      if let coded = try checking(
+        weight, { () throws(StoreError) in try CodedWeight(weight.store, capability: device.capability) })
+      {
         let packed = try pack(coded)
         return try checking(weight) { () throws(StoreError) in try LinearWeight(.placed(packed), bias: bias) }
       }

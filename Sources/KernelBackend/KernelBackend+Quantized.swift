@@ -4,15 +4,23 @@ internal import Numerics
 
 /// Products with quantised and 2:4 weights, which stay on the device as they are stored.
 extension KernelBackend {
+  /// The first compute capability with products of E4M3, in the unit of `DeviceInformation.capability`: that of the
+  /// table's variant `w8a8.float8`.
+  package static let float8Capability = 89
+
   /// Why a store is placed in 16 bits instead of as its codes; nil where a kernel multiplies the codes.
-  package static func widening(of store: LinearWeight.Store) -> String? {
+  ///
+  /// - Parameter capability: of the device; left out, of one that has all kernels.
+  package static func widening(of store: LinearWeight.Store, capability: Int = .max) -> String? {
     switch store {
     case .dense, .placed: return nil
     case .codebook, .blocks, .spqr: return "no kernel takes \(store.summary)"
     case .sparse(let weight): return sparseObstacle(weight)
     case .float8(let weight):
-      if weight.activations != nil { return "activations rounded to E4M3, which stay in 16 bits then" }
-      return groupObstacle(min(weight.blockColumns, weight.inputs), weight.inputs)
+      if let obstacle = groupObstacle(min(weight.blockColumns, weight.inputs), weight.inputs) {
+        return obstacle
+      }
+      return weight.activations.flatMap { roundingObstacle(weight, $0, capability) }
     case .integer(let weight):
       if let obstacle = groupObstacle(weight.groupSize, weight.inputs) { return obstacle }
       if case .reals = weight.zero { return "zeros that are no codes" }
@@ -65,6 +73,26 @@ extension KernelBackend {
       return "activations rounded to int8 with a zero of their own" + rest
     }
     return nil
+  }
+
+  private static func roundingObstacle(
+    _ weight: Float8Weight, _ activations: Float8Weight.Activations, _ capability: Int
+  ) -> String? {
+    let rest = "; its activations stay in 16 bits"
+    guard capability >= float8Capability else {
+      return "activations rounded to E4M3, which devices before compute capability "
+        + "\(float8Capability / 10).\(float8Capability % 10) cannot multiply" + rest
+    }
+    let group = min(weight.blockColumns, weight.inputs)
+    if group % 32 != 0, group != weight.inputs {
+      return "groups of \(group) with activations rounded to E4M3, no multiple of 32" + rest
+    }
+    switch activations {
+    case .token: return nil
+    case .group(let size): return "activations rounded to E4M3 in groups of \(size)" + rest
+    case .tensor(let scale):
+      return scale > 0 && scale.isFinite ? nil : "activations rounded to E4M3 by a scale of \(scale)" + rest
+    }
   }
 
   private static func groupObstacle(_ size: Int, _ inputs: Int) -> String? {

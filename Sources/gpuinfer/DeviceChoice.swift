@@ -82,9 +82,12 @@ struct DeviceChoice: Sendable {
         availableBytes: AvailableMemory.bytes)
     }
     let type = activationType(for: checkpoint)
+    let capability = kernels.information.capability
     return DeviceProfile(
       name: device.rawValue, activationType: type,
-      held: HeldTypes(matrices: type) { KernelBackend.widening(of: $0) == nil ? nil : type },
+      held: HeldTypes(matrices: type) {
+        KernelBackend.widening(of: $0, capability: capability) == nil ? nil : type
+      },
       availableBytes: kernels.information.freeBytes)
   }
 

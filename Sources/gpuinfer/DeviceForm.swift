@@ -10,6 +10,8 @@ struct DeviceForm {
   let layers: Int
   /// Why they are widened to 16 bits; nil where they stay as they are.
   let widening: String?
+  /// The same on the oldest devices that there are kernels for.
+  let wideningOnOldest: String?
 
   /// Reads one layer of each form: the others differ in their sizes only.
   static func forms(
@@ -28,13 +30,19 @@ struct DeviceForm {
       let store = try checkpoint.store(of: linear)
       forms.append(
         DeviceForm(
-          stored: store.summary, layers: layers[key] ?? 0, widening: KernelBackend.widening(of: store)))
+          stored: store.summary, layers: layers[key] ?? 0, widening: KernelBackend.widening(of: store),
+          wideningOnOldest: KernelBackend.widening(of: store, capability: 80)))
     }
     return forms
   }
 
   var text: String {
-    let fate = widening.map { "widened to 16 bits: \($0)" } ?? "multiplied as they are"
+    let fate: String
+    if let widening {
+      fate = "widened to 16 bits: \(widening)"
+    } else {
+      fate = "multiplied as they are" + (wideningOnOldest.map { ", or widened to 16 bits: \($0)" } ?? "")
+    }
     return "\(layers) layers of \(stored): \(fate)"
   }
 
@@ -42,6 +50,7 @@ struct DeviceForm {
     [
       "stored": .string(stored), "layers": .integer(Int64(layers)), "widened": .bool(widening != nil),
       "reason": widening.map { .string($0) } ?? .null,
+      "reason_on_older_devices": wideningOnOldest.map { .string($0) } ?? .null,
     ]
   }
 }

@@ -172,7 +172,7 @@ def test_inspect_names_tensors_that_nothing_reads(tmp_path):
     assert "1 tensors that the model does not read: vision.weight" in gpuinfer("inspect", folder, check=0).stdout.decode()
 
 
-@pytest.mark.parametrize("folder, widened", [("gptq-4bit", False), ("ct-w8a8", False), ("bnb-nf4", True)])
+@pytest.mark.parametrize("folder, widened", [("gptq-4bit", False), ("ct-w8a8", False), ("ct-fp8-dynamic", False), ("bnb-nf4", True)])
 def test_inspect_says_how_devices_keep_quantised_weights(folder, widened):
     path = FIXTURES / "quantized" / folder
     forms = json.loads(gpuinfer("inspect", path, "--json", check=0).stdout)["on_devices"]
@@ -180,6 +180,9 @@ def test_inspect_says_how_devices_keep_quantised_weights(folder, widened):
     assert forms[0]["widened"] is widened and (forms[0]["reason"] is not None) is widened
     text = " ".join(gpuinfer("inspect", path, check=0).stdout.decode().split())
     assert ("widened to 16 bits: no kernel takes" if widened else "multiplied as they are") in text
+    older = forms[0]["reason_on_older_devices"]
+    assert (older is not None) is (widened or "fp8" in folder)
+    assert "fp8" not in folder or "before compute capability 8.9" in older and older in text
 
 
 @pytest.mark.parametrize("dtype", ["int8", "fp8"])

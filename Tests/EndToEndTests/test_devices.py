@@ -232,6 +232,7 @@ def test_the_real_library_without_cublaslt_says_so_and_multiplies_itself(stand_i
     assert "libcublasLt.so.13 was not found" in variants["linear.cublaslt"]["reason"]
     assert variants["linear.sm80"]["runs"]
     assert variants["linear.sm90"]["runs"] == (capability == 90)
+    assert variants["w8a8.float8"]["runs"] == (capability >= 89)
 
 
 @pytest.mark.parametrize("memory", [4 << 20, 24 << 20])

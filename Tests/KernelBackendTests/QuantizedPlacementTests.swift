@@ -55,6 +55,52 @@ import Testing
     }
   }
 
+  private func float8Weight(
+    group: Int = 64, activations: Float8Weight.Activations?
+  ) throws -> LinearWeight.Store {
+    let (outputs, inputs) = (2, 192)
+    let groups = (inputs + group - 1) / group
+    return .float8(
+      try Float8Weight(
+        outputs: outputs, inputs: inputs,
+        codes: HostTensor.copy(
+          [UInt8](repeating: 0x38, count: outputs * inputs), .float8E4M3, Shape(outputs, inputs)),
+        scales: HostTensor.copy([Float](repeating: 0.5, count: groups), .float32, Shape(1, groups)),
+        blockRows: outputs, blockColumns: group, activations: activations))
+  }
+
+  @Test func `activations are rounded to E4M3 by devices that multiply it`() throws {
+    let variant = try #require(
+      KernelBackend(.emulated).library.variants(of: .quantizedLinear).first { $0.name == "w8a8.float8" })
+    #expect(variant.capabilities.lowerBound == KernelBackend.float8Capability)
+    for activations in [Float8Weight.Activations.token, .tensor(scale: 0.25)] {
+      let store = try float8Weight(activations: activations)
+      for (capability, isWidened) in [(80, true), (86, true), (89, false), (90, false), (.max, false)] {
+        let reason = KernelBackend.widening(of: store, capability: capability)
+        #expect((reason?.contains("compute capability 8.9") ?? false) == isWidened)
+      }
+      let placed = try KernelBackend(.emulated).place(LinearWeight(store))
+      guard case .placed = placed.store else {
+        Issue.record("the weight was widened")
+        continue
+      }
+    }
+    // Without rounding every device has a kernel.
+    #expect(KernelBackend.widening(of: try float8Weight(activations: nil), capability: 80) == nil)
+    let refused: [(LinearWeight.Store, String)] = [
+      (try float8Weight(activations: .group(size: 64)), "in groups of 64"),
+      (try float8Weight(group: 48, activations: .token), "multiple of 32"),
+      (try float8Weight(activations: .tensor(scale: 0)), "scale of 0"),
+    ]
+    for (store, word) in refused {
+      let reason = try #require(KernelBackend.widening(of: store))
+      #expect(reason.contains(word), "\(reason)")
+      if case .placed = try KernelBackend(.emulated).place(LinearWeight(store)).store {
+        Issue.record("\(store.summary) was not widened")
+      }
+    }
+  }
+
   @Test func `a packed weight is as small as its codes and scales`() throws {
     let backend = try KernelBackend(.emulated)
     let placed = try backend.place(LinearWeight(try weight(inputs: 1024)))

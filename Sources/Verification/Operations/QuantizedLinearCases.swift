@@ -54,6 +54,16 @@ enum QuantizedLinearCases {
       cases.append(base.with { ($0.isReordered, $0.bias, $0.accumulate) = (true, true, true) }.operation)
       cases.append(base.with { ($0.floatOutput, $0.padding, $0.scaleType) = (true, 8, .bfloat16) }.operation)
     }
+    // Activations rounded to E4M3.
+    for (rows, group) in [(1, 256), (17, 64), (130, 256), (5, 160)] {
+      let base = Case(
+        rows: rows, inputs: group == 160 ? 320 : 256, outputs: 72, group: group, isFloat8: true,
+        float8Activations: .token)
+      cases.append(base.operation)
+      cases.append(
+        base.with { ($0.float8Activations, $0.floatOutput) = (.tensor(scale: 0.01), true) }.operation)
+      cases.append(base.with { ($0.bias, $0.accumulate, $0.padding) = (true, true, 8) }.operation)
+    }
     // More rows than are gathered at once.
     cases.append(Case(rows: 600, inputs: 64, outputs: 16, group: 32).with { $0.isReordered = true }.operation)
     return cases
@@ -72,6 +82,7 @@ enum QuantizedLinearCases {
     /// Act-order: the groups' inputs are scattered.
     var isReordered = false
     var activations: IntegerActivations?
+    var float8Activations: Float8Weight.Activations?
     var bias = false
     var accumulate = false
     var floatOutput = false
@@ -94,6 +105,11 @@ enum QuantizedLinearCases {
       case nil: break
       case .token(let threshold): text += ", int8 activations" + (threshold == nil ? "" : " but outliers")
       case .tensor: text += ", int8 activations of one scale"
+      }
+      switch float8Activations {
+      case nil: break
+      case .tensor: text += ", E4M3 activations of one scale"
+      case .token, .group: text += ", E4M3 activations"
       }
       if bias { text += ", bias" }
       if accumulate { text += ", accumulate" }
@@ -181,7 +197,7 @@ enum QuantizedLinearCases {
           try Float8Weight(
             outputs: outputs, inputs: inputs,
             codes: HostTensor.copy(codes, .float8E4M3, Shape(outputs, inputs)), scales: scaleTensor,
-            blockRows: blockRows, blockColumns: group))
+            blockRows: blockRows, blockColumns: group, activations: float8Activations))
       } catch { throw .unsupported(operation: "linear", reason: "\(error)") }
     }
   }

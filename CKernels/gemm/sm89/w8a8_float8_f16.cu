@@ -1,0 +1,11 @@
+// The float16 forms of the product of E4M3 activations and weights.
+
+#include "gemm/w8a8_kernel.h"
+
+namespace gpu {
+
+Status w8a8_float8_f16(Stream stream, W8A8Form form, const W8A8Call& c) {
+  return run_w8a8<f16, RowCode::float8>(stream, form, c);
+}
+
+}  // namespace gpu
