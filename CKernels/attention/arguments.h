@@ -100,17 +100,14 @@ inline bool attention_decode_supports(const AttentionArguments& a) {
   return attention_rows_supported(a) && (a.causal || a.max_queries <= 1);
 }
 
-/// Without sinks.
-inline bool attention_prefill_supports(const AttentionArguments& a) {
-  return attention_rows_supported(a) && a.sinks == 0;
-}
+inline bool attention_prefill_supports(const AttentionArguments& a) { return attention_rows_supported(a); }
 
 /// Any number of query rows a sequence, 0 included. `invalid_arguments` for what `..._supports` does not
 /// take; pointers must be aligned to 16 bytes.
 Status attention_prefill(Stream stream, const AttentionArguments& arguments);
 
-/// Whether `attention_prefill_sm90` takes it: what `attention_prefill` takes, with query and cache aligned to
-/// 16 bytes.
+/// Whether `attention_prefill_sm90` takes it: what `attention_prefill` takes, but no sinks and no codes, with
+/// query and cache aligned to 16 bytes.
 bool attention_prefill_sm90_supports(const AttentionArguments& arguments);
 
 /// The same with TMA and wgmma (sm_90a). The order of summation, and so the last bits, differ from
@@ -130,7 +127,7 @@ struct DecodeWorkspace {
 };
 
 /// Any number of query rows a sequence, meant for few: a row has the same bits whatever other rows there are.
-/// `causal` only; same refusals as prefill but for sinks, and a `split_keys` that is no multiple of 64.
+/// `causal` only; same refusals as prefill, and a `split_keys` that is no multiple of 64.
 Status attention_decode(Stream stream, const AttentionArguments& arguments, const DecodeWorkspace& workspace);
 
 /// Both in plain loops, for any head dimension, stride and alignment: slow, and a row has the same bits from

@@ -3,7 +3,7 @@
 // Each part gave its softmax average O and L = ln Σ exp(score) over its keys; the whole is Σ exp(L − max L) O
 // divided by Σ exp(L − max L). Parts are summed in order, so equal inputs give equal bits.
 
-#include "attention/decode.h"
+#include "attention/decode_launch.h"
 
 namespace gpu {
 namespace {

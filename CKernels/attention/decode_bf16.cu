@@ -1,6 +1,6 @@
 // The bfloat16 forms of decode attention, and the whole operation.
 
-#include "attention/decode.h"
+#include "attention/decode_launch.h"
 
 namespace gpu {
 

@@ -1,7 +1,7 @@
 // The float16 forms of decode attention. A file of their own: the forms of one type take long enough to
 // compile.
 
-#include "attention/decode.h"
+#include "attention/decode_launch.h"
 
 namespace gpu {
 

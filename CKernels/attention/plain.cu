@@ -1,5 +1,5 @@
 // Attention in plain loops, for what the tensor core forms do not take: heads that are no multiple of 8
-// components, rows that start anywhere, and prompts of streams with sinks.
+// components, and rows that start anywhere.
 //
 // A warp computes one query row of one head, and walks the keys that it sees 32 at a time with the running
 // softmax of FlashAttention:

@@ -8,6 +8,9 @@
 //   copies    K(n) ·········· V(n) ·········· K(n−1) ········· V(n−1) ···
 //   warps           wait ── Q·K(n)ᵀ ── wait ── softmax, P·V(n) ── wait ── ...
 //
+// In streams the tiles of the sinks follow, whose query takes the place of the other one beside their first
+// keys.
+//
 #pragma once
 
 #include "attention/arguments.h"
@@ -42,6 +45,40 @@ struct PrefillShape {
   static_assert(shared_bytes <= 99 * 1024, "what sm_89 offers a block");
 };
 
+/// The tiles of keys that a block visits, the last one first: those of `begin ..< end`, of which each row
+/// sees those up to its own position, of its window where it has one; and then, where rows of a stream have
+/// left keys behind, those of the sinks.
+struct PrefillWalk {
+  int begin, end, sinks;
+  int last_tile, window_steps, steps;
+
+  /// Of rows that stand at `first_position ... last_position`.
+  GPU_DEVICE static PrefillWalk of(const AttentionArguments& p, int context, int first_position,
+                                   int last_position, int tile_keys) {
+    PrefillWalk w;
+    const int first_seen = first_position - p.window + 1;
+    // The first row of a stream sees all keys as long as it has left none behind.
+    w.begin = p.window > 0 && first_seen > p.sinks ? first_seen : 0;
+    w.end = context;
+    w.sinks = p.sinks;
+    const int key_end = p.causal && last_position + 1 < context ? last_position + 1 : context;
+    const int first_tile = w.begin / tile_keys;
+    const int tiles_end = (key_end + tile_keys - 1) / tile_keys;
+    w.last_tile = tiles_end - 1;
+    w.window_steps = tiles_end > first_tile ? tiles_end - first_tile : 0;
+    const bool meets_sinks = p.sinks > 0 && last_position - p.window >= p.sinks;
+    w.steps = w.window_steps + (meets_sinks ? (p.sinks + tile_keys - 1) / tile_keys : 0);
+    return w;
+  }
+
+  GPU_DEVICE bool is_sink(int step) const { return step >= window_steps; }
+  GPU_DEVICE bool begins_sinks(int step) const { return step == window_steps && step < steps; }
+  GPU_DEVICE int tile(int step) const { return is_sink(step) ? steps - 1 - step : last_tile - step; }
+  /// The keys of a step's run; others may have been given away.
+  GPU_DEVICE int first_key(int step) const { return is_sink(step) ? 0 : begin; }
+  GPU_DEVICE int keys_end(int step) const { return is_sink(step) ? sinks : end; }
+};
+
 template <class T, int columns, bool codes>
 GPU_DEVICE void prefill(const AttentionArguments& p) {
   using Shape = PrefillShape<columns, codes>;
@@ -66,16 +103,12 @@ GPU_DEVICE void prefill(const AttentionArguments& p) {
   const float slope = p.alibi_slopes ? p.alibi_slopes[head] : 0.0f;
   const float log2_factor = rules.log2_factor();
 
-  // Keys that some row of the block sees.
   const int last_row =
       first_row + Shape::query_rows < queries ? first_row + Shape::query_rows - 1 : queries - 1;
   const int first_position = row_position + first_row, last_position = row_position + last_row;
-  const int key_end = p.causal && last_position + 1 < context ? last_position + 1 : context;
-  const int key_begin = p.window > 0 && first_position - p.window + 1 > 0 ? first_position - p.window + 1 : 0;
-  const int first_tile = key_begin / Shape::keys;
-  const int tiles_end = (key_end + Shape::keys - 1) / Shape::keys;
+  const auto walk = PrefillWalk::of(p, context, first_position, last_position, Shape::keys);
 
-  const int64_t query_step = query_stride(p);
+  const int64_t query_step = query_stride(p), sink_step = sink_query_stride(p);
   const int64_t output_step = int64_t(p.query_heads) * p.head_dimension;
   const T* query = static_cast<const T*>(p.query) + start * query_step + head * p.head_dimension;
   const std::conditional_t<codes, CodeCacheHead, CacheHead<T>> cache(p, sequence, key_head);
@@ -84,37 +117,43 @@ GPU_DEVICE void prefill(const AttentionArguments& p) {
   const SharedAddress key_tile = query_tile + Shape::key_tile;
   const SharedAddress value_tile = query_tile + Shape::value_tile;
 
-  auto copy_queries = [&] {
+  auto copy_queries = [&](const T* rows, int64_t step) {
     copy_tile<T, columns, Shape::query_rows, Shape::threads, Shape::lookups>(
         query_tile, p.head_dimension, query, [&](int row) -> const T* {
-          return first_row + row < queries ? query + (first_row + row) * query_step : nullptr;
+          return first_row + row < queries ? rows + (first_row + row) * step : nullptr;
         });
   };
-  auto copy_keys_or_values = [&](SharedAddress tile, int tile_index, CachePart part) {
+  auto copy_sink_queries = [&] {
+    copy_queries(static_cast<const T*>(p.sink_query) + start * sink_step + head * p.head_dimension,
+                 sink_step);
+  };
+  auto copy_keys_or_values = [&](SharedAddress tile, int step, CachePart part) {
+    const int first = walk.tile(step) * Shape::keys;
+    const int begin = walk.first_key(step), end = walk.keys_end(step);
     if constexpr (codes) {
       Codes::copy(query_tile + SharedAddress(part == CachePart::keys ? Shape::key_codes : Shape::value_codes),
-                  cache, p.head_dimension, tile_index * Shape::keys, key_begin, context, part, query);
+                  cache, p.head_dimension, first, begin, end, part, query);
     } else {
       copy_tile<T, columns, Shape::keys, Shape::threads, Shape::lookups>(
-          tile, p.head_dimension, query,
-          [&](int row) { return cache.row(tile_index * Shape::keys + row, key_begin, context, part); });
+          tile, p.head_dimension, query, [&](int row) { return cache.row(first + row, begin, end, part); });
     }
   };
 
   // What has arrived as codes becomes a tile; elements are one already.
   [[maybe_unused]] float* key_scales = reinterpret_cast<float*>(shared + Shape::key_scales);
   [[maybe_unused]] const bool is_float8 = p.codes == CacheCodes::float8;
-  auto widen_keys = [&](int tile_index) {
+  auto widen_keys = [&](int step) {
     if constexpr (codes) {
       Codes::widen_keys(shared + Shape::key_codes, shared + Shape::key_tile, key_scales,
-                        tile_index * Shape::keys, key_begin, context, is_float8);
+                        walk.tile(step) * Shape::keys, walk.first_key(step), walk.keys_end(step), is_float8);
       sync_block();
     }
   };
-  auto widen_values = [&](int tile_index) {
+  auto widen_values = [&](int step) {
     if constexpr (codes) {
-      Codes::widen_values(shared + Shape::value_codes, shared + Shape::value_tile, tile_index * Shape::keys,
-                          key_begin, context, is_float8);
+      Codes::widen_values(shared + Shape::value_codes, shared + Shape::value_tile,
+                          walk.tile(step) * Shape::keys, walk.first_key(step), walk.keys_end(step),
+                          is_float8);
       sync_block();
     }
   };
@@ -127,24 +166,27 @@ GPU_DEVICE void prefill(const AttentionArguments& p) {
   const int g = lane_index() / 4, q = lane_index() % 4;
   const LaneRow a_row = lane_row_of_a(), b_row = lane_row_of_b(), v_row = lane_row_of_b_transposed();
 
-  copy_queries();
-  if (first_tile < tiles_end) copy_keys_or_values(key_tile, tiles_end - 1, CachePart::keys);
+  copy_queries(query, query_step);
+  if (walk.steps > 0) copy_keys_or_values(key_tile, 0, CachePart::keys);
   commit_copies();
   wait_copies<0>();
   sync_block();
-  if (first_tile < tiles_end) widen_keys(tiles_end - 1);
+  if (walk.steps > 0) widen_keys(0);
   uint32_t query_fragment[Shape::holds_query ? k_steps : 1][4];
   auto load_query = [&](int k) {
     load_matrices(query_fragment[Shape::holds_query ? k : 0],
                   query_tile + Rows::offset(warp_row + a_row.row, 2 * k + a_row.chunk));
   };
-  if constexpr (Shape::holds_query) {
-    GPU_UNROLL
-    for (int k = 0; k < k_steps; ++k) load_query(k);
-  }
+  auto hold_query = [&] {
+    if constexpr (Shape::holds_query) {
+      GPU_UNROLL
+      for (int k = 0; k < k_steps; ++k) load_query(k);
+    }
+  };
+  hold_query();
 
-  for (int tile = tiles_end - 1; tile >= first_tile; --tile) {
-    copy_keys_or_values(value_tile, tile, CachePart::values);
+  for (int step = 0; step < walk.steps; ++step) {
+    copy_keys_or_values(value_tile, step, CachePart::values);
     commit_copies();
 
     float score[score_tiles][4] = {};
@@ -169,9 +211,10 @@ GPU_DEVICE void prefill(const AttentionArguments& p) {
         for (int i = 0; i < 4; ++i) score[n][i] *= key_scales[8 * n + 2 * q + i % 2];
       }
     }
-    const int first_key = tile * Shape::keys;
+    const int first_key = walk.tile(step) * Shape::keys;
+    const bool is_sink = walk.is_sink(step);
     const bool masked =
-        !rules.all_visible(first_position, last_position, first_key, first_key + Shape::keys - 1);
+        is_sink || !rules.all_visible(first_position, last_position, first_key, first_key + Shape::keys - 1);
     if (masked || !rules.plain()) {
       GPU_UNROLL
       for (int n = 0; n < score_tiles; ++n) {
@@ -179,18 +222,21 @@ GPU_DEVICE void prefill(const AttentionArguments& p) {
         for (int i = 0; i < 4; ++i) {
           const int position = first_position + warp_row + g + 8 * (i / 2);
           const int key = first_key + 8 * n + 2 * q + i % 2;
-          if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope, position, key);
-          if (masked && !rules.visible(position, key)) score[n][i] = negative_infinity();
+          const int stands_at = is_sink ? p.sinks + p.window - 1 : position;
+          if (!rules.plain()) score[n][i] = rules.apply(score[n][i], slope, stands_at, key);
+          const bool visible = is_sink ? rules.meets_sink(position, key) : rules.visible(position, key);
+          if (masked && !visible) score[n][i] = negative_infinity();
         }
       }
     }
 
-    // The values have arrived, and every warp has read the keys.
+    // The values have arrived, and every warp has read the keys, and the query where it does not hold it.
     wait_copies<0>();
     sync_block();
-    if (tile > first_tile) copy_keys_or_values(key_tile, tile - 1, CachePart::keys);
+    if (step + 1 < walk.steps) copy_keys_or_values(key_tile, step + 1, CachePart::keys);
+    if (walk.begins_sinks(step + 1)) copy_sink_queries();
     commit_copies();
-    widen_values(tile);
+    widen_values(step);
 
     state.update(score, output, log2_factor);
     GPU_UNROLL
@@ -211,7 +257,8 @@ GPU_DEVICE void prefill(const AttentionArguments& p) {
     // The next keys have arrived, and every warp has read the values.
     wait_copies<0>();
     sync_block();
-    if (tile > first_tile) widen_keys(tile - 1);
+    if (step + 1 < walk.steps) widen_keys(step + 1);
+    if (walk.begins_sinks(step + 1)) hold_query();
   }
 
   state.finish();

@@ -112,18 +112,24 @@ struct ScoreRules {
   int context;
   bool causal;
   bool has_slopes;
+  int sinks;
 
   GPU_DEVICE static ScoreRules of(const AttentionArguments& p, int context) {
-    return {p.scale, p.softcap, p.window, context, p.causal, p.alibi_slopes != nullptr};
+    return {p.scale, p.softcap, p.window, context, p.causal, p.alibi_slopes != nullptr, p.sinks};
   }
 
   /// Whether scores stay plain dot products, so that the scale can be folded into the exponent.
   GPU_DEVICE bool plain() const { return softcap == 0.0f && !has_slopes; }
   GPU_DEVICE float log2_factor() const { return plain() ? scale * log2_e : log2_e; }
 
+  /// Whether a query has left keys between the sinks and its window behind. Without sinks: any keys.
+  GPU_DEVICE bool has_left(int query) const { return window > 0 && query - window >= sinks; }
+
   GPU_DEVICE bool visible(int query, int key) const {
-    return key < context && (!causal || key <= query) && (window == 0 || key > query - window);
+    return key < context && (!causal || key <= query) && (key > query - window || !has_left(query));
   }
+  /// Whether a key is one of the sinks, and a query meets it as such.
+  GPU_DEVICE bool meets_sink(int query, int key) const { return key < sinks && has_left(query); }
 
   /// The keys that a query sees: from `first` to `last`.
   struct Keys {
@@ -133,7 +139,7 @@ struct ScoreRules {
     return {window == 0 ? 0 : query - window + 1, causal && query < context ? query : context - 1};
   }
 
-  /// Whether every query of `first_query ... last_query` sees all of `first_key ... last_key`.
+  /// Whether every query of `first_query ... last_query` sees all of `first_key ... last_key` for certain.
   GPU_DEVICE bool all_visible(int first_query, int last_query, int first_key, int last_key) const {
     return last_key < context && (!causal || last_key <= first_query) &&
            (window == 0 || first_key > last_query - window);

@@ -120,28 +120,25 @@ Status launch_plain_decode(Stream stream, const Device&, const void* arguments) 
 }  // namespace
 
 std::vector<Variant> attention_variants() {
-  const char* takes = "heads of up to 256 components, a multiple of 8; rows aligned to 16 bytes; no sinks";
-  const char* prefill_takes =
-      "heads of up to 256 components, a multiple of 8, or 16 for codes of 8 bits; rows aligned to 16 bytes; "
-      "no "
-      "sinks";
-  const char* decode_takes =
+  const char* sm90_takes =
+      "heads of up to 256 components, a multiple of 8, no codes; rows aligned to 16 bytes; no sinks";
+  const char* takes =
       "heads of up to 256 components, a multiple of 8, or 16 for codes of 8 bits; rows aligned to 16 bytes";
   const char* plain_takes = "heads of up to 256 components, no codes; rows anywhere";
   return {
-      {{"prefill.sm90", GPI_KERNEL_PREFILL, 90, 90, sixteen_bit, takes},
+      {{"prefill.sm90", GPI_KERNEL_PREFILL, 90, 90, sixteen_bit, sm90_takes},
        takes_prefill_sm90,
        launch_prefill_sm90,
        nullptr,
        nullptr,
        is_real},
-      {{"prefill.mma", GPI_KERNEL_PREFILL, first_capability, last_capability, sixteen_bit, prefill_takes},
+      {{"prefill.mma", GPI_KERNEL_PREFILL, first_capability, last_capability, sixteen_bit, takes},
        takes_prefill,
        launch_prefill},
       {{"prefill.plain", GPI_KERNEL_PREFILL, first_capability, last_capability, sixteen_bit, plain_takes},
        takes_plain,
        launch_plain_prefill},
-      {{"decode.mma", GPI_KERNEL_DECODE, first_capability, last_capability, sixteen_bit, decode_takes},
+      {{"decode.mma", GPI_KERNEL_DECODE, first_capability, last_capability, sixteen_bit, takes},
        takes_decode,
        launch_decode,
        decode_workspace},

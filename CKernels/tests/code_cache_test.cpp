@@ -126,6 +126,19 @@ TEST("code cache: prefill with windows, ALiBi and softcap") {
   test_prefill<f16>({"all", {30}, {130}, 4, 2, 64, true, 90, 20.0f, true}, CacheCodes::float8);
 }
 
+TEST("code cache: streams see the first positions and a window") {
+  auto stream = [](const char* name, std::vector<int> queries, std::vector<int> contexts, int window,
+                   int sinks) {
+    AttentionCase c = {name, queries, contexts, 4, 2, 32, true, window, 0, true};
+    c.sinks = sinks;
+    return c;
+  };
+  test_prefill<bf16>(stream("prompts", {60, 9}, {60, 150}, 20, 5), CacheCodes::int8);
+  test_prefill<f16>(stream("many sinks", {20}, {200}, 30, 70), CacheCodes::float8);
+  test_decode<bf16>(stream("single rows", {1, 1}, {150, 24}, 20, 5), CacheCodes::int8, 64);
+  test_decode<f16>(stream("many sinks, split", {1}, {200}, 30, 70), CacheCodes::float8, 128);
+}
+
 TEST("code cache: positions before the window may hold anything") {
   for (bool prefills : {false, true}) {
     CodeInputs<bf16> codes({"given away", {prefills ? 20 : 1}, {100}, 2, 1, 32, true, 24}, CacheCodes::int8);

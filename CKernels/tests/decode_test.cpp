@@ -35,6 +35,8 @@ TEST("decode: batches with several key heads, unequal lengths and sequences that
   test_decode<bf16>({"batch", {1, 0, 1, 1}, {150, 30, 7, 64}, 8, 2, 64}, 64);
   test_decode<f16>({"batch f16", {1, 1}, {70, 129}, 6, 3, 32}, 128);
   test_decode<bf16>({"no key", {1, 1}, {0, 3}, 2, 2, 32}, 64);
+  // The table of a resting sequence ends with its keys: one more would be read from other memory.
+  test_decode<bf16>({"rests", {1, 0}, {3, 64}, 4, 2, 32}, 128);
 }
 
 TEST("decode: groups of one head, of sixteen and of more") {
@@ -162,6 +164,8 @@ TEST("decode gives a row the same bits whatever other rows its sequence has") {
   for (int split_keys : {64, 512}) {
     // Rows on both sides of the edge of a part, and of a warp's sixteen keys.
     test_rows_alone<bf16>({"parts", {9}, {132}, 4, 2, 32}, split_keys, 9);
+    // Only some rows have a second part.
+    test_rows_alone<bf16>({"first part", {5}, {66}, 4, 2, 32}, split_keys, 5);
     test_rows_alone<f16>({"first keys", {20}, {20}, 3, 1, 64}, split_keys, 20);
     test_rows_alone<bf16>({"window", {12}, {150}, 6, 2, 32, true, 50, 0, true, true}, split_keys, 12);
     AttentionCase c = {"stream", {10}, {60}, 4, 2, 32, true, 48};

@@ -1,5 +1,7 @@
 // Prefill attention over the paged cache against the double precision reference.
 
+#include <cstring>
+
 #include "tests/attention_reference.h"
 
 namespace gpu::test {
@@ -65,6 +67,53 @@ TEST("prefill: learned sinks, also where no key is visible") {
   test_prefill<bf16>({"sinks", {70}, {140}, 6, 2, 32, true, 0, 0, false, true});
   test_prefill<f16>({"sinks, window and softcap", {40}, {130}, 3, 3, 64, true, 50, 20.0f, false, true});
   test_prefill<bf16>({"only a sink", {9}, {3}, 3, 3, 32, true, 0, 0, false, true});
+}
+
+/// Of streams: the first positions and a window.
+template <class T>
+void test_stream(const AttentionCase& shape, int sinks) {
+  AttentionCase c = shape;
+  c.sinks = sinks;
+  test_prefill<T>(c);
+}
+
+TEST("prefill: streams see the first positions and a window") {
+  // Rows that leave keys behind beside some that do not; in one block, and from the second on.
+  test_stream<bf16>({"leaving", {60}, {60}, 4, 2, 32, true, 20}, 5);
+  test_stream<f16>({"first block leaves nothing", {140}, {140}, 2, 1, 64, true, 61}, 3);
+  test_stream<bf16>({"a row, and all, just left", {1, 2, 33}, {37, 38, 69}, 2, 2, 16, true, 32}, 4);
+  test_stream<bf16>({"none has left", {5, 0, 3}, {36, 90, 3}, 2, 1, 32, true, 32}, 4);
+  // The sinks end within their tile, with it, and behind it; in the tile that the window begins in.
+  test_stream<f16>({"sinks over two tiles", {70}, {300}, 4, 2, 32, true, 40, 0, true}, 70);
+  test_stream<bf16>({"a whole tile of sinks", {20}, {200}, 2, 1, 64, true, 33, 20.0f, true, true}, 64);
+  test_stream<bf16>({"sinks beside the window", {9}, {50}, 2, 1, 32, true, 20}, 17);
+  for (int dimension : {8, 72, 112, 136, 256}) {
+    test_stream<bf16>({"stream, head dimension", {21}, {150}, 2, 1, dimension, true, 30}, 40);
+  }
+  AttentionCase c = {"strides", {9, 40}, {100, 40}, 4, 2, 32, true, 24};
+  c.padding = 8;
+  test_stream<f16>(c, 4);
+}
+
+TEST("prefill of a stream gives a row the same bits however its prompt is cut") {
+  AttentionCase c = {"whole", {100}, {100}, 2, 1, 32, true, 24, 0, true, true};
+  c.sinks = 6;
+  AttentionInputs<bf16> inputs(c);
+  const AttentionArguments whole = inputs.arguments();
+  simt::Stream stream;
+  EXPECT(attention_prefill(&stream, whole) == 0);
+  const auto expected = inputs.results();
+  std::memset(inputs.output->data(), 0xff, inputs.output->size() * sizeof(bf16));
+  DeviceArray<int32_t> starts("a piece", 2), contexts("its keys", 1);
+  for (int first = 0, rows = 1; first < 100; first += rows, rows = 7 + rows % 31) {
+    rows = std::min(rows, 100 - first);
+    starts[0] = first, starts[1] = contexts[0] = first + rows;
+    AttentionArguments piece = whole;
+    piece.max_queries = rows, piece.max_context = contexts[0];
+    piece.query_starts = starts.data(), piece.context_lengths = contexts.data();
+    EXPECT(attention_prefill(&stream, piece) == 0);
+  }
+  EXPECT(inputs.results() == expected);
 }
 
 TEST("prefill: encoders see all keys") {

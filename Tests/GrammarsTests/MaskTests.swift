@@ -38,9 +38,22 @@ struct MaskTests {
     (.choice(["abc", "abd", "x", "é", "éa"]), ["a", "b", "c", "d", "x", "é"]),
     (.grammar(#"root ::= "(" root ")" | "[" root "]" | [ab]*"#), ["(", ")", "[", "]", "a", "()"]),
     (.grammar(#"root ::= "a" root "b" | "a" root "c" | """#), ["a", "b", "c", "ab", "aab"]),
+    // Letters of each class, counted and not, in front of everything that may come behind them; tokens of up to 80.
+    (
+      .regex(#"[A-Za-z0-9_+-]{1,20}(\.[a-z]{1,3}){0,2}@[a-z]([a-z0-9-]{0,5}[a-z0-9])?"#),
+      ["a", "B", "7", "_", "-", ".", "@", " ", "aaaaaaaaaaaaaaaaaaaa", "b.c", "a@"]
+    ),
+    (
+      .regex("[A-Za-z ]{0,60}(: ?[a-z]*)?"),
+      ["a", "B", " ", ": ", "the ", " the", "1", " (", "  ", "aaaaaaaaaaaaaaaaaaaa", " x:"]
+    ),
+    (
+      .regex(#"([A-Za-z_][A-Za-z0-9_]*|true|[a-z]{3} [A-Z]{2,7}\?| ?[A-Za-z0-9_.~-]{3,50}/)*"#),
+      ["a", "tr", "ue", "B", "_", "7", "~", "/", " ", "?", "zzzzzzzzzzzzzzzzzzzz", " Ab", "a/b"]
+    ),
   ]
 
-  @Test("are what following each token says", arguments: 0..<5)
+  @Test("are what following each token says", arguments: specifications.indices)
   func bruteForce(index: Int) throws {
     let (specification, alphabet) = Self.specifications[index]
     let automaton = try GrammarAutomaton(specification)

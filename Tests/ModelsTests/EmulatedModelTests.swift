@@ -41,7 +41,6 @@ import Testing
     ("awq-gemm", true), ("awq-gemv", true), ("ct-w4a16", true), ("ct-w4a16-asym-act-order", true),
     ("gptq-2bit-v2", true), ("gptq-3bit-v2-act-order", true), ("gptq-8bit-channel", true), ("bnb-nf4", false),
     ("bnb-int8", true), ("ct-w8a8", true), ("ct-fp8-dynamic", true), ("ct-fp8-static", true),
-    ("ct-fp8-block", false),
   ]
 
   @Test(arguments: quantised)

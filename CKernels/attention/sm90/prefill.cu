@@ -37,7 +37,7 @@ TensorMapDescription cache_map(const AttentionArguments& a) {
 }  // namespace
 
 bool attention_prefill_sm90_supports(const AttentionArguments& a) {
-  return a.codes == CacheCodes::elements && attention_prefill_supports(a) &&
+  return a.codes == CacheCodes::elements && a.sinks == 0 && attention_prefill_supports(a) &&
          allows_vectors(a.query_stride, a.query, a.cache);
 }
 

@@ -186,11 +186,6 @@ package struct MemoryReservation: Sendable, Equatable {
     }
     try device.checkCacheType(options.cacheType)
     if let type = options.cacheType, DataType.cacheCodes.contains(type), device.activationType != .float32 {
-      if options.policy != nil {
-        throw .option(
-          name: "--kv-cache-dtype", found: type.cacheName,
-          allowed: "auto with --kv-policy on \(device.name): no kernel has sinks and codes")
-      }
       if configuration.headDimension % 16 != 0 {
         throw .option(
           name: "--kv-cache-dtype", found: type.cacheName,

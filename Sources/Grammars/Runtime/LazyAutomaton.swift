@@ -26,15 +26,21 @@ struct LazyAutomaton: Sendable {
   let automaton: GrammarAutomaton
   private var stacks = StackSets()
   /// By state.
-  private var members: [[UInt64]] = []
+  private var members = SetTable()
   private(set) var isAccepting: [Bool] = []
   /// By state: how many characters of a JSON string may follow at least; 0 outside strings.
   private(set) var stringRemaining: [Int32] = []
-  private var numbers: [[UInt64]: State] = [:]
+  /// Where one place with its stacks leads without bytes: what was closed before need not be again.
+  private var closures: [UInt64: State] = [:]
   /// `[state][class]`
   private var table: [UInt32] = []
   private(set) var start: State = 0
+  /// By class of letters of the vocabulary: those that the grammar tells apart.
+  var representatives: [[UInt8]] = []
+  // Of one step; kept for their memory.
+  private var seeds: [UInt64] = []
   private var work: [UInt64] = []
+  private var closed: [UInt64] = []
   private var visited: Set<UInt64> = []
   private let mostStates: Int
 
@@ -52,20 +58,21 @@ struct LazyAutomaton: Sendable {
   /// Forgets all states.
   mutating func reset() {
     stacks = StackSets()
-    members.removeAll()
+    members = SetTable()
+    closures.removeAll()
     isAccepting.removeAll()
     stringRemaining.removeAll()
-    numbers.removeAll()
     table.removeAll()
     _ = number([], remaining: 0)
-    start = close([StackSets.member(automaton.start, StackSets.bottom)])
+    seeds = [StackSets.member(automaton.start, StackSets.bottom)]
+    start = closeSeeds()
   }
 
   var stateCount: Int { members.count }
 
   /// Nothing can follow, and nothing has to.
   func isComplete(_ state: State) -> Bool {
-    isAccepting[Int(state)] && members[Int(state)].count == 1
+    isAccepting[Int(state)] && members.range(Int(state)).count == 1
   }
 
   /// Where a byte leads; `dead` when it can't follow.
@@ -79,8 +86,9 @@ struct LazyAutomaton: Sendable {
 
   private mutating func compute(_ state: State, at index: Int) throws(GrammarFailureOrFull) -> State {
     let byte = automaton.classes.representatives[index % automaton.classes.count]
-    var seeds: [UInt64] = []
-    for member in members[Int(state)] {
+    seeds.removeAll(keepingCapacity: true)
+    for index in members.range(Int(state)) {
+      let member = members.items[index]
       let place = StackSets.place(member)
       if place == StackSets.over { continue }
       for edge in automaton.byteEdges(of: place) {
@@ -90,8 +98,21 @@ struct LazyAutomaton: Sendable {
         }
       }
     }
-    let result = seeds.isEmpty ? Self.dead : close(seeds)
-    if members[Int(result)].count > Self.mostMembers { throw .failure(.tooAmbiguous) }
+    let result: State
+    if seeds.isEmpty {
+      result = Self.dead
+    } else if seeds.count == 1 {
+      let seed = seeds[0]
+      if let known = closures[seed] {
+        result = known
+      } else {
+        result = closeSeeds()
+        closures[seed] = result
+      }
+    } else {
+      result = closeSeeds()
+    }
+    if members.range(Int(result)).count > Self.mostMembers { throw .failure(.tooAmbiguous) }
     if stateCount > mostStates || stacks.count > 4 * mostStates { throw .full }
     table[index] = result
     return result
@@ -100,7 +121,7 @@ struct LazyAutomaton: Sendable {
   /// The bytes that can follow, as the edges of the state's places.
   func edges(of state: State) -> [GrammarAutomaton.ByteEdge] {
     var result: [GrammarAutomaton.ByteEdge] = []
-    for member in members[Int(state)] where StackSets.place(member) != StackSets.over {
+    for member in members.items[members.range(Int(state))] where StackSets.place(member) != StackSets.over {
       for edge in automaton.byteEdges(of: StackSets.place(member)) {
         result.append(automaton.byteEdges[edge])
       }
@@ -111,25 +132,25 @@ struct LazyAutomaton: Sendable {
   /// The state's place in front of a string's character alone; nil without one.
   mutating func insideString(_ state: State) -> State? {
     guard let character = automaton.stringCharacter else { return nil }
-    let own = members[Int(state)].filter { StackSets.place($0) == character }
+    let own = members.items[members.range(Int(state))].filter { StackSets.place($0) == character }
     return own.isEmpty ? nil : number(own, remaining: stringRemaining[Int(state)])
   }
 
   /// The state without its place in front of a string's character: what else can follow. Nil when that is nothing.
   mutating func outsideString(_ state: State) -> State? {
     guard let character = automaton.stringCharacter else { return nil }
-    let rest = members[Int(state)].filter {
+    let rest = members.items[members.range(Int(state))].filter {
       StackSets.place($0) != character && StackSets.place($0) != StackSets.over
     }
     return rest.isEmpty ? nil : number(rest, remaining: 0)
   }
 
   /// Follows all edges that take no byte, into rules and out of them.
-  private mutating func close(_ seeds: [UInt64]) -> State {
+  private mutating func closeSeeds() -> State {
     work.removeAll(keepingCapacity: true)
     visited.removeAll(keepingCapacity: true)
     for seed in seeds { push(seed) }
-    var closed: [UInt64] = []
+    closed.removeAll(keepingCapacity: true)
     var remaining: Int32 = 0
     var index = 0
     while index < work.count {
@@ -152,20 +173,22 @@ struct LazyAutomaton: Sendable {
         let inner = call.isTail ? below : stacks.number([StackSets.member(call.to, below)])
         push(StackSets.member(call.start, inner))
       }
-      if automaton.isEnd[Int(place)] { for member in stacks.members[Int(below)] { push(member) } }
+      if automaton.isEnd[Int(place)] { for index in stacks.members(below) { push(stacks.items[index]) } }
     }
     closed.sort()
-    var result: [UInt64] = []
-    result.reserveCapacity(closed.count)
-    for item in closed {
-      if let last = result.last, StackSets.place(last) == StackSets.place(item) {
-        let below = stacks.union(StackSets.below(last), StackSets.below(item))
-        result[result.count - 1] = StackSets.member(StackSets.place(item), below)
+    var count = 0
+    for index in closed.indices {
+      let item = closed[index]
+      if count > 0, StackSets.place(closed[count - 1]) == StackSets.place(item) {
+        let below = stacks.union(StackSets.below(closed[count - 1]), StackSets.below(item))
+        closed[count - 1] = StackSets.member(StackSets.place(item), below)
       } else {
-        result.append(item)
+        closed[count] = item
+        count += 1
       }
     }
-    return number(result, remaining: remaining)
+    closed.removeLast(closed.count - count)
+    return number(closed, remaining: remaining)
   }
 
   /// Adds to the work what it has not had. Most closures are small: a list is searched faster than a set then.
@@ -186,9 +209,9 @@ struct LazyAutomaton: Sendable {
   }
 
   private mutating func number(_ set: [UInt64], remaining: Int32) -> State {
-    if let known = numbers[set] { return known }
-    let state = State(members.count)
-    numbers[set] = state
+    let (number, isNew) = members.number(set)
+    let state = State(number)
+    if !isNew { return state }
     isAccepting.append(set.last.map { StackSets.place($0) == StackSets.over } ?? false)
     stringRemaining.append(remaining)
     let classes = automaton.classes
@@ -201,7 +224,6 @@ struct LazyAutomaton: Sendable {
         for number in Int(low)...Int(high) { table[row + number] = Self.unknown }
       }
     }
-    members.append(set)
     return state
   }
 }

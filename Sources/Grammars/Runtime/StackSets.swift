@@ -14,10 +14,9 @@ struct StackSets: Sendable {
   /// Stands in `bottom` for "the text is over".
   static let over = UInt32.max
 
-  /// `place << 32 | stacks below`, by place; places differ.
-  private(set) var members: [[UInt64]] = []
+  /// Each `place << 32 | stacks below`, by place; places differ.
+  private var sets = SetTable()
   private(set) var depths: [Int32] = []
-  private var numbers: [[UInt64]: UInt32] = [:]
   private var unions: [UInt64: UInt32] = [:]
 
   @inline(__always) static func place(_ member: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: member >> 32) }
@@ -28,20 +27,23 @@ struct StackSets: Sendable {
 
   init() { _ = number([Self.member(Self.over, Self.bottom)]) }
 
-  var count: Int { members.count }
+  var count: Int { sets.count }
+
+  /// Of `items`.
+  @inline(__always) func members(_ set: UInt32) -> Range<Int> { sets.range(Int(set)) }
+  var items: [UInt64] { @inline(__always) get { sets.items } }
 
   /// - Parameter set: sorted, places differ.
   mutating func number(_ set: [UInt64]) -> UInt32 {
-    if let known = numbers[set] { return known }
-    let number = UInt32(members.count)
-    var depth: Int32 = 0
-    for member in set where Self.place(member) != Self.over {
-      depth = max(depth, depths[Int(Self.below(member))] + 1)
+    let (number, isNew) = sets.number(set)
+    if isNew {
+      var depth: Int32 = 0
+      for member in set where Self.place(member) != Self.over {
+        depth = max(depth, depths[Int(Self.below(member))] + 1)
+      }
+      depths.append(depth)
     }
-    numbers[set] = number
-    members.append(set)
-    depths.append(depth)
-    return number
+    return UInt32(number)
   }
 
   /// - Complexity: O(members), and once for each pair below; bounded by the depth of the stacks.
@@ -49,13 +51,13 @@ struct StackSets: Sendable {
     if a == b { return a }
     let key = UInt64(min(a, b)) << 32 | UInt64(max(a, b))
     if let known = unions[key] { return known }
-    let merged = merge(members[Int(a)], members[Int(b)])
+    let merged = merge(Array(sets.items[members(a)]), Array(sets.items[members(b)]))
     let result = number(merged)
     unions[key] = result
     return result
   }
 
-  mutating func merge(_ a: [UInt64], _ b: [UInt64]) -> [UInt64] {
+  private mutating func merge(_ a: [UInt64], _ b: [UInt64]) -> [UInt64] {
     var result: [UInt64] = []
     result.reserveCapacity(a.count + b.count)
     var (i, j) = (0, 0)

@@ -1,9 +1,9 @@
 /// What masks need of a tokenizer: made once, shared by all grammars.
 ///
 /// Inside a JSON string most of a vocabulary is allowed, whatever the grammar. Tokens are therefore sorted once into
-/// those that stay inside a string they are put into, by how many characters of it they begin, those that close it,
-/// and those that can't stand there at all. A mask inside a string is a copy of a ready one, and a walk over what tokens
-/// have behind the quote that closes the string (`ClosingTokens`).
+/// those that stay inside a string they are put into, by how many characters of it they begin, those that close it, by
+/// how many they end, and those that can't stand there at all. Where a grammar takes any letters they are sorted by
+/// those (`LetterRuns`).
 package final class GrammarVocabulary: Sendable {
   /// Tokens, also those without a text.
   package let count: Int
@@ -12,14 +12,15 @@ package final class GrammarVocabulary: Sendable {
   let usualTokens: @Sendable ([UInt8]) -> [Int32]
   let texts: TokenTextTable
   let all: TokenTrie
-  let closing: ClosingTokens
-  /// Tokens that are too rare or too long for `inside` and `closing`.
+  /// Of `all`: the tokens that begin with a space.
+  let spaced: Range<Int>
+  /// By characters of a JSON string: tokens that stay inside one, and those that close it, their tail being the quote
+  /// and what is behind it.
+  let characters: TokenRuns
+  /// Tokens that are too rare or too long for `characters`.
   let leaving: TokenTrie
-  /// `[mostCharacters + 1][wordCount]`: tokens that stay inside and begin at most so many characters.
-  private let inside: [UInt32]
-
-  /// Longer tokens that stay inside a string are walked like all others.
-  static let mostCharacters = 32
+  /// Larger classes of letters first.
+  let letters: [LetterRuns]
 
   /// - Parameters:
   ///   - count: width of a row of logits.
@@ -36,46 +37,32 @@ package final class GrammarVocabulary: Sendable {
     var tokens: [Int32] = []
     tokens.reserveCapacity(count)
     var leaving: [Int32] = []
-    var closing: [ClosingTokens.Candidate] = []
-    let words = (count + 31) / 32
-    var inside = [UInt32](repeating: 0, count: words * (Self.mostCharacters + 1))
-    var characters = [UInt8](repeating: 0, count: count)
+    var characters: [TokenRuns.Candidate] = []
     for token in 0..<Int32(count) {
       let bytes = text(token) ?? []
       texts.append(bytes)
       if bytes.isEmpty || bytes.count > TokenTrie.longestToken { continue }
       tokens.append(token)
+      let range = texts.range(token)
       switch StringScan(bytes) {
-      case .inside(let begun) where begun <= Self.mostCharacters: characters[Int(token)] = UInt8(begun)
-      case .closes(let begun, let quote) where begun <= Self.mostCharacters:
-        closing.append(.init(token: token, characters: begun, tail: Array(bytes[(quote + 1)...])))
+      case .inside(let begun) where begun <= TokenRuns.mostUnits:
+        characters.append(.init(token: token, units: begun, tail: range.upperBound..<range.upperBound))
+      case .closes(let begun, let quote) where begun <= TokenRuns.mostUnits:
+        let tail = range.lowerBound + quote..<range.upperBound
+        characters.append(.init(token: token, units: begun, tail: tail))
       case .inside, .closes, .leaves: leaving.append(token)
       case .impossible: break
       }
     }
     tokens.sort { texts.precedes($0, $1) }
-    for token in tokens {
-      let begun = Int(characters[Int(token)])
-      if begun > 0 { inside[begun * words + Int(token) / 32] |= 1 << UInt32(token % 32) }
-    }
     leaving.sort { texts.precedes($0, $1) }
-    for index in words..<inside.count { inside[index] |= inside[index - words] }
-    self.inside = inside
     self.texts = texts
     all = TokenTrie(tokens, texts: texts)
+    spaced = all.nodes(from: LetterRuns.space)
     self.leaving = TokenTrie(leaving, texts: texts)
-    self.closing = ClosingTokens(closing)
-  }
-
-  /// Writes the mask of the tokens that stay inside a string and begin at most so many characters.
-  func copyInside(characters: Int, to words: inout [UInt32]) {
-    let row = min(characters, Self.mostCharacters) * wordCount
-    unsafe inside.withUnsafeBufferPointer { ready in
-      unsafe words.withUnsafeMutableBufferPointer { words in
-        let part = unsafe UnsafeBufferPointer(rebasing: ready[row..<row + wordCount])
-        _ = unsafe words.update(fromContentsOf: part)
-      }
-    }
+    self.characters = TokenRuns(characters, bytes: texts.bytes, count: count)
+    let all = all
+    letters = LetterRuns.classes.map { LetterRuns(of: $0, tokens, texts, all) }
   }
 }
 

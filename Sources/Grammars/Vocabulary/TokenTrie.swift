@@ -47,6 +47,17 @@ struct TokenTrie: Sendable {
     close(&path, to: 0)
   }
 
+  /// The nodes of the tokens that begin with a byte.
+  func nodes(from first: UInt8) -> Range<Int> {
+    var index = 0
+    while index < nodes.count {
+      let end = Self.skip(nodes[index])
+      if Self.byte(nodes[index]) == first { return index..<end }
+      index = end
+    }
+    return 0..<0
+  }
+
   /// Nodes deeper than this have got all that is below them.
   private mutating func close(_ path: inout [Int], to depth: Int) {
     while path.count > depth {
@@ -62,7 +73,7 @@ struct TokenTextTable: Sendable {
 
   var count: Int { starts.count - 1 }
 
-  mutating func append(_ text: [UInt8]) {
+  mutating func append(_ text: some Collection<UInt8>) {
     bytes.append(contentsOf: text)
     starts.append(Int32(bytes.count))
   }

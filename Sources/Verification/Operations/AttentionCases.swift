@@ -55,6 +55,8 @@ enum AttentionCases {
         var setting = Setting(head: 32, batch: batch, cacheType: type)
         (setting.window, setting.hasSlopes, setting.softcap) = (20, true, 8)
         cases.append(setting.operation)
+        (setting.softcap, setting.sinks) = (nil, 4)
+        cases.append(setting.operation)
       }
     }
     return cases
