@@ -94,7 +94,9 @@ package final class LayerCompressor {
       guard let point = set.first?.role.input else { continue }
       if goesInSets, let calibrator {
         if point == .feedForwardNorm { try calibrator.advanceAttention(layer) }
-        measured = [point: try calibrator.statistics(of: point, layer: layer, gram: true)]
+        measured = [
+          point: try calibrator.statistics(of: point, layer: layer, gram: true, keepsAttention: true)
+        ]
       }
       for site in set {
         let result = try compress(site, weights, measured[point])

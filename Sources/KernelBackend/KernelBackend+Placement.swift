@@ -30,7 +30,9 @@ extension KernelBackend {
       dense = try place(tensor, as: activationType)
     } else {
       try checking(weight) { () throws(StoreError) in try weight.store.validateValues() }
-      if let coded = try checking(weight, { () throws(StoreError) in try CodedWeight(weight.store, capability: device.capability) }) {
+      if let coded = try checking(
+        weight, { () throws(StoreError) in try CodedWeight(weight.store, capability: device.capability) })
+      {
         let packed = try pack(coded)
         return try checking(weight) { () throws(StoreError) in try LinearWeight(.placed(packed), bias: bias) }
       }

@@ -17,7 +17,9 @@ extension KernelBackend {
     case .codebook, .blocks, .spqr: return "no kernel takes \(store.summary)"
     case .sparse(let weight): return sparseObstacle(weight)
     case .float8(let weight):
-      if let obstacle = groupObstacle(min(weight.blockColumns, weight.inputs), weight.inputs) { return obstacle }
+      if let obstacle = groupObstacle(min(weight.blockColumns, weight.inputs), weight.inputs) {
+        return obstacle
+      }
       return weight.activations.flatMap { roundingObstacle(weight, $0, capability) }
     case .integer(let weight):
       if let obstacle = groupObstacle(weight.groupSize, weight.inputs) { return obstacle }

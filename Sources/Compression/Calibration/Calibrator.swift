@@ -25,6 +25,10 @@ package final class Calibrator {
   private let pending: Storage?
   /// One step's rows, for running ahead.
   private let scratch: Storage
+  /// Attention of all tokens, `[tokens, query width]`, of the layer that it was kept for; no larger than the residual
+  /// stream.
+  private var kept: Storage?
+  private var keptLayer: Int?
   private var attentionIsDone = false
   private let columns: Int
   /// Asked before each step of samples; where it says so, the walk ends with `Stopped`.
@@ -81,14 +85,26 @@ package final class Calibrator {
   // MARK: Measuring
 
   /// Statistics of the inputs read at `point` of a layer, with the weights as they are now.
+  ///
+  /// - Parameter keepsAttention: `advanceAttention` is to go on from the attention measured here: nothing before the
+  ///   output projection changes until then.
   package func statistics(
-    of point: TracePoint.LayerPoint, layer: Int, gram: Bool
+    of point: TracePoint.LayerPoint, layer: Int, gram: Bool, keepsAttention: Bool = false
   ) throws -> ActivationStatistics {
     var statistics = ActivationStatistics(inputs: inputs(of: point, layer), gram: gram)
+    let keeps = keepsAttention && point == .attention && statistics.inputs <= columns
+    if keeps, kept == nil { kept = try backend.allocate(byteCount: tokens * columns * 4) }
     for step in steps {
       if shouldStop() { throw Stopped() }
-      try statistics.add(try input(of: point, layer, step), on: backend)
+      let found = try input(of: point, layer, step)
+      try statistics.add(found, on: backend)
+      guard keeps, let kept else { continue }
+      precondition(found.rowStride == found.columns, "attention is written without gaps")
+      let rows = view(kept, step.first, step.count, columns: statistics.inputs)
+      try unsafe backend.upload(
+        UnsafeRawBufferPointer(start: found.address, count: found.shape.elementCount * 4), to: rows)
     }
+    if point == .attention { keptLayer = keeps ? layer : nil }
     return statistics
   }
 
@@ -116,7 +132,7 @@ package final class Calibrator {
       hidden = try graph.feedForwardInput(layer, stream)
     } else {
       // The first half has not been added yet: run it on a copy.
-      let copy = view(scratch, 0, step.count)
+      let copy = view(scratch, 0, step.count, columns: columns)
       try unsafe backend.upload(
         UnsafeRawBufferPointer(start: stream.address, count: step.count * columns * 4), to: copy)
       try addAttention(layer, step, to: copy, pending: nil)
@@ -128,8 +144,13 @@ package final class Calibrator {
   private func addAttention(
     _ layer: Int, _ step: Step, to stream: TensorView, pending: TensorView?
   ) throws(KernelError) {
-    let hidden = try graph.attentionInput(layer, stream)
-    let attention = try graph.attention(layer, hidden, step.plan, cache: cache)
+    let attention =
+      if let kept, keptLayer == layer {
+        view(kept, step.first, step.count, columns: graph.configuration.queryWidth)
+      } else {
+        try graph.attention(
+          layer, try graph.attentionInput(layer, stream), step.plan, cache: cache)
+      }
     try graph.addAttention(layer, attention, to: stream, pending: pending)
   }
 
@@ -142,6 +163,7 @@ package final class Calibrator {
       try addAttention(
         layer, step, to: rows(residual, step), pending: pending.map { rows($0, step) })
     }
+    keptLayer = nil
     attentionIsDone = true
   }
 
@@ -179,10 +201,10 @@ package final class Calibrator {
   // MARK: Memory
 
   private func rows(_ storage: Storage, _ step: Step) -> TensorView {
-    view(storage, step.first, step.count)
+    view(storage, step.first, step.count, columns: columns)
   }
 
-  private func view(_ storage: Storage, _ first: Int, _ count: Int) -> TensorView {
+  private func view(_ storage: Storage, _ first: Int, _ count: Int, columns: Int) -> TensorView {
     unsafe TensorView(
       address: storage.address + first * columns * 4, shape: Shape(count, columns), dataType: .float32)
   }

@@ -139,15 +139,18 @@ extension EngineCore {
       if outcomes[index] == .sampled { state.decoding.append(sequence) }
     }
     if onlyDecodes, rows > 0 {
-      state.policy.observe(rows: rows, seconds: seconds)
       let batch = work.plan.entries.count
+      let usesModel = state.source.costsSteps
+      state.policy.observe(
+        rows: rows, batch: batch, tokens: emitted, seconds: seconds,
+        drafting: usesModel ? state.draftingSeconds : 0)
       if let plain = state.policy.costs.seconds(rows: batch) {
         let speed = Double(emitted) / Double(batch) * plain / (seconds + state.draftingSeconds)
         let decision = state.decision
         let total = seconds + state.draftingSeconds
         metrics.update { metrics in
           metrics.speculation?.take(
-            draftLength: decision.length, speedUp: speed, predicted: decision.gain, seconds: total)
+            draftLength: decision.length, speedUp: speed, batch: batch, drafts: rows - batch, seconds: total)
         }
       }
     }

@@ -39,25 +39,27 @@ struct EvidenceEstimates: Sendable, Equatable {
 ///
 /// A verification of k drafts is a row of trials that ends with the first failure: `a` accepted ones are `a`
 /// successes, and a failure unless all were accepted. Old trials fade, because texts change.
-struct AcceptanceEstimate: Sendable, Equatable {
+package struct AcceptanceEstimate: Sendable, Equatable {
   private var successes: Double
   private var trials: Double
 
   /// Each new trial makes the older ones count this much less.
-  private static let memory = 0.96
+  private let memory: Double
 
   /// - Parameters:
   ///   - probability: what to expect before anything is known.
   ///   - weight: how many trials that is worth.
-  init(prior probability: Double, weight: Double) {
+  ///   - memory: what each new trial leaves of the weight of those before it.
+  init(prior probability: Double, weight: Double, memory: Double = 0.96) {
+    self.memory = memory
     successes = probability * weight
     trials = weight
   }
 
   mutating func record(accepted: Int, of drafts: Int) {
     for trial in 0..<min(accepted + 1, drafts) {
-      successes = successes * Self.memory + (trial < accepted ? 1 : 0)
-      trials = trials * Self.memory + 1
+      successes = successes * memory + (trial < accepted ? 1 : 0)
+      trials = trials * memory + 1
     }
   }
 
@@ -67,7 +69,7 @@ struct AcceptanceEstimate: Sendable, Equatable {
   var probability: Double { trials > 0 ? successes / trials : 0 }
 
   /// Tokens a step gives with `drafts` drafts: `1 + α + … + α^drafts` (Leviathan et al., arXiv 2211.17192, eq. 1).
-  static func expectedTokens(_ probability: Double, drafts: Int) -> Double {
+  package static func expectedTokens(_ probability: Double, drafts: Int) -> Double {
     var sum = 1.0
     var power = 1.0
     for _ in 0..<drafts {

@@ -9,7 +9,11 @@
 /// ```
 /// Small batches leave room in a step, because it is bound by reading the weights; large ones do not, and there the
 /// best length becomes 0 by itself. As nothing is learned while nothing is tried, a short try is made now and then,
-/// more and more seldom while tries keep losing: they cost at most about a hundredth.
+/// more and more seldom while tries keep losing. In the same way a step without drafts is made now and then while drafts
+/// gain, as what it takes is half of every comparison.
+///
+/// Whatever is believed, an account is kept of what drafts brought: where they lost more time than `lossShare` of all
+/// steps' and a start, there are none until that is paid.
 ///
 /// A pure function of the calls made on it.
 struct DraftLengthPolicy: Sendable {
@@ -34,16 +38,30 @@ struct DraftLengthPolicy: Sendable {
   /// By sequences in the step; seconds a draft.
   private(set) var draftCosts = StepCosts()
   /// Over all sequences; what is expected of a new one.
-  private(set) var acceptance = AcceptanceEstimate(prior: 0.7, weight: 4)
+  private(set) var acceptance = AcceptanceEstimate(prior: 0.7, weight: 4, memory: 0.99)
   private var stepsSinceDrafts = 0
+  private var stepsSincePlain = 0
   private var patience = Self.shortestPatience
   private var lastLength = 0
+  private var decision = Decision(length: 0, gain: 1)
+  /// The draft model takes its first steps.
+  private var triesModel = false
+  /// In steps without drafts of the batch at the time.
+  private(set) var credit = Self.firstCredit
 
   /// Steps without drafts before the first try, and at most.
   static let shortestPatience = 32
   static let longestPatience = 512
-  /// A gain below this is noise. Drafts that run are kept until they lose.
-  static let leastGain = 1.03
+  /// A gain below this is noise; the second is for drafts that run already.
+  static let leastGain = 1.04
+  static let leastKeptGain = 1.015
+  /// Steps with drafts before one without, at most.
+  static let plainInterval = 64
+  /// What drafts may lose of the time of all steps. Three hundredths are promised; the rest is for costs that nobody measures.
+  static let lossShare = 0.015
+  static let firstCredit = 6.0
+  /// What was gained long ago is no reason to lose now.
+  static let mostCredit = 16.0
 
   init(maxDrafts: Int, largestBatch: Int? = nil) {
     self.maxDrafts = maxDrafts
@@ -56,16 +74,22 @@ struct DraftLengthPolicy: Sendable {
     if let largestBatch, batch > largestBatch { return settle(Decision(length: 0, gain: 1)) }
     let longest = min(maxDrafts, candidates.lazy.map(\.available).max() ?? 0)
     if longest == 0 { return settle(Decision(length: 0, gain: 1)) }
-    // Nothing is known yet: a step without drafts first, then one with them.
-    guard let plain = costs.seconds(rows: batch) else { return settle(Decision(length: 0, gain: 1)) }
-    if usesModel, draftCosts.isEmpty { return settle(Decision(length: longest, gain: 1, isTrial: true)) }
+    // Nothing is known yet: steps without drafts first, the first of which may be of a cold machine. Then ever fewer.
+    let known = costs.count(rows: batch)
+    guard known >= 2, let plain = costs.seconds(rows: batch),
+      stepsSincePlain < min(Self.plainInterval, 4 * known), credit > 0
+    else { return settle(Decision(length: 0, gain: 1)) }
+    if usesModel, draftCosts.isEmpty {
+      triesModel = true
+      return settle(Decision(length: longest, gain: 1, isTrial: true))
+    }
 
     var best = Decision(length: 0, gain: 1)
     for length in 1...longest {
       let gain = self.gain(candidates, length, plain: plain, usesModel: usesModel)
       if gain > best.gain { best = Decision(length: length, gain: gain) }
     }
-    if best.length > 0, best.gain < (lastLength > 0 ? 1 : Self.leastGain) {
+    if best.length > 0, best.gain < (lastLength > 0 ? Self.leastKeptGain : Self.leastGain) {
       best = Decision(length: 0, gain: 1)
     }
     if best.length == 0, stepsSinceDrafts >= patience {
@@ -77,8 +101,11 @@ struct DraftLengthPolicy: Sendable {
 
   private mutating func settle(_ decision: Decision) -> Decision {
     stepsSinceDrafts = decision.length > 0 ? 0 : stepsSinceDrafts + 1
+    stepsSincePlain = decision.length > 0 ? stepsSincePlain + 1 : 0
     if decision.length > 0, !decision.isTrial { patience = Self.shortestPatience }
-    lastLength = decision.isTrial ? 0 : decision.length
+    // A step in between that is there to be measured changes no mind.
+    if decision.length > 0 || stepsSinceDrafts > 1 { lastLength = decision.isTrial ? 0 : decision.length }
+    self.decision = decision
     return decision
   }
 
@@ -97,7 +124,29 @@ struct DraftLengthPolicy: Sendable {
   }
 
   /// A step that only decoded.
-  mutating func observe(rows: Int, seconds: Double) { costs.observe(rows: rows, seconds: seconds) }
+  ///
+  /// - Parameters:
+  ///   - batch: sequences in it.
+  ///   - tokens: new tokens of all of them.
+  ///   - seconds: of the step; `drafting` that of the draft model in front of it.
+  mutating func observe(rows: Int, batch: Int, tokens: Int, seconds: Double, drafting: Double = 0) {
+    costs.observe(rows: rows, seconds: seconds)
+    guard batch > 0, let plain = costs.seconds(rows: batch), plain > 0 else { return }
+    if rows == batch, decision.length == 0 {
+      credit += Self.lossShare
+    } else {
+      // What such steps usually take: an interruption is nobody's fault. But in a try the draft model may have had much to
+      // read; only where it is the first, that says nothing about those behind it.
+      let step = min(seconds, costs.seconds(rows: rows) ?? seconds)
+      let usual = Double(decision.length) * (draftCosts.seconds(rows: batch) ?? 0)
+      var drafts = min(drafting, usual)
+      if decision.isTrial { drafts = triesModel ? min(drafting, Self.firstCredit / 2 * plain) : drafting }
+      triesModel = false
+      let spent = step + drafts
+      credit += Double(tokens) / Double(batch) - spent / plain
+    }
+    credit = min(credit, Self.mostCredit)
+  }
 
   /// A round of the draft model: `seconds` for `length` drafts of each of `sequences`.
   mutating func observeDrafting(sequences: Int, length: Int, seconds: Double) {

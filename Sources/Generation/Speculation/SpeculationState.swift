@@ -50,17 +50,31 @@ package struct SpeculationStatistics: Sendable, Equatable {
   package var speedUp = 1.0
   /// Of all decoding steps, with their drafting.
   package var seconds = 0.0
-  /// The gain that was expected of each from acceptance and step times before it ran, times its seconds: over `seconds` it
-  /// is the speed-up that was predicted.
-  package var predictedSeconds = 0.0
+  /// Sequences in those steps, each counted in each.
+  package var sequenceSteps: UInt64 = 0
+  /// Verifications by number of drafts; those without drafts are not counted.
+  package var verificationsByLength: [UInt64]
+  /// Drafts that were looked at: those accepted, and the first refused one of each verification.
+  package var triedTokens: UInt64 = 0
+  /// Decoding steps by the drafts a sequence had on average, rounded up, and their seconds; 0 for steps without.
+  package var stepsByLength: [UInt64]
+  package var secondsByLength: [Double]
 
   /// - Parameter maxDrafts: the longest draft.
-  init(maxDrafts: Int) { acceptedByPosition = Array(repeating: 0, count: maxDrafts) }
+  init(maxDrafts: Int) {
+    acceptedByPosition = Array(repeating: 0, count: maxDrafts)
+    verificationsByLength = Array(repeating: 0, count: maxDrafts + 1)
+    stepsByLength = Array(repeating: 0, count: maxDrafts + 1)
+    secondsByLength = Array(repeating: 0, count: maxDrafts + 1)
+  }
 
-  mutating func take(draftLength: Int, speedUp measured: Double, predicted: Double, seconds: Double) {
+  mutating func take(draftLength: Int, speedUp measured: Double, batch: Int, drafts: Int, seconds: Double) {
     self.draftLength = draftLength
     self.seconds += seconds
-    predictedSeconds += predicted * seconds
+    sequenceSteps += UInt64(batch)
+    let length = min((drafts + batch - 1) / batch, stepsByLength.count - 1)
+    stepsByLength[length] += 1
+    secondsByLength[length] += seconds
     speedUp += 0.05 * (measured - speedUp)
   }
 
@@ -68,6 +82,8 @@ package struct SpeculationStatistics: Sendable, Equatable {
     verifications += 1
     draftTokens += UInt64(drafts)
     acceptedTokens += UInt64(accepted)
+    triedTokens += UInt64(min(accepted + 1, drafts))
+    if drafts < verificationsByLength.count { verificationsByLength[drafts] += 1 }
     for position in 0..<min(accepted, acceptedByPosition.count) { acceptedByPosition[position] += 1 }
   }
 }

@@ -60,7 +60,8 @@ enum QuantizedLinearCases {
         rows: rows, inputs: group == 160 ? 320 : 256, outputs: 72, group: group, isFloat8: true,
         float8Activations: .token)
       cases.append(base.operation)
-      cases.append(base.with { ($0.float8Activations, $0.floatOutput) = (.tensor(scale: 0.01), true) }.operation)
+      cases.append(
+        base.with { ($0.float8Activations, $0.floatOutput) = (.tensor(scale: 0.01), true) }.operation)
       cases.append(base.with { ($0.bias, $0.accumulate, $0.padding) = (true, true, 8) }.operation)
     }
     // More rows than are gathered at once.

@@ -6,9 +6,7 @@ enum AdapterBench: Benchmark {
   static let name = "lora"
 
   static func run(_ arguments: ParsedArguments) throws -> BenchReport {
-    guard let adapter = arguments.string("--adapter") else {
-      throw UsageError.missingOption("--adapter", command: "bench lora")
-    }
+    let rank = try arguments.integer("--rank", in: 1...256) ?? 16
     let batch = try arguments.integer("--batch", in: 1...4096) ?? 1
     let tokens = try arguments.integer("--max-tokens", in: 1...100_000) ?? 128
     let repetitions = try arguments.integer("--repetitions", in: 1...1000) ?? 3
@@ -23,7 +21,12 @@ enum AdapterBench: Benchmark {
       [checkpoint = model.checkpoint] in try device.makeBackend(for: checkpoint)
     }
     defer { engine.stop() }
-    let id = try engine.loadAdapter(path: adapter)
+    let id: Int32
+    if let adapter = arguments.string("--adapter") {
+      id = try engine.loadAdapter(path: adapter)
+    } else {
+      id = try RandomAdapter.with(rank: rank, for: model) { try engine.loadAdapter(path: $0) }
+    }
     let prompt = try model.tokenizer.encode(arguments.string("--prompt") ?? "The boy looked up and")
     func tokensPerSecond(_ adapter: Int32) throws -> Double {
       let started = ContinuousClock.now
@@ -47,7 +50,9 @@ enum AdapterBench: Benchmark {
     let (plain, adapted) = (without.sorted()[without.count / 2], with.sorted()[with.count / 2])
     var report = BenchReport(name: name)
     report.setting = [
-      ("model", path), ("adapter", adapter), ("device", engine.information.device), ("batch", "\(batch)"),
+      ("model", path),
+      ("adapter", arguments.string("--adapter") ?? "random, rank \(rank), all linear layers"),
+      ("device", engine.information.device), ("batch", "\(batch)"),
       ("output tokens of a sequence", "\(tokens)"),
     ]
     report.add("without adapter, median", plain, "tokens/s")

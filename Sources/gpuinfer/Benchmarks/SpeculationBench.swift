@@ -1,6 +1,41 @@
 internal import Generation
 internal import Tokenizers
 
+/// What speculation did between two looks at its counters.
+private struct SpeculationWork {
+  let drafted: Double
+  let accepted: Double
+  /// Of a draft whose predecessors were: the α of the formulas.
+  let acceptance: Double
+  /// Of the steps with each number of drafts that came up, their drafting included.
+  let secondsByLength: [(length: Int, seconds: Double)]
+  private let seconds: Double
+  private let expectedTokens: Double
+
+  init(from before: SpeculationStatistics, to after: SpeculationStatistics) {
+    drafted = Double(after.draftTokens - before.draftTokens)
+    accepted = Double(after.acceptedTokens - before.acceptedTokens)
+    acceptance = accepted / max(Double(after.triedTokens - before.triedTokens), 1)
+    seconds = after.seconds - before.seconds
+    secondsByLength = after.stepsByLength.indices.compactMap { length in
+      let steps = after.stepsByLength[length] - before.stepsByLength[length]
+      if steps == 0 { return nil }
+      return (length, (after.secondsByLength[length] - before.secondsByLength[length]) / Double(steps))
+    }
+    var tokens = Double(after.sequenceSteps - before.sequenceSteps)
+    for length in after.verificationsByLength.indices {
+      let count = Double(after.verificationsByLength[length] - before.verificationsByLength[length])
+      tokens += count * (AcceptanceEstimate.expectedTokens(acceptance, drafts: length) - 1)
+    }
+    expectedTokens = tokens
+  }
+
+  /// The tokens that such an acceptance makes expect, in the time of the steps, over those of plain decoding.
+  ///
+  /// - Parameter plain: tokens a second.
+  func gain(plain: Double) -> Double { seconds > 0 ? expectedTokens / seconds / plain : 0 }
+}
+
 /// Greedy decoding with and without speculation, in turn on the same machine.
 enum SpeculationBench: Benchmark {
   static let name = "speculation"
@@ -55,15 +90,14 @@ enum SpeculationBench: Benchmark {
     report.add("speculative, median", median(with), "tokens/s")
     report.add("ratio of the medians", median(with) / median(without), "times")
     if let before, let after {
-      let drafted = after.draftTokens - before.draftTokens
-      let accepted = after.acceptedTokens - before.acceptedTokens
-      if after.seconds > before.seconds {
-        report.add(
-          "predicted from acceptance and step times",
-          (after.predictedSeconds - before.predictedSeconds) / (after.seconds - before.seconds), "times")
+      let work = SpeculationWork(from: before, to: after)
+      report.add("predicted from acceptance and step times", work.gain(plain: median(without)), "times")
+      for (length, seconds) in work.secondsByLength {
+        report.add(length == 0 ? "step without drafts" : "step with \(length)", 1e6 * seconds, "us")
       }
-      report.add("drafted", Double(drafted), "tokens")
-      report.add("accepted", 100 * Double(accepted) / Double(max(drafted, 1)), "%")
+      report.add("drafted", work.drafted, "tokens")
+      report.add("accepted", 100 * work.accepted / max(work.drafted, 1), "%")
+      report.add("accepted, given those before", 100 * work.acceptance, "%")
     }
     return report
   }

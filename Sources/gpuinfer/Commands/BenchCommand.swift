@@ -34,8 +34,9 @@ enum BenchCommand: Command {
       .value("--requests", "N", default: "256", "serve: requests in all."),
       .value("--max-tokens", "N", default: "32", "serve: tokens a request."),
       .value("--prompt", "TEXT", "serve: the prompt."),
-      CacheTypeFlag.option,
-      .value("--adapter", "DIR", "lora: the PEFT adapter to measure."),
+      CacheTypeFlag.option, WeightPages.option,
+      .value("--adapter", "DIR", "lora: the PEFT adapter to measure; left out, one with random weights."),
+      .value("--rank", "R", default: "16", "lora: the random adapter's rank."),
     ] + DeviceChoice.options + SpeculationBench.options,
     discussion: """
       Figures are measured here and now; nothing is stored. Compare with a peer in one run:
