@@ -64,6 +64,14 @@ inline void fill_bits(const Probe& probe, Random& random, uint32_t* input) {
   for (int i = 0; i < probe.description.input_words; ++i) input[i] = random.next();
 }
 
+/// E4M3 of a whole number from -8 to 8.
+inline uint32_t whole_float8(Random& random) {
+  // 2^e (1 + f / 8) is (e + 7) << 3 | f.
+  static constexpr uint32_t sizes[9] = {0x00, 0x38, 0x40, 0x44, 0x48, 0x4a, 0x4c, 0x4e, 0x50};
+  const int number = random.below(17) - 8;
+  return sizes[number < 0 ? -number : number] | (number < 0 ? 128u : 0u);
+}
+
 inline gpi_kernel_probe exact(const char* name, const char* header, int input_words, int output_words,
                               int first_capability = 80) {
   return {name,           header, first_capability,        input_words, output_words,

@@ -71,7 +71,7 @@ GPU_DEVICE MatrixDescriptor transposed(SharedAddress start, Swizzle swizzle, int
                ", 0;\n"                                                                                  \
                "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." type "." type " {" GPU_WGMMA_PLACES_##n \
                "}, %" descriptor_a ", %" descriptor_b ", accumulate, 1, 1, 0, %" layout ";\n}"           \
-               : GPU_WGMMA_OUTPUTS_##n                                                                   \
+               : GPU_WGMMA_OUTPUTS_##n("+f")                                                             \
                : "l"(a.bits), "l"(b.bits), "r"(int(accumulate)), "n"(int(transposed_b)))
 
 #define GPU_WGMMA_FROM_REGISTERS(n, type, a0, a1, a2, a3, descriptor_b, predicate, layout)               \
@@ -80,7 +80,7 @@ GPU_DEVICE MatrixDescriptor transposed(SharedAddress start, Swizzle swizzle, int
                "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32." type "." type " {" GPU_WGMMA_PLACES_##n \
                "}, {%" a0 ", %" a1 ", %" a2 ", %" a3 "}, %" descriptor_b ", accumulate, 1, 1, %" layout  \
                ";\n}"                                                                                    \
-               : GPU_WGMMA_OUTPUTS_##n                                                                   \
+               : GPU_WGMMA_OUTPUTS_##n("+f")                                                             \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.bits), "r"(int(accumulate)),          \
                  "n"(int(transposed_b)))
 #endif
@@ -104,11 +104,11 @@ GPU_DEVICE void wgmma(float (&d)[tiles][4], MatrixDescriptor a, MatrixDescriptor
   }
 #else
   simt::Wgmma request = {};
-  request.half = std::is_same_v<T, f16>;
+  request.type = std::is_same_v<T, f16> ? simt::MatrixType::float16 : simt::MatrixType::bfloat16;
   request.n = 8 * tiles;
   request.transposed_b = transposed_b;
   request.accumulate = accumulate;
-  request.d = &d[0][0];
+  request.d = d;
   request.a = a.bits;
   request.b = b.bits;
   simt::wgmma(request, site);
@@ -137,11 +137,11 @@ GPU_DEVICE void wgmma(float (&d)[tiles][4], const uint32_t (&a)[4], MatrixDescri
   }
 #else
   simt::Wgmma request = {};
-  request.half = std::is_same_v<T, f16>;
+  request.type = std::is_same_v<T, f16> ? simt::MatrixType::float16 : simt::MatrixType::bfloat16;
   request.n = 8 * tiles;
   request.transposed_b = transposed_b;
   request.accumulate = accumulate;
-  request.d = &d[0][0];
+  request.d = d;
   request.registers = a;
   request.b = b.bits;
   simt::wgmma(request, site);
@@ -149,13 +149,19 @@ GPU_DEVICE void wgmma(float (&d)[tiles][4], const uint32_t (&a)[4], MatrixDescri
 }
 
 /// Keeps the compiler from moving accesses to these registers past this point.
-template <int tiles>
-GPU_DEVICE void pin_registers(float (&d)[tiles][4]) {
+template <class Sum, int tiles>
+GPU_DEVICE void pin_registers(Sum (&d)[tiles][4]) {
 #if GPU_ON_DEVICE
   GPU_UNROLL
   for (int j = 0; j < tiles; ++j) {
     GPU_UNROLL
-    for (int i = 0; i < 4; ++i) asm volatile("" : "+f"(d[j][i])::"memory");
+    for (int i = 0; i < 4; ++i) {
+      if constexpr (std::is_same_v<Sum, float>) {
+        asm volatile("" : "+f"(d[j][i])::"memory");
+      } else {
+        asm volatile("" : "+r"(d[j][i])::"memory");
+      }
+    }
   }
 #else
   (void)d;
@@ -181,8 +187,8 @@ GPU_DEVICE void commit_wgmma(Site site = Site::here()) {
 }
 
 /// Waits until at most `pending` of the latest groups are unfinished; `d` may be touched afterwards.
-template <int pending, int tiles>
-GPU_DEVICE void wait_wgmma(float (&d)[tiles][4], Site site = Site::here()) {
+template <int pending, class Sum, int tiles>
+GPU_DEVICE void wait_wgmma(Sum (&d)[tiles][4], Site site = Site::here()) {
 #if GPU_ON_DEVICE
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory");
 #else

@@ -23,21 +23,24 @@
   ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111" \
   ", %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 
-// The registers themselves, of the array `d[n / 8][4]`.
-#define GPU_WGMMA_TILE(j) "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])
+// The registers themselves, of the array `d[n / 8][4]`; `c` is "+f" of floats, "+r" of integers.
+#define GPU_WGMMA_TILE(c, j) c(d[j][0]), c(d[j][1]), c(d[j][2]), c(d[j][3])
 
-#define GPU_WGMMA_OUTPUTS_64                                                                     \
-  GPU_WGMMA_TILE(0), GPU_WGMMA_TILE(1), GPU_WGMMA_TILE(2), GPU_WGMMA_TILE(3), GPU_WGMMA_TILE(4), \
-      GPU_WGMMA_TILE(5), GPU_WGMMA_TILE(6), GPU_WGMMA_TILE(7)
+#define GPU_WGMMA_OUTPUTS_64(c)                                                           \
+  GPU_WGMMA_TILE(c, 0), GPU_WGMMA_TILE(c, 1), GPU_WGMMA_TILE(c, 2), GPU_WGMMA_TILE(c, 3), \
+      GPU_WGMMA_TILE(c, 4), GPU_WGMMA_TILE(c, 5), GPU_WGMMA_TILE(c, 6), GPU_WGMMA_TILE(c, 7)
 
-#define GPU_WGMMA_OUTPUTS_96 \
-  GPU_WGMMA_OUTPUTS_64, GPU_WGMMA_TILE(8), GPU_WGMMA_TILE(9), GPU_WGMMA_TILE(10), GPU_WGMMA_TILE(11)
+#define GPU_WGMMA_OUTPUTS_96(c)                                                               \
+  GPU_WGMMA_OUTPUTS_64(c), GPU_WGMMA_TILE(c, 8), GPU_WGMMA_TILE(c, 9), GPU_WGMMA_TILE(c, 10), \
+      GPU_WGMMA_TILE(c, 11)
 
-#define GPU_WGMMA_OUTPUTS_128 \
-  GPU_WGMMA_OUTPUTS_96, GPU_WGMMA_TILE(12), GPU_WGMMA_TILE(13), GPU_WGMMA_TILE(14), GPU_WGMMA_TILE(15)
+#define GPU_WGMMA_OUTPUTS_128(c)                                                                \
+  GPU_WGMMA_OUTPUTS_96(c), GPU_WGMMA_TILE(c, 12), GPU_WGMMA_TILE(c, 13), GPU_WGMMA_TILE(c, 14), \
+      GPU_WGMMA_TILE(c, 15)
 
-#define GPU_WGMMA_OUTPUTS_256                                                                             \
-  GPU_WGMMA_OUTPUTS_128, GPU_WGMMA_TILE(16), GPU_WGMMA_TILE(17), GPU_WGMMA_TILE(18), GPU_WGMMA_TILE(19),  \
-      GPU_WGMMA_TILE(20), GPU_WGMMA_TILE(21), GPU_WGMMA_TILE(22), GPU_WGMMA_TILE(23), GPU_WGMMA_TILE(24), \
-      GPU_WGMMA_TILE(25), GPU_WGMMA_TILE(26), GPU_WGMMA_TILE(27), GPU_WGMMA_TILE(28), GPU_WGMMA_TILE(29), \
-      GPU_WGMMA_TILE(30), GPU_WGMMA_TILE(31)
+#define GPU_WGMMA_OUTPUTS_256(c)                                                                  \
+  GPU_WGMMA_OUTPUTS_128(c), GPU_WGMMA_TILE(c, 16), GPU_WGMMA_TILE(c, 17), GPU_WGMMA_TILE(c, 18),  \
+      GPU_WGMMA_TILE(c, 19), GPU_WGMMA_TILE(c, 20), GPU_WGMMA_TILE(c, 21), GPU_WGMMA_TILE(c, 22), \
+      GPU_WGMMA_TILE(c, 23), GPU_WGMMA_TILE(c, 24), GPU_WGMMA_TILE(c, 25), GPU_WGMMA_TILE(c, 26), \
+      GPU_WGMMA_TILE(c, 27), GPU_WGMMA_TILE(c, 28), GPU_WGMMA_TILE(c, 29), GPU_WGMMA_TILE(c, 30), \
+      GPU_WGMMA_TILE(c, 31)

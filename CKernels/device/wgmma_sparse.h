@@ -17,7 +17,7 @@ namespace gpu {
       "{\n.reg .pred accumulate;\nsetp.ne.b32 accumulate, %70, 0;\n"                                  \
       "wgmma.mma_async.sp.sync.aligned.m64n128k32.f32." type "." type " {" GPU_WGMMA_PLACES_128       \
       "}, {%64, %65, %66, %67}, %68, %69, %71, accumulate, 1, 1, 0;\n}"                               \
-      : GPU_WGMMA_OUTPUTS_128                                                                         \
+      : GPU_WGMMA_OUTPUTS_128("+f")                                                                   \
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b.bits), "r"(metadata), "r"(int(accumulate)), \
         "n"(selector))
 #endif
@@ -36,10 +36,10 @@ GPU_DEVICE void wgmma_sparse(float (&d)[tiles][4], const uint32_t (&a)[4], uint3
   }
 #else
   simt::Wgmma request = {};
-  request.half = std::is_same_v<T, f16>;
+  request.type = std::is_same_v<T, f16> ? simt::MatrixType::float16 : simt::MatrixType::bfloat16;
   request.n = 8 * tiles;
   request.accumulate = accumulate;
-  request.d = &d[0][0];
+  request.d = d;
   request.registers = a;
   request.b = b.bits;
   request.sparse = true;

@@ -100,4 +100,11 @@ enum class W8A8Form { rows16, rows64, tile128 };
 Status gemm_w8a8(Stream stream, const W8A8Arguments& arguments);
 Status gemm_w8a8_as(Stream stream, W8A8Form form, const W8A8Arguments& arguments);
 
+/// Whether `gemm_w8a8_sm90` takes it: groups are a multiple of 128 or one an output, there are no outliers,
+/// and there is something to compute.
+bool gemm_w8a8_sm90_supports(const W8A8Arguments& arguments);
+
+/// TMA and wgmma (sm_90a); int8 has the bits of `gemm_w8a8`. `invalid_arguments` for what is not supported.
+Status gemm_w8a8_sm90(Stream stream, const W8A8Arguments& arguments);
+
 }  // namespace gpu

@@ -76,13 +76,15 @@ void commit_stores(Site site);
 void wait_stores(int pending, Site site);
 
 // Warpgroups.
+/// What the elements of a product's operands are. Sums are float, of int8 int32.
+enum class MatrixType { bfloat16, float16, int8, float8 };
 struct Wgmma {
-  /// float16, else bfloat16.
-  bool half;
+  MatrixType type;
   bool transposed_b;
   bool accumulate;
   int n;
-  float* d;
+  /// [n / 8][4] sums.
+  void* d;
   /// Null when a lies in shared memory.
   const uint32_t* registers;
   /// Descriptors.

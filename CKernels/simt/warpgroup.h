@@ -20,9 +20,9 @@ class Block;
 struct Accumulators {
   int n;
   /// Of each lane: [n / 8][4].
-  float* registers[32];
-  /// [16][n]
-  std::vector<float> values;
+  uint32_t* registers[32];
+  /// [16][n], as bits
+  std::vector<uint32_t> values;
   /// One more than the number of the last product on them.
   size_t end;
   /// Lanes that have got theirs back.

@@ -1,7 +1,9 @@
 // wgmma: products of a warpgroup, as early or as late as the PTX ISA allows.
 
 #include <cstring>
+#include <limits>
 
+#include "device/codes8.h"
 #include "device/types.h"
 #include "simt/block.h"
 #include "simt/checker/checker.h"
@@ -13,34 +15,53 @@ namespace {
 constexpr int most_k = 32;
 constexpr int rows = 64;
 
-int k_size(const Wgmma& request) { return request.sparse ? 32 : 16; }
+bool has_codes(MatrixType type) { return type == MatrixType::int8 || type == MatrixType::float8; }
 
-float value_of(uint16_t bits, bool half) { return half ? to_float(f16{bits}) : to_float(bf16{bits}); }
+/// Elements in a chunk of 16 bytes.
+int chunk_size(MatrixType type) { return has_codes(type) ? 16 : 8; }
 
-/// Calls `visit(address, row or group of eight rows, eighth of k or k)` for each 16-byte chunk of a matrix.
+int k_size(const Wgmma& request) { return request.sparse || has_codes(request.type) ? 32 : 16; }
+
+float value_of(uint16_t bits, MatrixType type) {
+  return type == MatrixType::float16 ? to_float(f16{bits}) : to_float(bf16{bits});
+}
+
+float value_of(const unsigned char* chunk, int i, MatrixType type) {
+  if (type == MatrixType::int8) return float(int8_t(chunk[i]));
+  if (type == MatrixType::float8) {
+    return (chunk[i] & 127) == float8_nan ? std::numeric_limits<float>::quiet_NaN() : float8_value(chunk[i]);
+  }
+  return value_of(uint16_t(chunk[2 * i] | chunk[2 * i + 1] << 8), type);
+}
+
+/// Calls `visit(address, row or group of eight rows, chunk of k or k)` for each 16-byte chunk of a matrix.
+/// Transposed ones are of 16 bits.
 template <class Visit>
-void for_each_chunk(const DecodedMatrix& matrix, int row_count, int k_count, Visit visit) {
+void for_each_chunk(const DecodedMatrix& matrix, int row_count, const Wgmma& request, Visit visit) {
+  const int k_count = k_size(request);
   if (matrix.transposed) {
     for (int k = 0; k < k_count; ++k) {
       for (int group = 0; group < row_count / 8; ++group) visit(matrix.row_chunk(group, k), group, k);
     }
   } else {
+    const int chunks = k_count / chunk_size(request.type);
     for (int row = 0; row < row_count; ++row) {
-      for (int eighth = 0; eighth < k_count / 8; ++eighth) visit(matrix.k_chunk(row, eighth), row, eighth);
+      for (int chunk = 0; chunk < chunks; ++chunk) visit(matrix.k_chunk(row, chunk), row, chunk);
     }
   }
 }
 
 /// values[row · row_step + k · k_step] of a matrix in shared memory.
-void read_matrix(Block& block, const DecodedMatrix& matrix, int row_count, int k_count, bool half_type,
+void read_matrix(Block& block, const DecodedMatrix& matrix, int row_count, const Wgmma& request,
                  float* values, int row_step, int k_step) {
-  for_each_chunk(matrix, row_count, k_count, [&](uint32_t address, int first, int second) {
-    uint16_t element[8];
-    std::memcpy(element, block.shared.at(address), sizeof element);
-    for (int i = 0; i < 8; ++i) {
-      const int row = matrix.transposed ? 8 * first + i : first,
-                k = matrix.transposed ? second : 8 * second + i;
-      values[row * row_step + k * k_step] = value_of(element[i], half_type);
+  const int count = chunk_size(request.type);
+  for_each_chunk(matrix, row_count, request, [&](uint32_t address, int first, int second) {
+    unsigned char chunk[16];
+    std::memcpy(chunk, block.shared.at(address), sizeof chunk);
+    for (int i = 0; i < count; ++i) {
+      const int row = matrix.transposed ? count * first + i : first,
+                k = matrix.transposed ? second : count * second + i;
+      values[row * row_step + k * k_step] = value_of(chunk, i, request.type);
     }
   });
 }
@@ -52,17 +73,23 @@ void execute(Block& block, WarpgroupProduct& product) {
   if (request.registers) {
     std::memcpy(a, product.a.data(), product.a.size() * sizeof(float));
   } else {
-    read_matrix(block, DecodedMatrix::of(request.a, false), rows, k_count, request.half, a, k_count, 1);
+    read_matrix(block, DecodedMatrix::of(request.a, false), rows, request, a, k_count, 1);
   }
-  read_matrix(block, DecodedMatrix::of(request.b, request.transposed_b), n, k_count, request.half, b, 1, n);
+  read_matrix(block, DecodedMatrix::of(request.b, request.transposed_b), n, request, b, 1, n);
   for (int row = 0; row < rows; ++row) {
-    float* d = product.target[row / 16]->values.data() + row % 16 * n;
-    if (!request.accumulate) std::memset(d, 0, size_t(n) * sizeof(float));
+    uint32_t* target = product.target[row / 16]->values.data() + row % 16 * n;
+    if (!request.accumulate) std::memset(target, 0, size_t(n) * sizeof(uint32_t));
+    // Products of 32 integers and their sum are exact in float.
+    float d[256] = {};
+    const bool integers = request.type == MatrixType::int8;
+    if (!integers) std::memcpy(d, target, size_t(n) * sizeof(float));
     for (int k = 0; k < k_count; ++k) {
       const float factor = a[row * k_count + k];
       const float* line = b + k * n;
       for (int column = 0; column < n; ++column) d[column] += factor * line[column];
     }
+    if (!integers) std::memcpy(target, d, size_t(n) * sizeof(float));
+    for (int column = 0; integers && column < n; ++column) target[column] += uint32_t(int32_t(d[column]));
   }
   block.statistics.wgmma += 1;
 }
@@ -82,7 +109,7 @@ Accumulators& take_accumulators(Block& block, Warpgroup::Member& member, Rendezv
   const Wgmma& request = met.argument<Wgmma>(0);
   for (Accumulators& known : member.accumulators) {
     for (int lane = 0; lane < warp_size; ++lane) {
-      const float* d = met.argument<Wgmma>(lane).d;
+      const auto* d = static_cast<const uint32_t*>(met.argument<Wgmma>(lane).d);
       const bool same = d == known.registers[lane] && request.n == known.n;
       const bool apart =
           d + request.n / 2 <= known.registers[lane] || known.registers[lane] + known.n / 2 <= d;
@@ -99,12 +126,12 @@ Accumulators& take_accumulators(Block& block, Warpgroup::Member& member, Rendezv
   taken.site = met.site;
   taken.values.resize(size_t(16 * request.n));
   for (int lane = 0; lane < warp_size; ++lane) {
-    float* d = met.argument<Wgmma>(lane).d;
+    auto* d = static_cast<uint32_t*>(met.argument<Wgmma>(lane).d);
     taken.registers[lane] = d;
     for (int j = 0; j < request.n / 8; ++j) {
       for (int i = 0; i < 4; ++i) taken.values[place(lane, j, i, request.n)] = d[4 * j + i];
     }
-    std::memset(d, 0xff, size_t(request.n / 2) * sizeof(float));
+    std::memset(d, 0xff, size_t(request.n / 2) * sizeof(uint32_t));
   }
   return taken;
 }
@@ -114,7 +141,7 @@ void check_operands(Block& block, const Wgmma& request, Site site) {
     if (const char* objection = matrix.objection()) {
       block.fail(site, "wgmma: descriptor of %s, start %u: %s", name, matrix.start, objection);
     }
-    for_each_chunk(matrix, row_count, k_size(request), [&](uint32_t address, int, int) {
+    for_each_chunk(matrix, row_count, request, [&](uint32_t address, int, int) {
       if (block.shared.contains(address, 16)) return;
       block.fail(site, "wgmma reads %s at shared address %u (offset %lld), outside of the block's %d bytes",
                  name, address, static_cast<long long>(address) - SharedMemory::base, block.shared.size());
@@ -130,12 +157,12 @@ void report_reads(Block& block, int group, const Wgmma& request, size_t number, 
   auto read = [&](uint32_t address, int, int) {
     block.checker->read_async(block, now, agent, uint32_t(number) + 1, address, 16, site);
   };
-  if (!request.registers) for_each_chunk(DecodedMatrix::of(request.a, false), rows, k_size(request), read);
-  for_each_chunk(DecodedMatrix::of(request.b, request.transposed_b), request.n, k_size(request), read);
+  if (!request.registers) for_each_chunk(DecodedMatrix::of(request.a, false), rows, request, read);
+  for_each_chunk(DecodedMatrix::of(request.b, request.transposed_b), request.n, request, read);
 }
 
 bool same_product(const Wgmma& x, const Wgmma& y) {
-  return x.half == y.half && x.transposed_b == y.transposed_b && x.accumulate == y.accumulate && x.n == y.n &&
+  return x.type == y.type && x.transposed_b == y.transposed_b && x.accumulate == y.accumulate && x.n == y.n &&
          x.a == y.a && x.b == y.b && !x.registers == !y.registers && x.sparse == y.sparse &&
          x.selector == y.selector;
 }
@@ -147,7 +174,7 @@ void for_each_element(Rendezvous& met, Visit visit) {
     const Wgmma& request = met.argument<Wgmma>(lane);
     for (int i = 0; i < 8; ++i) {
       const int row = lane / 4 + 8 * (i / 2 % 2), column = 2 * (lane % 4) + i % 2 + 8 * (i / 4);
-      visit(row, column, value_of(uint16_t(request.registers[i / 2] >> (16 * (i % 2))), request.half));
+      visit(row, column, value_of(uint16_t(request.registers[i / 2] >> (16 * (i % 2))), request.type));
     }
   }
 }
@@ -257,11 +284,9 @@ void return_accumulators(Block& block, Warpgroup::Member& member, size_t target)
       ++it;
       continue;
     }
-    float* d = taken.registers[self.lane()];
+    uint32_t* d = taken.registers[self.lane()];
     for (int i = 0; i < taken.n / 2; ++i) {
-      uint32_t bits;
-      std::memcpy(&bits, d + i, sizeof bits);
-      if (bits != 0xffffffffu) {
+      if (d[i] != 0xffffffffu) {
         block.fail(taken.site, "an accumulator of this wgmma was written before the product was waited for");
       }
       d[i] = taken.values[place(self.lane(), i / 4, i % 4, taken.n)];

@@ -118,18 +118,34 @@ int64_t w8a8_workspace(const void* arguments) {
   return is_taken ? RoundedRows(a.format, a.rows).end : 0;
 }
 
-Status launch_w8a8(Stream stream, const Device&, const void* arguments) {
-  const auto& a = of<gpi_kernel_quantized_linear>(arguments);
+W8A8Arguments w8a8(const gpi_kernel_quantized_linear& a) {
   const gpi_kernel_weight_format& f = a.format;
-  const PackedParts parts(f);
-  W8A8Arguments w8a8 = {};
-  const Status status = RoundedRows(f, a.rows).round(stream, a, w8a8);
-  if (status != 0) return status;
+  W8A8Arguments w8a8 = RoundedRows(f, a.rows).product(a);
   const auto* packed = static_cast<const unsigned char*>(a.packed);
   w8a8.weight = packed;
   w8a8.scale_type = scale_type(f.scale_element);
-  w8a8.scales = packed + parts.scales;
-  return gemm_w8a8(stream, w8a8);
+  w8a8.scales = packed + PackedParts(f).scales;
+  return w8a8;
+}
+
+/// Rounds the input, and multiplies it.
+template <Status (*multiply)(Stream, const W8A8Arguments&)>
+Status launch_w8a8(Stream stream, const Device&, const void* arguments) {
+  const auto& a = of<gpi_kernel_quantized_linear>(arguments);
+  const Status status = RoundedRows(a.format, a.rows).round(stream, a);
+  return status != 0 ? status : multiply(stream, w8a8(a));
+}
+
+bool takes_w8a8_sm90(const void* arguments) {
+  const auto& a = of<gpi_kernel_quantized_linear>(arguments);
+  if (!rounds(a.format) || !has_legal_operands(a)) return false;
+  return a.workspace_bytes >= RoundedRows(a.format, a.rows).end && gemm_w8a8_sm90_supports(w8a8(a));
+}
+
+/// Tiles have 128 rows.
+bool w8a8_sm90_is_preferred(const Device& device, const void* arguments) {
+  constexpr int fewest_rows = 128;  // not measured
+  return !device.is_emulated && of<gpi_kernel_quantized_linear>(arguments).rows >= fewest_rows;
 }
 
 /// One variant for each code: what there are kernels for is said by name.
@@ -272,17 +288,25 @@ std::vector<Variant> quantized_variants() {
       product("wna16.int8", takes<GPI_KERNEL_INT8>, integers),
       product("wna16.int3", takes<GPI_KERNEL_INT3>, integers),
       product("wna16.int2", takes<GPI_KERNEL_INT2>, integers),
+      {{"w8a8.sm90", GPI_KERNEL_QUANTIZED_LINEAR, 90, 90, sixteen_bit,
+        "codes and activations of int8 or E4M3 without outliers, groups a multiple of 128 or one scale an "
+        "output"},
+       takes_w8a8_sm90,
+       launch_w8a8<gemm_w8a8_sm90>,
+       w8a8_workspace,
+       nullptr,
+       w8a8_sm90_is_preferred},
       {{"w8a8", GPI_KERNEL_QUANTIZED_LINEAR, first_capability, last_capability, sixteen_bit,
         "int8 codes and activations rounded to int8, outliers in 16 bits, groups a multiple of 32 or one "
         "scale an "
         "output"},
        takes_w8a8<GPI_KERNEL_ROUND_TO_INT8>,
-       launch_w8a8,
+       launch_w8a8<gemm_w8a8>,
        w8a8_workspace},
       {{"w8a8.float8", GPI_KERNEL_QUANTIZED_LINEAR, 89, last_capability, sixteen_bit,
         "E4M3 and activations rounded to E4M3, groups a multiple of 32 or one scale an output"},
        takes_w8a8<GPI_KERNEL_ROUND_TO_FLOAT8>,
-       launch_w8a8,
+       launch_w8a8<gemm_w8a8>,
        w8a8_workspace},
       product("wna16.float8", takes<GPI_KERNEL_FLOAT8>,
               "E4M3, groups a multiple of 16 or one scale an output"),

@@ -22,30 +22,30 @@ struct RoundedRows {
     end = outliers + rounded_up(int64_t(rows) * outlier_words(f.inputs) * 4);
   }
 
-  /// Rounds the input of a product into its workspace, and fills in what the product reads of it.
-  Status round(Stream stream, const gpi_kernel_quantized_linear& a, W8A8Arguments& arguments) const {
+  /// Rounds the input of a product into its workspace.
+  Status round(Stream stream, const gpi_kernel_quantized_linear& a) const {
     const gpi_kernel_weight_format& f = a.format;
     auto* scratch = static_cast<unsigned char*>(a.workspace);
-    const QuantizeRowsArguments rows = {element_type(a.element),
-                                        a.rows,
-                                        f.inputs,
-                                        a.input,
-                                        a.input_stride,
-                                        row_code(f),
-                                        f.outlier_threshold,
-                                        f.activation_scale,
-                                        scratch,
-                                        reinterpret_cast<float*>(scratch + scales),
-                                        reinterpret_cast<uint32_t*>(scratch + outliers)};
-    arguments.type = rows.type;
-    arguments.code = rows.code;
+    return quantize_rows(
+        stream, {element_type(a.element), a.rows, f.inputs, a.input, a.input_stride, row_code(f),
+                 f.outlier_threshold, f.activation_scale, scratch, reinterpret_cast<float*>(scratch + scales),
+                 reinterpret_cast<uint32_t*>(scratch + outliers)});
+  }
+
+  /// What the product of it reads and writes, but for the weight.
+  W8A8Arguments product(const gpi_kernel_quantized_linear& a) const {
+    const gpi_kernel_weight_format& f = a.format;
+    auto* scratch = static_cast<unsigned char*>(a.workspace);
+    W8A8Arguments arguments = {};
+    arguments.type = element_type(a.element);
+    arguments.code = row_code(f);
     arguments.m = a.rows;
     arguments.n = f.outputs;
     arguments.k = f.inputs;
     arguments.group = f.group;
-    arguments.codes = rows.codes;
-    arguments.row_scales = rows.scales;
-    arguments.outliers = rows.outliers;
+    arguments.codes = scratch;
+    arguments.row_scales = reinterpret_cast<float*>(scratch + scales);
+    arguments.outliers = reinterpret_cast<uint32_t*>(scratch + outliers);
     arguments.input = a.input;
     arguments.input_stride = a.input_stride;
     arguments.threshold = f.outlier_threshold;
@@ -54,7 +54,7 @@ struct RoundedRows {
     arguments.output_stride = a.output_stride;
     arguments.accumulate = a.accumulate;
     arguments.float_output = a.output_element == GPI_KERNEL_FLOAT32;
-    return quantize_rows(stream, rows);
+    return arguments;
   }
 };
 

@@ -226,9 +226,11 @@ Status launch_w8a8(Stream stream, const Device&, const void* arguments) {
   const gpi_kernel_weight_format& f = a.format;
   const SparseParts parts(f);
   const auto* packed = static_cast<const unsigned char*>(a.packed);
-  Sparse24W8A8Arguments sparse = {};
-  const Status status = RoundedRows(f, a.rows).round(stream, a, sparse.gemm);
+  const RoundedRows rows(f, a.rows);
+  const Status status = rows.round(stream, a);
   if (status != 0) return status;
+  Sparse24W8A8Arguments sparse = {};
+  sparse.gemm = rows.product(a);
   sparse.gemm.scale_type = scale_type(f.scale_element);
   sparse.gemm.scales = packed + parts.scales;
   sparse.packed = packed;

@@ -37,7 +37,7 @@ def demangle(names):
     result = {}
     for name, plain in zip(names, done.split("\n")):
         plain = re.sub(r"\(anonymous namespace\)::|gpu::|^void |\(int\)|\(bool\)", "", plain)
-        plain = re.sub(r"\([^()]*\)$", "", plain)
+        plain = re.sub(r"\((?:[^()]|\([^()]*\))*\)$", "", plain)
         result[name] = re.sub(r"\s+", "", plain.replace("true", "1").replace("false", "0"))
     return result
 

@@ -22,16 +22,11 @@ multiply_kernel(ProbeArguments p) {
   for (int i = 0; i < 4; ++i) p.output[place_of_d(i)] = bits_of(d[i]);
 }
 
-/// E4M3 of whole numbers from -8 to 8, whose products and sums few bits hold.
+/// Numbers whose products and sums few bits hold.
 void fill(const Probe&, Random& random, uint32_t* input) {
   for (int i = 0; i < a_words + b_words; ++i) {
     input[i] = 0;
-    for (int byte = 0; byte < 4; ++byte) {
-      const int number = random.below(17) - 8;
-      // 2^e (1 + f / 8) is (e + 7) << 3 | f.
-      static constexpr uint32_t sizes[9] = {0x00, 0x38, 0x40, 0x44, 0x48, 0x4a, 0x4c, 0x4e, 0x50};
-      input[i] |= (sizes[number < 0 ? -number : number] | (number < 0 ? 128u : 0u)) << (8 * byte);
-    }
+    for (int byte = 0; byte < 4; ++byte) input[i] |= whole_float8(random) << (8 * byte);
   }
   for (int i = 0; i < c_words; ++i) {
     input[a_words + b_words + i] = bits_of(float(random.below(201) - 100));

@@ -1,4 +1,5 @@
-// Probes of device/wgmma.h: operands from shared memory in every swizzle, transposed ones, a from registers.
+// Probes of device/wgmma.h and wgmma_codes.h: operands from shared memory in every swizzle, transposed ones,
+// a from registers. Of codes of 8 bits two lie where one element of 16 bits would.
 //
 // input    a [64][32] of 16 bits | b [n][32] | the image of both in shared memory, as the descriptors are to
 // read
@@ -9,6 +10,7 @@
 
 #include "conformance/probe.h"
 #include "device/device.h"
+#include "device/wgmma_codes.h"
 
 namespace gpu::conformance {
 namespace {
@@ -18,12 +20,14 @@ constexpr int a_words = rows * k_size / 2;
 
 /// What distinguishes the probes.
 struct Form {
+  /// float16, not bfloat16; of codes E4M3, not int8.
   bool half;
   bool transposed_b;
   bool a_in_registers;
   bool real;
   int n;
   Swizzle swizzle;
+  bool codes = false;
 
   /// Into `variation`, and back.
   static Form of(const int (&variation)[4]) {
@@ -32,9 +36,12 @@ struct Form {
             (variation[0] & 4) != 0,
             (variation[0] & 8) != 0,
             variation[1],
-            Swizzle(variation[2])};
+            Swizzle(variation[2]),
+            (variation[0] & 16) != 0};
   }
-  int flags() const { return int(half) | int(transposed_b) << 1 | int(a_in_registers) << 2 | int(real) << 3; }
+  int flags() const {
+    return int(half) | int(transposed_b) << 1 | int(a_in_registers) << 2 | int(real) << 3 | int(codes) << 4;
+  }
 };
 
 /// Where the operands lie in shared memory, from a multiple of 1024 on: a first, then b.
@@ -94,12 +101,22 @@ struct WarpgroupArguments {
   uint32_t* output;
 };
 
+/// Stands for E4M3.
+struct Float8 {};
+template <class T>
+constexpr bool is_code = std::is_same_v<T, int8_t> || std::is_same_v<T, Float8>;
+template <class T>
+using Sum = std::conditional_t<std::is_same_v<T, int8_t>, int32_t, float>;
+
+GPU_DEVICE uint32_t word_of(float sum) { return bits_of(sum); }
+GPU_DEVICE uint32_t word_of(int32_t sum) { return uint32_t(sum); }
+
 template <class T, bool transposed_b, int n>
 GPU_DEVICE void multiply(const WarpgroupArguments& p, SharedAddress start) {
   const int warp = warp_index(), g = lane_index() / 4, q = lane_index() % 4;
   const uint16_t* plain_a = reinterpret_cast<const uint16_t*>(p.a);
-  float d[n / 8][4] = {};
-  uint32_t a[steps][4] = {};
+  Sum<T> d[n / 8][4] = {};
+  [[maybe_unused]] uint32_t a[steps][4] = {};
   GPU_UNROLL
   for (int i = 0; i < 8 * steps; ++i) {
     const int row = 16 * warp + g + 8 * (i / 2 % 2), k = 2 * q + i % 2 + 8 * (i / 4);
@@ -110,10 +127,12 @@ GPU_DEVICE void multiply(const WarpgroupArguments& p, SharedAddress start) {
   for (int step = 0; step < steps; ++step) {
     const MatrixDescriptor b =
         MatrixDescriptor::of(start + p.b_start + step * p.b_advance, p.stride, p.swizzle, p.b_leading);
-    if (p.a_in_registers) {
+    const MatrixDescriptor first = MatrixDescriptor::of(start, p.stride, p.swizzle, p.a_leading);
+    if constexpr (is_code<T>) {
+      wgmma_codes(d, first.advanced(step * p.a_advance), b, step > 0);
+    } else if (p.a_in_registers) {
       wgmma<T, transposed_b>(d, a[step], b, step > 0);
     } else {
-      const MatrixDescriptor first = MatrixDescriptor::of(start, p.stride, p.swizzle, p.a_leading);
       wgmma<T, transposed_b>(d, first.advanced(step * p.a_advance), b, step > 0);
     }
   }
@@ -123,7 +142,7 @@ GPU_DEVICE void multiply(const WarpgroupArguments& p, SharedAddress start) {
   for (int j = 0; j < n / 8; ++j) {
     GPU_UNROLL
     for (int i = 0; i < 4; ++i) {
-      p.output[(16 * warp + g + 8 * (i / 2)) * n + 8 * j + 2 * q + i % 2] = bits_of(d[j][i]);
+      p.output[(16 * warp + g + 8 * (i / 2)) * n + 8 * j + 2 * q + i % 2] = word_of(d[j][i]);
     }
   }
 }
@@ -150,11 +169,13 @@ warpgroup_kernel(WarpgroupArguments p) {
   for (int i = thread_index(); i < p.image_words; i += 128) array[i] = p.image[i];
   fence_async_proxy();
   sync_block();
-  if (p.n == 64) multiply<T, transposed_b, 64>(p, start);
-  if (p.n == 96) multiply<T, transposed_b, 96>(p, start);
   if (p.n == 128) multiply<T, transposed_b, 128>(p, start);
-  if (p.n == 256) multiply<T, transposed_b, 256>(p, start);
-  if (p.writes_magnitudes) write_magnitudes<T>(p);
+  if constexpr (!is_code<T>) {
+    if (p.n == 64) multiply<T, transposed_b, 64>(p, start);
+    if (p.n == 96) multiply<T, transposed_b, 96>(p, start);
+    if (p.n == 256) multiply<T, transposed_b, 256>(p, start);
+    if (p.writes_magnitudes) write_magnitudes<T>(p);
+  }
 }
 
 void fill_operands(const Probe& probe, Random& random, uint32_t* input) {
@@ -163,6 +184,10 @@ void fill_operands(const Probe& probe, Random& random, uint32_t* input) {
   const int a_count = rows * k_size, b_count = form.n * k_size;
   std::vector<uint16_t> bits;
   for (int i = 0; i < a_count + b_count; ++i) {
+    if (form.codes) {
+      bits.push_back(uint16_t(form.half ? whole_float8(random) | whole_float8(random) << 8 : random.next()));
+      continue;
+    }
     const float value = form.real ? random.real() : float(random.below(17) - 8);
     bits.push_back(form.half ? from_float<f16>(value).bits : from_float<bf16>(value).bits);
   }
@@ -200,7 +225,8 @@ Status launch_product(Stream stream, const Probe& probe, const ProbeArguments& g
   p.b_leading = layout.b_leading();
   p.b_advance = layout.b_advance();
   p.output = given.output;
-  auto kernel = form.half
+  auto kernel = form.codes ? (form.half ? warpgroup_kernel<Float8, false> : warpgroup_kernel<int8_t, false>)
+                : form.half
                     ? (form.transposed_b ? warpgroup_kernel<f16, true> : warpgroup_kernel<f16, false>)
                     : (form.transposed_b ? warpgroup_kernel<bf16, true> : warpgroup_kernel<bf16, false>);
   constexpr int alignment_slack = 1024;
@@ -210,7 +236,8 @@ Status launch_product(Stream stream, const Probe& probe, const ProbeArguments& g
 
 Probe product(const char* name, const Form& form) {
   const int input = a_words + form.n * k_size / 2 + Layout(form).image_words(), d = rows * form.n;
-  return {form.real ? sum(name, "wgmma.h", input, 2 * d, k_size, 90) : exact(name, "wgmma.h", input, d, 90),
+  const char* header = form.codes ? "wgmma_codes.h" : "wgmma.h";
+  return {form.real ? sum(name, header, input, 2 * d, k_size, 90) : exact(name, header, input, d, 90),
           {form.flags(), form.n, int(form.swizzle)},
           fill_operands,
           launch_product};
@@ -244,6 +271,11 @@ std::vector<Probe> warpgroup_probes() {
       product("wgmma.bf16.256.128.transposed.registers", {bfloat, transposed, registers, whole, 256, s128}),
       product("wgmma.bf16.128.128.real", {bfloat, k_major, shared, real, 128, s128}),
       product("wgmma.f16.64.128.real", {half, transposed, registers, real, 64, s128}),
+      product("wgmma.s8.128.plain", {false, k_major, shared, whole, 128, none, true}),
+      product("wgmma.s8.128.64", {false, k_major, shared, whole, 128, s64, true}),
+      product("wgmma.s8.128.128", {false, k_major, shared, whole, 128, s128, true}),
+      product("wgmma.e4m3.128.32", {true, k_major, shared, whole, 128, s32, true}),
+      product("wgmma.e4m3.128.128", {true, k_major, shared, whole, 128, s128, true}),
   };
 }
 

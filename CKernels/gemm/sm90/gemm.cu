@@ -26,11 +26,6 @@ GemmSm90Form form_of(Stream stream, const GemmArguments& a) {
              : GemmSm90Form::columns128;
 }
 
-/// A matrix of 16-bit elements, in boxes of 64 columns and `rows` rows.
-TensorMapDescription matrix(const void* data, int rows, int columns, int64_t stride, int box_rows) {
-  return {data, 2, 2, {columns, rows}, {0, stride * 2}, {64, box_rows}, Swizzle::bytes_128};
-}
-
 }  // namespace
 
 bool gemm_sm90_supports(const GemmArguments& a) {
@@ -50,14 +45,15 @@ Status gemm_sm90_as(Stream stream, GemmSm90Form form, const GemmArguments& a) {
   call.column_tiles = rounded_up(a.n, tile_columns(form));
   call.depth_tiles = rounded_up(a.k, GemmSm90Columns128::depth);
   call.stores_boxes = !a.accumulate && !a.float_output && allows_vectors(a.output_stride, a.output);
-  Status status =
-      encode_tensor_map(call.input, matrix(a.input, a.m, a.k, a.input_stride, GemmSm90Columns128::rows));
+  Status status = encode_tensor_map(
+      call.input, gemm_sm90_matrix(a.input, a.m, a.k, a.input_stride, GemmSm90Columns128::rows));
   if (status == 0) {
-    status = encode_tensor_map(call.weight, matrix(a.weight, a.n, a.k, a.weight_stride, tile_columns(form)));
+    status = encode_tensor_map(call.weight,
+                               gemm_sm90_matrix(a.weight, a.n, a.k, a.weight_stride, tile_columns(form)));
   }
   if (status == 0 && call.stores_boxes) {
     status = encode_tensor_map(
-        call.boxes, matrix(a.output, a.m, a.n, a.output_stride, GemmSm90Columns128::consumer_rows));
+        call.boxes, gemm_sm90_matrix(a.output, a.m, a.n, a.output_stride, GemmSm90Columns128::consumer_rows));
   }
   if (status != 0) return status;
   return a.type == ElementType::bfloat16 ? gemm_sm90_bf16(stream, form, call)

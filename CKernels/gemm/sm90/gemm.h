@@ -1,4 +1,5 @@
-// The dense matrix product with TMA and wgmma (sm_90a).
+// The matrix product with TMA and wgmma (sm_90a), of elements of 16 bits; of codes of 8 bits it is the same
+// but for how they are multiplied and scaled (gemm/sm90/w8a8.h).
 //
 // A block computes tiles of 128 rows, one after the other, until none is left. One warpgroup brings operands,
 // 64 of k at a time, into a ring of stages; two warpgroups multiply, each its own 64 rows of the tile:
@@ -33,6 +34,12 @@ struct GemmSm90Call {
   bool stores_boxes;
 };
 
+/// A matrix of 16-bit elements, in boxes of 64 columns and `box_rows` rows.
+inline TensorMapDescription gemm_sm90_matrix(const void* data, int rows, int columns, int64_t stride,
+                                             int box_rows) {
+  return {data, 2, 2, {columns, rows}, {0, stride * 2}, {64, box_rows}, Swizzle::bytes_128};
+}
+
 /// ```
 /// shared   stage 0: input 128 x 64 | weight columns x 64    stage 1 ...    panels of the output    mbarriers
 /// ```
@@ -63,6 +70,25 @@ struct GemmSm90Shape {
 using GemmSm90Columns128 = GemmSm90Shape<128, 6>;
 using GemmSm90Columns256 = GemmSm90Shape<256, 4>;
 
+/// How elements of 16 bits are multiplied.
+template <class T>
+struct DenseProduct {
+  using Output = T;
+  using Sum = float;
+  using Call = GemmSm90Call;
+  /// Sums are not taken to others on the way.
+  static constexpr bool folds = false;
+
+  template <int tiles>
+  GPU_DEVICE static void start(Sum (&sum)[tiles][4], MatrixDescriptor a, MatrixDescriptor b,
+                               bool accumulate) {
+    wgmma<T, false>(sum, a, b, accumulate);
+  }
+  /// What a thread's sums, of the rows from `row` on, are multiplied by in the end: nothing.
+  template <int tiles>
+  GPU_DEVICE static void finish(const Call&, int, Sum (&)[tiles][4]) {}
+};
+
 /// The tile that is the `index`-th to be computed. Eight rows of tiles are walked together, column by column,
 /// so that blocks that run at the same time share operands in L2.
 struct GemmSm90Tile {
@@ -90,6 +116,16 @@ GPU_DEVICE void bring_operands(const GemmSm90Call& p, SharedAddress base) {
       load_box(stage, p.input, full, k * Shape::depth, tile.row * Shape::rows);
       load_box(stage + Shape::input_bytes, p.weight, full, k * Shape::depth, tile.column * Shape::columns);
     }
+  }
+}
+
+/// What has been summed of a tile: products, or what they were folded into.
+template <bool folds, class Products, class Folded>
+GPU_DEVICE auto& sums_of([[maybe_unused]] Products& products, [[maybe_unused]] Folded& folded) {
+  if constexpr (folds) {
+    return folded;
+  } else {
+    return products;
   }
 }
 
@@ -136,14 +172,21 @@ GPU_DEVICE void store_panels(const GemmSm90Call& p, unsigned char* array, int co
   }
 }
 
-template <class T, class Shape>
-GPU_DEVICE void multiply_tiles(const GemmSm90Call& p, unsigned char* array, SharedAddress base,
+template <class Product, class Shape>
+GPU_DEVICE void multiply_tiles(const typename Product::Call& p, unsigned char* array, SharedAddress base,
                                int consumer) {
+  using T = typename Product::Output;
+  constexpr int tiles = Shape::columns / 8;
   const int thread = thread_index() % 128;
   RingPosition<Shape::stages> ring;
   for (int index = block_x(); index < p.row_tiles * p.column_tiles; index += grid_x()) {
     const GemmSm90Tile tile = GemmSm90Tile::at(index, p.row_tiles, p.column_tiles);
-    float sum[Shape::columns / 8][4] = {};
+    const int first_row = tile.row * Shape::rows + consumer * Shape::consumer_rows;
+    const int first_column = tile.column * Shape::columns;
+    const int row = first_row + 16 * (thread / warp_size) + lane_index() / 4;
+    typename Product::Sum products[tiles][4] = {};
+    [[maybe_unused]] float folded[Product::folds ? tiles : 1][4] = {};
+    [[maybe_unused]] int fold = 0, fold_start = 0;
     SharedAddress last_empty = 0;
     for (int k = 0; k < p.depth_tiles; ++k, ring.advance()) {
       const SharedAddress stage = base + ring.stage * Shape::stage_bytes;
@@ -151,33 +194,44 @@ GPU_DEVICE void multiply_tiles(const GemmSm90Call& p, unsigned char* array, Shar
           k_major(stage + consumer * Shape::consumer_rows * Shape::row_bytes, Swizzle::bytes_128);
       const MatrixDescriptor weight = k_major(stage + Shape::input_bytes, Swizzle::bytes_128);
       wait_mbarrier(base + Shape::full + ring.stage * mbarrier_bytes, ring.parity);
-      pin_registers(sum);
+      pin_registers(products);
       fence_wgmma();
       GPU_UNROLL
       for (int step = 0; step < Shape::depth / 16; ++step) {
-        wgmma<T, false>(sum, input.advanced(32 * step), weight.advanced(32 * step), k > 0 || step > 0);
+        Product::start(products, input.advanced(32 * step), weight.advanced(32 * step),
+                       k > fold_start || step > 0);
       }
       commit_wgmma();
       // The stage before this one has been multiplied.
-      wait_wgmma<1>(sum);
-      if (k > 0 && thread == 0) arrive_mbarrier(last_empty);
+      wait_wgmma<1>(products);
+      if (last_empty != 0 && thread == 0) arrive_mbarrier(last_empty);
       last_empty = base + Shape::empty + ring.stage * mbarrier_bytes;
+      if constexpr (Product::folds) {
+        if (k + 1 - fold_start < p.fold_tiles && k + 1 < p.depth_tiles) continue;
+        wait_wgmma<0>(products);
+        if (thread == 0) arrive_mbarrier(last_empty);
+        last_empty = 0;
+        Product::fold(p, first_column, fold, products, folded);
+        fold_start = k + 1;
+        fold += 1;
+      }
     }
-    wait_wgmma<0>(sum);
-    if (thread == 0) arrive_mbarrier(last_empty);
+    if constexpr (!Product::folds) {
+      wait_wgmma<0>(products);
+      if (thread == 0) arrive_mbarrier(last_empty);
+    }
 
-    const int first_row = tile.row * Shape::rows + consumer * Shape::consumer_rows;
-    const int first_column = tile.column * Shape::columns;
+    float(&sum)[tiles][4] = sums_of<Product::folds>(products, folded);
+    Product::finish(p, row, sum);
     if (p.stores_boxes) {
       store_panels<T, Shape>(p, array, consumer, first_row, first_column, sum);
       continue;
     }
-    const int row = first_row + 16 * (thread / warp_size) + lane_index() / 4;
     GPU_UNROLL
     for (int half = 0; half < 2; ++half) {
       if (row + 8 * half >= p.m) continue;
       GPU_UNROLL
-      for (int j = 0; j < Shape::columns / 8; ++j) {
+      for (int j = 0; j < tiles; ++j) {
         write_pair<T>(p.output, row + 8 * half, first_column + 8 * j + 2 * (lane_index() % 4),
                       sum[j][2 * half], sum[j][2 * half + 1]);
       }
@@ -187,9 +241,9 @@ GPU_DEVICE void multiply_tiles(const GemmSm90Call& p, unsigned char* array, Shar
   if (p.stores_boxes && thread == 0) wait_stores_read<0>();
 }
 
-template <class T, class Shape>
+template <class Product, class Shape>
 GPU_KERNEL(384, 1)
-gemm_sm90_kernel(GPU_PARAMETER GemmSm90Call p) {
+gemm_sm90_kernel(GPU_PARAMETER typename Product::Call p) {
   GPU_SHARED(shared);
   const SharedAddress start = shared_address(shared);
   const SharedAddress base = (start + Shape::alignment - 1) / Shape::alignment * Shape::alignment;
@@ -209,25 +263,25 @@ gemm_sm90_kernel(GPU_PARAMETER GemmSm90Call p) {
     if (warp_index() == 0 && elect_one()) bring_operands<Shape>(p, base);
   } else {
     take_registers<240>();
-    multiply_tiles<T, Shape>(p, array, base, thread_index() / 128 - 1);
+    multiply_tiles<Product, Shape>(p, array, base, thread_index() / 128 - 1);
   }
 }
 
-template <class T, class Shape>
-Status launch_gemm_sm90(Stream stream, const char* name, const GemmSm90Call& call) {
+template <class Product, class Shape>
+Status launch_gemm_sm90(Stream stream, const char* name, const typename Product::Call& call) {
   LaunchShape shape;
   const int tiles = call.row_tiles * call.column_tiles, multiprocessors = multiprocessor_count(stream);
   shape.grid.x = tiles < multiprocessors ? tiles : multiprocessors;
   shape.threads = Shape::threads;
   shape.shared_bytes = Shape::shared_bytes;
-  return launch(stream, name, shape, gemm_sm90_kernel<T, Shape>, call);
+  return launch(stream, name, shape, gemm_sm90_kernel<Product, Shape>, call);
 }
 
 template <class T>
 Status run_gemm_sm90(Stream stream, GemmSm90Form form, const GemmSm90Call& call) {
   return form == GemmSm90Form::columns256
-             ? launch_gemm_sm90<T, GemmSm90Columns256>(stream, "gemm_sm90<256>", call)
-             : launch_gemm_sm90<T, GemmSm90Columns128>(stream, "gemm_sm90<128>", call);
+             ? launch_gemm_sm90<DenseProduct<T>, GemmSm90Columns256>(stream, "gemm_sm90<256>", call)
+             : launch_gemm_sm90<DenseProduct<T>, GemmSm90Columns128>(stream, "gemm_sm90<128>", call);
 }
 
 Status gemm_sm90_bf16(Stream stream, GemmSm90Form form, const GemmSm90Call& call);
