@@ -11,6 +11,7 @@
 #include "linear.h"
 #include "rows.h"
 #include "solve.h"
+#include "sparse_pairs.h"
 #include "spqr.h"
 #include "stored.h"
 #include "stored_int8.h"
@@ -30,11 +31,14 @@ const gpi_kernels GPI_KERNELS = {
     .stored_linear = stored_linear,
     .stored_pack_pairs = stored_pack_pairs,
     .stored_pairs = stored_pairs,
+    .sparse_pack_pairs = sparse_pack_pairs,
+    .sparse_pairs = sparse_pairs,
     .stored_round = stored_round,
     .stored_int8 = stored_int8,
     .narrow = narrow,
     .product_rows = PRODUCT_M,
     .product_columns = PRODUCT_COLUMNS,
+    .packed_tiles = PACKED_TILES,
     .pack_product = pack_product,
     .product = outer_product,
     .quantize = quantize,

@@ -32,7 +32,8 @@ size_t gpi_product(gpi_cpu* cpu, const gpi_product_args* a) {
   for (job.k0 = 0; job.k0 < a->depth; job.k0 += DEPTH) {
     job.depth = at_most(a->depth - job.k0, DEPTH);
     int small = a->rows * a->columns * job.depth < (1 << 16);
-    gpi_run(cpu, kernels->pack_product, &job, job.row_tiles + job.column_tiles, small);
+    size_t packs = divide_up(job.row_tiles, kernels->packed_tiles) + job.column_tiles;
+    gpi_run(cpu, kernels->pack_product, &job, packs, small);
     gpi_run(cpu, kernels->product, &job, divide_up(job.row_tiles, job.chunk_tiles), small);
   }
   return 0;
@@ -174,18 +175,21 @@ static size_t invert_matrix(gpi_cpu* cpu, float* matrix, size_t order) {
     invert_block(diagonal, order, size);
     if (!rest) continue;
     memset(between, 0, size * rest * sizeof(float));
-    gpi_product_args first = {.a = diagonal + size,
-                              .a_row = order,
-                              .a_depth = 1,
-                              .b = diagonal + size * order + size,
-                              .b_stride = order,
-                              .c = between,
-                              .c_stride = rest,
-                              .rows = size,
-                              .columns = rest,
-                              .depth = rest,
-                              .factor = 1};
-    missing = gpi_product(cpu, &first);
+    // X[later, later] is upper: its rows from k on have nothing left of column k.
+    for (size_t k = 0; k < rest && !missing; k += DEPTH) {
+      gpi_product_args first = {.a = diagonal + size + k,
+                                .a_row = order,
+                                .a_depth = 1,
+                                .b = diagonal + (size + k) * order + size + k,
+                                .b_stride = order,
+                                .c = between + k,
+                                .c_stride = rest,
+                                .rows = size,
+                                .columns = rest - k,
+                                .depth = at_most(DEPTH, rest - k),
+                                .factor = 1};
+      missing = gpi_product(cpu, &first);
+    }
     for (size_t i = 0; i < size; i++) memset(diagonal + i * order + size, 0, rest * sizeof(float));
     gpi_product_args second = {.a = diagonal,
                                .a_row = order,

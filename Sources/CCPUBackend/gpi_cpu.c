@@ -17,7 +17,8 @@ int gpi_isa_available(gpi_isa isa) {
   int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   if (isa == GPI_ISA_AVX512) return avx512;
-  if (isa == GPI_ISA_AVX512_BF16) return avx512 && __builtin_cpu_supports("avx512bf16");
+  if (isa == GPI_ISA_AVX512_BF16)
+    return avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vbmi2");
 #endif
   return 0;
 }

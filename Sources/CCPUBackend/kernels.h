@@ -92,10 +92,13 @@ typedef struct {
   gpi_work stored_linear;
   gpi_work stored_pack_pairs;
   gpi_work stored_pairs;
+  gpi_work sparse_pack_pairs;
+  gpi_work sparse_pairs;
   gpi_work stored_round;
   gpi_work stored_int8;
   gpi_work narrow;
   size_t product_rows, product_columns;  // of one register tile
+  size_t packed_tiles;                   // row tiles of one packing chunk
   gpi_work pack_product;
   gpi_work product;
   gpi_work quantize;

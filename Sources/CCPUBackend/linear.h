@@ -39,10 +39,12 @@ INLINE void finish_run(const int mr, const gpi_linear_args* a, size_t row, size_
 
 // One weight row after the other is read as fast as memory gives them; several at a time are not. But then
 // the inputs are read again for each output, so it pays only while they lie in the first-level cache. The
-// hardware prefetcher starts anew at each page: ask for bytes two pages on.
+// hardware prefetcher starts anew at each page: ask for bytes four pages on, for the second-level cache,
+// which can wait for more lines at once than the first (48 against 24 on a Zen 4, where it is up to 1.5 times
+// as fast).
 #define STREAM_ROWS 2
 #define STREAM_INPUT_BYTES (36 << 10)
-#define STREAM_AHEAD 8192
+#define STREAM_AHEAD 16384
 
 INLINE void stream_step(const product p, const int mr, const gpi_linear_job* job, size_t k, f32x16 weights,
                         f32x16 sums[STREAM_ROWS]) {
@@ -62,7 +64,7 @@ INLINE void stream_output(const product p, const int mr, const gpi_linear_job* j
     for (; k + 4 * step <= stop; k += 4 * step) {
       UNROLL for (int u = 0; u < 4; u++) {
         const char* place = w + (k + u * step) * weight_bytes(p);
-        if (u * step * weight_bytes(p) % 64 == 0) __builtin_prefetch(place + STREAM_AHEAD, 0, 3);
+        if (u * step * weight_bytes(p) % 64 == 0) __builtin_prefetch(place + STREAM_AHEAD, 0, 2);
         stream_step(p, mr, job, k + u * step, load_step(p, w, k + u * step), sums);
       }
     }
@@ -184,15 +186,21 @@ INLINE void many_rows_tile(const product p, const int mr, const gpi_linear_job* 
   finish_run(mr, job->args, row, column, columns, k0 == 0, sums);
 }
 
+/// What to bring into the cache meanwhile: `rows` rows of bytes, `row_bytes` apart, `step` a step.
+typedef struct {
+  const char* place;
+  size_t row_bytes, rows, step;
+} fetch;
+
 /// All rows of a block against one prepared tile, which holds `steps` steps from input k0 on.
-INLINE void many_rows_block(const product p, const gpi_linear_job* job, const float* tile, size_t block,
-                            size_t block_end, size_t column, size_t columns, size_t k0, size_t steps) {
-  const gpi_linear_args* a = job->args;
-  // The first row tiles each fetch one row of the next weight tile; the others look at what is there already.
-  const char* ahead = weight_row(a, column + TILE_N, 0) + k0 * type_bytes(a->weight_type);
-  size_t ahead_step = step_inputs(p) * type_bytes(a->weight_type), asked = 0;
-  for (size_t row = block; row < block_end; row += TILE_M) {
-    if (asked++ == TILE_N) ahead = (const char*)tile;
+INLINE void many_rows_block(const product p, const gpi_linear_job* job, const float* tile, fetch next,
+                            size_t block, size_t block_end, size_t column, size_t columns, size_t k0,
+                            size_t steps) {
+  size_t asked = 0;
+  for (size_t row = block; row < block_end; row += TILE_M, asked++) {
+    // The first row tiles each fetch one row; the others look at what is there already.
+    const char* ahead = asked < next.rows ? next.place + asked * next.row_bytes : (const char*)tile;
+    size_t ahead_step = next.step;
     switch (block_end - row) {
       case 1:
         many_rows_tile(p, 1, job, tile, ahead, ahead_step, row, column, columns, k0, steps);
@@ -209,7 +217,6 @@ INLINE void many_rows_block(const product p, const gpi_linear_job* job, const fl
         many_rows_tile(p, TILE_M, job, tile, ahead, ahead_step, row, column, columns, k0, steps);
         break;
     }
-    if (asked < TILE_N) ahead += a->weight_stride * type_bytes(a->weight_type);
   }
 }
 
@@ -242,10 +249,13 @@ static void linear_many(const void* opaque, size_t chunk, size_t thread) {
             prepare_tile(PAIRS_BFLOAT16, a, column, columns, k0, stop, tile);
             break;
         }
+        const size_t bytes = type_bytes(a->weight_type);
+        const fetch next = {weight_row(a, column + TILE_N, 0) + k0 * bytes, a->weight_stride * bytes, TILE_N,
+                            step_inputs(p) * bytes};
         if (p == PAIRS_BFLOAT16)
-          many_rows_block(PAIRS_BFLOAT16, job, tile, block, block_end, column, columns, k0, steps);
+          many_rows_block(PAIRS_BFLOAT16, job, tile, next, block, block_end, column, columns, k0, steps);
         else  // widened, so the types are alike
-          many_rows_block(WIDE_FLOAT32, job, tile, block, block_end, column, columns, k0, steps);
+          many_rows_block(WIDE_FLOAT32, job, tile, next, block, block_end, column, columns, k0, steps);
       }
     }
   }

@@ -19,22 +19,54 @@
 
 #define PRODUCT_COLUMNS (PRODUCT_N * LANES)
 
+// Row tiles of one packing chunk: whole cache lines of a transposed `a`.
+#define PACKED_TILES 8
+
+/// Row tiles of an `a` whose rows lie next to each other: a line of each `k` after the other, as a walk along
+/// `k` would find only few sets of the cache.
+INLINE void pack_lines(const gpi_product_job* job, size_t begin, size_t end) {
+  const gpi_product_args* a = job->args;
+  for (size_t k = 0; k < job->depth; k++) {
+    const float* source = a->a + (job->k0 + k) * a->a_depth;
+    for (size_t tile = begin; tile < end; tile++) {
+      float* target = job->packed_a + (tile * job->depth + k) * PRODUCT_M;
+      size_t row = tile * PRODUCT_M;
+      if (row + PRODUCT_M <= a->rows) {
+        memcpy(target, source + row, PRODUCT_M * sizeof(float));
+      } else {
+        for (size_t m = 0; m < PRODUCT_M; m++) target[m] = row + m < a->rows ? source[row + m] : 0.0f;
+      }
+    }
+  }
+}
+
+INLINE void pack_row_tile(const gpi_product_job* job, size_t tile) {
+  const gpi_product_args* a = job->args;
+  float* target = job->packed_a + tile * job->depth * PRODUCT_M;
+  for (size_t m = 0; m < PRODUCT_M; m++) {
+    size_t row = tile * PRODUCT_M + m;
+    const float* source = a->a + row * a->a_row + job->k0 * a->a_depth;
+    for (size_t k = 0; k < job->depth; k++)
+      target[k * PRODUCT_M + m] = row < a->rows ? source[k * a->a_depth] : 0.0f;
+  }
+}
+
 static void pack_product(const void* opaque, size_t chunk, size_t thread) {
   (void)thread;
   const gpi_product_job* job = opaque;
   const gpi_product_args* a = job->args;
-  size_t depth = job->depth;
-  if (chunk < job->row_tiles) {
-    float* target = job->packed_a + chunk * depth * PRODUCT_M;
-    for (size_t m = 0; m < PRODUCT_M; m++) {
-      size_t row = chunk * PRODUCT_M + m;
-      const float* source = a->a + row * a->a_row + job->k0 * a->a_depth;
-      for (size_t k = 0; k < depth; k++)
-        target[k * PRODUCT_M + m] = row < a->rows ? source[k * a->a_depth] : 0.0f;
+  size_t depth = job->depth, a_chunks = (job->row_tiles + PACKED_TILES - 1) / PACKED_TILES;
+  if (chunk < a_chunks) {
+    size_t begin = chunk * PACKED_TILES, end = begin + PACKED_TILES;
+    if (end > job->row_tiles) end = job->row_tiles;
+    if (a->a_row == 1) {
+      pack_lines(job, begin, end);
+    } else {
+      for (size_t tile = begin; tile < end; tile++) pack_row_tile(job, tile);
     }
     return;
   }
-  size_t tile = chunk - job->row_tiles, column = tile * PRODUCT_COLUMNS;
+  size_t tile = chunk - a_chunks, column = tile * PRODUCT_COLUMNS;
   float* target = job->packed_b + tile * depth * PRODUCT_COLUMNS;
   size_t width = a->columns - column < PRODUCT_COLUMNS ? a->columns - column : PRODUCT_COLUMNS;
   for (size_t k = 0; k < depth; k++, target += PRODUCT_COLUMNS) {

@@ -5,6 +5,13 @@
 // the inputs, a run of STORED_RUN at a time.
 #pragma once
 
+/// Asks for what a row needs four pages on.
+INLINE void fetch_sparse(const int bits, const gpi_type type, sparse_row row, size_t k, size_t at) {
+  const size_t value_bits = bits ? (size_t)bits : 8 * type_bytes(type);
+  __builtin_prefetch(row.values + at * value_bits / 8 + STORED_AHEAD, 0, 2);
+  if (k % 512 == 0) __builtin_prefetch(row.mask + k / 8 + STORED_AHEAD / 8, 0, 2);
+}
+
 #if defined(GPI_NATIVE_AVX512)
 #define SPARSE_COLUMNS 2
 
@@ -24,21 +31,29 @@ INLINE void sparse_columns(const int bits, const int two_of_four, const gpi_type
     if (bits)
       for (size_t n = 0; n < SPARSE_COLUMNS; n++)
         load_run_scales(s, column + (n < columns ? n : columns - 1), k0, stop, &scales[n]);
-    for (size_t k = k0; k < stop; k += LANES) {
-      f32x16 weights[SPARSE_COLUMNS];
+    size_t k = k0;
+    for (; k + 2 * LANES <= stop; k += 2 * LANES) {
+      f32x16 weights[SPARSE_COLUMNS][2];
       UNROLL for (int n = 0; n < SPARSE_COLUMNS; n++) {
-        __builtin_prefetch(
-            rows[n].values + at[n] * (bits ? (size_t)bits : 8 * type_bytes(type)) / 8 + STORED_AHEAD, 0, 3);
-        weights[n] = sparse_step(bits, two_of_four, type, s, rows[n], &scales[n], k, k0, &at[n]);
+        fetch_sparse(bits, type, rows[n], k, at[n]);
+        sparse_steps(bits, two_of_four, type, s, rows[n], &scales[n], k, k0, &at[n], weights[n]);
       }
-      UNROLL for (int m = 0; m < mr; m++) {
-        f32x16 input = load(job->packed + (size_t)m * job->packed_stride + k);
-        UNROLL for (int n = 0; n < SPARSE_COLUMNS; n++) sums[m][n] = fma16(input, weights[n], sums[m][n]);
+      UNROLL for (int half = 0; half < 2; half++) UNROLL for (int m = 0; m < mr; m++) {
+        f32x16 input = load(job->packed + (size_t)m * job->packed_stride + k + (size_t)half * LANES);
+        UNROLL for (int n = 0; n < SPARSE_COLUMNS; n++) sums[m][n] =
+            fma16(input, weights[n][half], sums[m][n]);
+      }
+    }
+    for (; k < stop; k += LANES) {
+      UNROLL for (int n = 0; n < SPARSE_COLUMNS; n++) {
+        f32x16 weights = sparse_step(bits, two_of_four, type, s, rows[n], &scales[n], k, k0, &at[n]);
+        UNROLL for (int m = 0; m < mr; m++) sums[m][n] =
+            fma16(load(job->packed + (size_t)m * job->packed_stride + k), weights, sums[m][n]);
       }
     }
     UNROLL for (int m = 0; m < mr; m++)
         UNROLL for (int n = 0; n < SPARSE_COLUMNS; n++) if ((size_t)n < columns)
-            add_stored(a, (size_t)m, column + (size_t)n, k0 == 0, sum16(sums[m][n]));
+            add_run(a, (size_t)m, column + (size_t)n, k0 == 0, sum16(sums[m][n]));
   }
 }
 

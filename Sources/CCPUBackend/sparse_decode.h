@@ -111,6 +111,57 @@ INLINE f32x16 sparse_step(const int bits, const int two_of_four, const gpi_type 
   return keep_lanes(mask, (codes - zero) * group_lanes(scales->scale, s, k, k0, 1));
 }
 
+/// The bits of inputs `k ..< k + 32`, all of which the row has.
+INLINE uint32_t sparse_mask_32(sparse_row row, size_t k) {
+  uint32_t bits;
+  memcpy(&bits, row.mask + k / 8, 4);
+  return bits;
+}
+
+#if defined(GPI_NATIVE_EXPAND16)
+/// Inputs `k ..< k + 32`, all of which the row has, as their 16 bits; moves `*at` behind the values kept
+/// there.
+INLINE u16x32 sparse_halves(const int two_of_four, const gpi_store_args* s, sparse_row row, size_t k,
+                            size_t* at) {
+  uint32_t mask = sparse_mask_32(row, k);
+  size_t count = two_of_four ? 16 : (size_t)__builtin_popcount(mask);
+  const char* values = row.values + 2 * *at;
+  *at += count;
+  (void)s;
+  __m512i kept = two_of_four ? _mm512_zextsi256_si512(_mm256_loadu_si256((const __m256i_u*)values))
+                             : _mm512_maskz_loadu_epi16((uint32_t)(((uint64_t)1 << count) - 1), values);
+  return (u16x32)_mm512_maskz_expand_epi16(mask, kept);
+}
+
+/// Sixteen of them in float32, from lane `16 · half` on.
+INLINE f32x16 widen_sixteen(const gpi_type type, const int half, u16x32 halves) {
+  if (type == GPI_FLOAT16)
+    return widen_float16((u16x16)(half ? _mm512_extracti64x4_epi64((__m512i)halves, 1)
+                                       : _mm512_castsi512_si256((__m512i)halves)));
+  // Each goes to the upper half of its lane.
+  const u16x32 low = {0, 0, 0, 1, 0, 2,  0, 3,  0, 4,  0, 5,  0, 6,  0, 7,
+                      0, 8, 0, 9, 0, 10, 0, 11, 0, 12, 0, 13, 0, 14, 0, 15};
+  __m512i lanes = (__m512i)(half ? low + 16 : low);
+  return (f32x16)_mm512_maskz_permutexvar_epi16(0xAAAAAAAA, lanes, (__m512i)halves);
+}
+#endif
+
+/// Inputs `k ..< k + 32`, all of which the row has, as two steps.
+INLINE void sparse_steps(const int bits, const int two_of_four, const gpi_type type, const gpi_store_args* s,
+                         sparse_row row, const run_scales* scales, size_t k, size_t k0, size_t* at,
+                         f32x16 weights[2]) {
+#if defined(GPI_NATIVE_EXPAND16)
+  if (!bits && type != GPI_FLOAT32) {
+    u16x32 halves = sparse_halves(two_of_four, s, row, k, at);
+    weights[0] = widen_sixteen(type, 0, halves);
+    weights[1] = widen_sixteen(type, 1, halves);
+    return;
+  }
+#endif
+  weights[0] = sparse_step(bits, two_of_four, type, s, row, scales, k, k0, at);
+  weights[1] = sparse_step(bits, two_of_four, type, s, row, scales, k + LANES, k0, at);
+}
+
 /// Calls `body` with the kind of a sparse store as constants.
 #define WITH_SPARSE(s, body)           \
   switch ((s)->bits) {                 \
@@ -154,7 +205,14 @@ INLINE void decode_sparse_as(const int bits, const int two_of_four, const gpi_ty
   run_scales scales;
   if (bits) load_run_scales(s, n, k0, stop, &scales);
   size_t at = sparse_kept(s, row, k0);
-  for (size_t k = k0; k < stop; k += LANES, out += step)
+  size_t k = k0;
+  for (; k + 2 * LANES <= stop; k += 2 * LANES, out += 2 * step) {
+    f32x16 weights[2];
+    sparse_steps(bits, two_of_four, type, s, row, &scales, k, k0, &at, weights);
+    store(out, weights[0]);
+    store(out + step, weights[1]);
+  }
+  for (; k < stop; k += LANES, out += step)
     store(out, sparse_step(bits, two_of_four, type, s, row, &scales, k, k0, &at));
 }
 

@@ -13,23 +13,49 @@
 #pragma once
 
 #include "kernels.h"
+#include "product.h"
 #include "stored_decode.h"
 #include "vector.h"
 
-/// Adds the sum of one run to its output, which before the first run is the bias and, if asked, the old
-/// value.
-INLINE void add_stored(const gpi_linear_args* a, size_t row, size_t column, int first, float sum) {
-  float* output = a->output + row * a->output_stride + column;
-  float base = first && !a->accumulate ? 0.0f : *output;
-  if (first && a->bias) base += load_one(a->bias, column, a->bias_type);
-  *output = base + sum;
+/// Sums whose lanes are added up eight at a time, a third of the work of one at a time; outputs get them in
+/// the order in which they came.
+typedef struct {
+  f32x16 lanes[8];
+  size_t row[8], column[8];
+  int first[8];
+  size_t count;
+} waiting_sums;
+
+INLINE waiting_sums no_waiting_sums(void) {
+  waiting_sums waiting;
+  for (int i = 0; i < 8; i++) waiting.lanes[i] = splat(0);
+  waiting.count = 0;
+  return waiting;
+}
+
+INLINE void flush_waiting(const gpi_linear_args* a, waiting_sums* waiting) {
+  const f32x16* l = waiting->lanes;
+  f32x8 eight = sum16_by_8(l[0], l[1], l[2], l[3], l[4], l[5], l[6], l[7]);
+  for (size_t i = 0; i < waiting->count; i++)
+    add_run(a, waiting->row[i], waiting->column[i], waiting->first[i], eight[i]);
+  waiting->count = 0;
+}
+
+INLINE void add_waiting(const gpi_linear_args* a, waiting_sums* waiting, size_t row, size_t column, int first,
+                        f32x16 lanes) {
+  size_t i = waiting->count++;
+  waiting->lanes[i] = lanes;
+  waiting->row[i] = row;
+  waiting->column[i] = column;
+  waiting->first[i] = first;
+  if (waiting->count == 8) flush_waiting(a, waiting);
 }
 
 INLINE void add_stored_tile(const int mr, const gpi_linear_args* a, size_t row, size_t column, size_t columns,
                             int first, f32x16 sums[TILE_M][TILE_N]) {
   for (int m = 0; m < mr; m++) {
     UNROLL for (int n = 0; n < TILE_N; n++) if ((size_t)n < columns)
-        add_stored(a, row + m, column + n, first, sum16(sums[m][n]));
+        add_run(a, row + m, column + n, first, sum16(sums[m][n]));
   }
 }
 
@@ -119,10 +145,10 @@ INLINE void stored_tile(const int mr, const gpi_stored_job* job, const float* ti
   add_stored_tile(mr, job->args, row, column, columns, k0 == 0, sums);
 }
 
-#if defined(GPI_NATIVE_AVX512)
-// The hardware prefetcher starts anew at each page: ask for bytes two pages on.
-#define STORED_AHEAD 8192
+// As STREAM_AHEAD of linear.h.
+#define STORED_AHEAD 16384
 
+#if defined(GPI_NATIVE_AVX512)
 INLINE void stream_whole(const int mr, const gpi_stored_job* job, const char* const* codes,
                          const run_scales* scales, size_t k, size_t group, const float* x,
                          f32x16 sums[TILE_M][TILE_N]) {
@@ -180,7 +206,7 @@ INLINE void stream_nibbles(const int mr, const int whole, const gpi_stored_job* 
     UNROLL for (int m = 0; m < mr; m++) UNROLL for (int n = 0; n < TILE_N; n++) sums[m][n] = splat(0);
     const float* x = job->packed + row * job->packed_stride + k0;
     for (size_t k = k0; k < stop; k += 128, x += 128) {
-      UNROLL for (int n = 0; n < TILE_N; n++) __builtin_prefetch(codes[n] + k / 2 + STORED_AHEAD, 0, 3);
+      UNROLL for (int n = 0; n < TILE_N; n++) __builtin_prefetch(codes[n] + k / 2 + STORED_AHEAD, 0, 2);
       if (whole) {
         stream_whole(mr, job, codes, scales, k, k / s->group - k0 / s->group, x, sums);
       } else {

@@ -162,7 +162,7 @@ static void stored_int8(const void* opaque, size_t chunk, size_t thread) {
           size_t j = (size_t)outliers[i];
           sum += input[s->order ? (size_t)s->order[j] : j] * (scale[j / s->group] * (float)w[j]);
         }
-        add_stored(a, row, column + n, 1, sum);
+        add_run(a, row, column + n, 1, sum);
       }
     }
   }

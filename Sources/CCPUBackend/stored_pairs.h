@@ -26,13 +26,10 @@
 #define PAIR_STEPS 4
 // Outputs of a tile when inputs have more than two rows.
 #define PAIR_MANY 3
-// Bytes asked for ahead of those in use. The best of 3, 4.5, 6, 16 KiB and some multiples of a row, measured
-// on a Zen 4 with rows of 1 and 2.75 KiB.
-#define PAIR_AHEAD 3072
+// As STREAM_AHEAD of linear.h.
+#define PAIR_AHEAD 16384
 // Groups of 16 are the smallest; a vector may be read from the last one on.
 #define PAIR_GROUPS (PAIR_RUN / 16 + LANES)
-
-typedef uint16_t u16x32 __attribute__((vector_size(64)));
 
 /// Nibbles to the bfloat16 bits of `nibble · factor − offset`, twice over: of the five bits that choose, the
 /// highest is the neighbour's.
@@ -131,39 +128,62 @@ INLINE f32x16 scale_block(const int zeros, f32x16 products, f32x16 sum, f32x16 s
   return fma16(products, scale, total);
 }
 
-/// One output of `mr` rows, codes straight from memory: one stream of bytes, which hardware fetches best,
-/// while the processor finds the blocks that do not wait for each other by itself.
-INLINE void stream_pairs(const int mr, const int bits, const int zeros, const gpi_stored_job* job,
-                         size_t column, pair_run* run) {
+/// Per lane the value of its group; `group` is the block's first.
+INLINE f32x16 group_of_lanes(const int whole, const float* values, size_t group, const pair_run* run) {
+  return whole ? splat(values[group]) : look_up(load(values + group), run->lane_group);
+}
+
+/// The products of one block with the inputs of `mr` rows, added to their totals. `whole`: the block is part
+/// of one group.
+INLINE void stream_block(const int mr, const int bits, const int zeros, const int whole,
+                         const gpi_stored_job* job, const pair_run* run, size_t group, u32x16 words,
+                         const float* x, f32x16 totals[TILE_M]) {
+  const size_t vectors = 32 / (size_t)bits / 2;
+  f32x16 products[TILE_M];
+  UNROLL for (int m = 0; m < mr; m++) products[m] = splat(0);
+  UNROLL for (int j = 0; j < PAIR_STEPS; j++) {
+    f32x16 weights = nibble_pairs(run->table[j & 1], words >> (4 * j));
+    UNROLL for (int m = 0; m < mr; m++) products[m] =
+        dot_pairs(load(x + m * job->packed_stride + (bits == 4 ? j : j / 2) * LANES), weights, products[m]);
+  }
+  f32x16 scale = group_of_lanes(whole, run->scale[0], group, run);
+  f32x16 zero = zeros ? group_of_lanes(whole, run->zero[0], group, run) : splat(0);
+  UNROLL for (int m = 0; m < mr; m++) totals[m] = scale_block(
+      zeros, products[m], load(x + m * job->packed_stride + vectors * LANES), scale, zero, totals[m]);
+}
+
+/// Outputs of `mr` rows, codes straight from memory: one stream of bytes, which hardware fetches best, while
+/// the processor finds the blocks that do not wait for each other by itself.
+INLINE void stream_pairs(const int mr, const int bits, const int zeros, const int whole,
+                         const gpi_stored_job* job, size_t begin, size_t end, pair_run* run) {
   const gpi_linear_args* a = job->args;
   const gpi_store_args* s = job->store;
-  const size_t block = LANES * 32 / (size_t)bits, vectors = 32 / (size_t)bits / 2;
-  const char* codes = (const char*)s->codes + column * s->row_bytes;
-  const float* x = job->packed;
-  for (size_t k0 = 0; k0 < a->inputs; k0 += PAIR_RUN) {
-    size_t stop = k0 + PAIR_RUN < a->inputs ? k0 + PAIR_RUN : a->inputs;
-    load_pair_scales(zeros, s, column, 0, k0, stop, run);
-    f32x16 totals[TILE_M];
-    UNROLL for (int m = 0; m < mr; m++) totals[m] = splat(0);
-    for (size_t k = k0; k < stop; k += block, x += (vectors + 1) * LANES) {
-      size_t group = (k >> run->group_shift) - (k0 >> run->group_shift);
-      size_t byte = k * (size_t)bits / 8;
-      __builtin_prefetch(codes + byte + PAIR_AHEAD, 0, 3);
-      u32x16 words = load_words(codes, byte, s->row_bytes);
-      f32x16 products[TILE_M];
-      UNROLL for (int m = 0; m < mr; m++) products[m] = splat(0);
-      UNROLL for (int j = 0; j < PAIR_STEPS; j++) {
-        f32x16 weights = nibble_pairs(run->table[j & 1], words >> (4 * j));
-        UNROLL for (int m = 0; m < mr; m++) products[m] = dot_pairs(
-            load(x + m * job->packed_stride + (bits == 4 ? j : j / 2) * LANES), weights, products[m]);
+  const size_t block = LANES * 32 / (size_t)bits, row_step = (32 / (size_t)bits / 2 + 1) * LANES;
+  waiting_sums waiting = no_waiting_sums();
+  for (size_t column = begin; column < end; column++) {
+    const char* codes = (const char*)s->codes + column * s->row_bytes;
+    const float* x = job->packed;
+    for (size_t k0 = 0; k0 < a->inputs; k0 += PAIR_RUN) {
+      size_t stop = k0 + PAIR_RUN < a->inputs ? k0 + PAIR_RUN : a->inputs, k = k0;
+      load_pair_scales(zeros, s, column, 0, k0, stop, run);
+      f32x16 totals[TILE_M];
+      UNROLL for (int m = 0; m < mr; m++) totals[m] = splat(0);
+      const size_t first = k0 >> run->group_shift;
+      for (; k + block <= stop; k += block, x += row_step) {
+        const char* place = codes + k * (size_t)bits / 8;
+        __builtin_prefetch(place + PAIR_AHEAD, 0, 2);
+        stream_block(mr, bits, zeros, whole, job, run, (k >> run->group_shift) - first,
+                     *(const u32x16_any*)place, x, totals);
       }
-      f32x16 scale = look_up(load(&run->scale[0][group]), run->lane_group);
-      f32x16 zero = zeros ? look_up(load(&run->zero[0][group]), run->lane_group) : splat(0);
-      UNROLL for (int m = 0; m < mr; m++) totals[m] = scale_block(
-          zeros, products[m], load(x + m * job->packed_stride + vectors * LANES), scale, zero, totals[m]);
+      if (k < stop) {
+        stream_block(mr, bits, zeros, whole, job, run, (k >> run->group_shift) - first,
+                     load_words(codes, k * (size_t)bits / 8, s->row_bytes), x, totals);
+        x += row_step;
+      }
+      UNROLL for (int m = 0; m < mr; m++) add_waiting(a, &waiting, (size_t)m, column, k0 == 0, totals[m]);
     }
-    UNROLL for (int m = 0; m < mr; m++) add_stored(a, (size_t)m, column, k0 == 0, sum16(totals[m]));
   }
+  flush_waiting(a, &waiting);
 }
 
 /// A run of PAIR_MANY outputs, decoded: `[block][step][output]` vectors.
@@ -208,7 +228,7 @@ INLINE void pairs_tile(const int mr, const int bits, const int zeros, const gpi_
     }
   }
   UNROLL for (int m = 0; m < mr; m++) UNROLL for (int n = 0; n < PAIR_MANY; n++) if ((size_t)n < columns)
-      add_stored(job->args, row + (size_t)m, column + (size_t)n, k0 == 0, sum16(totals[m][n]));
+      add_run(job->args, row + (size_t)m, column + (size_t)n, k0 == 0, sum16(totals[m][n]));
 }
 
 INLINE void many_pairs(const int bits, const int zeros, const gpi_stored_job* job, size_t begin, size_t end,
@@ -241,12 +261,15 @@ INLINE void pairs_chunk(const int bits, const int zeros, const gpi_stored_job* j
     many_pairs(bits, zeros, job, begin, end, tile, &run);
     return;
   }
-  for (size_t column = begin; column < end; column++) {
-    if (rows == 1) {
-      stream_pairs(1, bits, zeros, job, column, &run);
-    } else {
-      stream_pairs(2, bits, zeros, job, column, &run);
-    }
+  int whole = run.group_shift >= (size_t)(bits == 4 ? 7 : 6);
+  if (rows == 1 && whole) {
+    stream_pairs(1, bits, zeros, 1, job, begin, end, &run);
+  } else if (rows == 1) {
+    stream_pairs(1, bits, zeros, 0, job, begin, end, &run);
+  } else if (whole) {
+    stream_pairs(2, bits, zeros, 1, job, begin, end, &run);
+  } else {
+    stream_pairs(2, bits, zeros, 0, job, begin, end, &run);
   }
 }
 

@@ -14,6 +14,7 @@ enum EngineFlags {
         "--gpu-memory-utilization", "F", default: "0.92",
         "Part of the free memory to use when no pool size is given."),
       CacheTypeFlag.option,
+      WeightPages.option,
       .value(
         "--kv-policy", "POLICY", default: "full",
         "full, or sinks:S,window:W: see the first S and the last W tokens only, in bounded memory."),

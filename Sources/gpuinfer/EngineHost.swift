@@ -35,6 +35,8 @@ struct EngineHost {
     engine = try model.startEngine(reservation, options, speculation: speculation, draft: draft) {
       [checkpoint = model.checkpoint] in try device.makeBackend(for: checkpoint)
     }
+    WeightPages.moveInBackground(
+      model.checkpoint, candidates: try WeightPages.candidates(arguments, device.device, model.checkpoint))
     let adapters = AdapterNames(
       loader: loading.maxAdapterRank > 0 ? AdapterLoader(engine) : nil,
       limit: try EngineFlags.adapterLimit(arguments))

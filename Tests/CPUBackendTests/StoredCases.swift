@@ -18,10 +18,13 @@ struct StoredCase: CustomTestStringConvertible {
   /// that the rest is float32 whatever is asked for.
   static let withProductTypes: [(StoredCase, DataType)] =
     all.map { ($0, .float32) }
-    + all.filter { $0.name.hasPrefix("int4") || $0.name.hasPrefix("int8") || $0.name.hasPrefix("codebook") }
-    .map {
-      ($0, .bfloat16)
+    + all.filter { shape in
+      ["int4", "int8", "codebook"].contains { shape.name.hasPrefix($0) } || shape.hasBFloat16Values
     }
+    .map { ($0, .bfloat16) }
+
+  /// A sparse weight whose kept values are bfloat16, which meet rounded inputs in pairs.
+  var hasBFloat16Values: Bool { Self.sparse.contains { $0.name == name } && name.hasSuffix("bfloat16") }
 
   private static let integers: [StoredCase] = [
     // (bits, inputs, group size): the fused path of 4 bits, lanes with several groups, groups across blocks,

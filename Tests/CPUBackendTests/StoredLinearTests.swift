@@ -15,9 +15,10 @@ struct StoredLinearTests {
       var random = SeededGenerator(seed: 3)
       let store = try shape.make(&random)
       let weights = store.dequantized()
-      let multipliesPairs = type == .bfloat16 && Self.multipliesPairs(store)
+      let codesInPairs = type == .bfloat16 && Self.multipliesPairs(store)
+      let roundsInputs = codesInPairs || type == .bfloat16 && shape.hasBFloat16Values
       // There codes and zeros are multiplied on their own, so their sizes count and not their difference's.
-      let offsets = multipliesPairs ? try Self.withoutCodes(store).dequantized() : nil
+      let offsets = codesInPairs ? try Self.withoutCodes(store).dequantized() : nil
       // Emulated pairs are slow; two rows stream, three share decoded weights.
       for rows in type == .bfloat16 ? [1, 2, 5] : [1, 3, 19] {
         let bench = Workbench(seed: UInt64(rows), instructionSet: set, productType: type)
@@ -29,7 +30,7 @@ struct StoredLinearTests {
         let before = try bench.read(output)
         let input = try bench.matrix(x, rows, shape.inputs, stride: shape.inputs + 5)
         try bench.backend.linear(input, weight, accumulate: true, into: output)
-        let factors = multipliesPairs ? x.map { Double(BFloat16($0).float) } : x.map(Double.init)
+        let factors = roundsInputs ? x.map { Double(BFloat16($0).float) } : x.map(Double.init)
         let (expected, size) = Self.product(
           factors, weights, rows, shape.inputs, shape.outputs, offsets: offsets
         ) { row, output in
@@ -42,7 +43,7 @@ struct StoredLinearTests {
     }
   }
 
-  /// What is multiplied as pairs of bfloat16 when that is asked for; all else is float32 as ever.
+  /// Whose codes are multiplied as pairs of bfloat16 when that is asked for.
   private static func multipliesPairs(_ store: LinearWeight.Store) -> Bool {
     guard case .integer(let weight) = store, weight.activations == nil else { return false }
     if case .reals = weight.zero { return false }
@@ -91,14 +92,21 @@ struct StoredLinearTests {
   }
 
   /// Nothing is lost by leaving out zeros: the sums are those of the dense weight, bit for bit.
-  @Test("a sparse weight gives the bits of the dense one", arguments: StoredCase.sparse)
-  func sparse(_ shape: StoredCase) throws {
+  @Test(
+    "a sparse weight gives the bits of the dense one",
+    arguments: StoredCase.sparse.map { ($0, DataType.float32) }
+      + StoredCase.sparse.filter(\.hasBFloat16Values).map { ($0, .bfloat16) })
+  func sparse(_ shape: StoredCase, _ type: DataType) throws {
     for set in InstructionSet.available {
-      for rows in [1, 2, 5, 33] {
+      for rows in [1, 2, 5, 19] {
         var random = SeededGenerator(seed: 13)
-        let bench = Workbench(seed: 14, instructionSet: set)
+        let bench = Workbench(seed: 14, instructionSet: set, productType: type)
         let store = try shape.make(&random)
-        let dense = HostTensor.copy(store.dequantized(), .float32, Shape(shape.outputs, shape.inputs))
+        let (values, all) = (store.dequantized(), Shape(shape.outputs, shape.inputs))
+        let dense =
+          type == .float32
+          ? HostTensor.copy(values, type, all)
+          : HostTensor.copy(values.map { BFloat16($0).bitPattern }, type, all)
         let input = try bench.matrix(bench.random(rows * shape.inputs), rows, shape.inputs)
         let results = try [LinearWeight(store), LinearWeight(dense: dense)].map { weight in
           let output = try bench.matrix(

@@ -36,7 +36,7 @@ import Testing
     file.advise(.sequential)
     file.advise(.willNeed, range: 5_000..<6_000)
     file.advise(.random, range: 9_999..<50_000)
-    file.advise(.dontNeed, range: 20_000..<30_000)
+    file.advise(.willNeed, range: 20_000..<30_000)
     let last = unsafe file.withBytes { mapped in unsafe mapped[9_999] }
     #expect(last == 9)
   }

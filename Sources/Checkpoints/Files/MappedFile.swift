@@ -5,6 +5,9 @@ internal import Glibc
 ///
 /// The size is taken once. If another program cuts the file afterwards, touching a page behind its new end raises
 /// SIGBUS; checkpoints are replaced by renaming (see `AtomicFile`), which leaves a mapping intact.
+///
+/// The CPU backend may put copies in huge pages in the place of the mapping, so nothing here may ask the system to
+/// drop pages: those of a copy would come back as zeros.
 @safe
 package final class MappedFile: Sendable {
   package let path: String
@@ -13,7 +16,7 @@ package final class MappedFile: Sendable {
 
   /// What the kernel may prepare for.
   package enum Advice: Sendable {
-    case sequential, random, willNeed, dontNeed
+    case sequential, random, willNeed
   }
 
   /// - Throws: `notFound`, `notReadable`, `notAFile` (a directory, pipe or device) or `inputOutput`.
@@ -66,7 +69,6 @@ package final class MappedFile: Sendable {
       case .sequential: MADV_SEQUENTIAL
       case .random: MADV_RANDOM
       case .willNeed: MADV_WILLNEED
-      case .dontNeed: MADV_DONTNEED
       }
     _ = unsafe madvise(
       UnsafeMutableRawPointer(bitPattern: base + UInt(start)), range.upperBound - start, code)

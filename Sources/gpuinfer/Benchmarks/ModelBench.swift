@@ -25,6 +25,8 @@ enum ModelBench: Benchmark {
         maxLogitRows: batch,
         cacheType: try CacheTypeFlag.type(arguments, on: choice.profile(for: checkpoint))))
     let loadSeconds = opened.duration(to: .now) / .seconds(1)
+    let moved = WeightPages.move(
+      checkpoint, candidates: try WeightPages.candidates(arguments, choice.device, checkpoint))
     let benchmark = try ModelBenchmark(graph: graph, batch: batch, longest: max(prompt, decode * 2))
     let prefill = try benchmark.prefill(tokens: prompt, repetitions: repetitions)
     let decoded = try benchmark.decode(context: decode, steps: decode, repetitions: repetitions)
@@ -32,6 +34,7 @@ enum ModelBench: Benchmark {
     report.setting = [
       ("model", path), ("device", backend.name), ("dtype", choice.computeType.rawValue),
       ("weights", readableBytes(graph.memoryPlan.weightBytes)),
+      ("in huge pages", readableBytes(moved)),
       ("kv cache", graph.cacheGeometry(blockCount: 1).dataType.cacheName),
       ("batch", "\(batch)"),
     ]

@@ -34,7 +34,7 @@ enum BenchCommand: Command {
       .value("--requests", "N", default: "256", "serve: requests in all."),
       .value("--max-tokens", "N", default: "32", "serve: tokens a request."),
       .value("--prompt", "TEXT", "serve: the prompt."),
-      CacheTypeFlag.option,
+      CacheTypeFlag.option, WeightPages.option,
       .value("--adapter", "DIR", "lora: the PEFT adapter to measure; left out, one with random weights."),
       .value("--rank", "R", default: "16", "lora: the random adapter's rank."),
     ] + DeviceChoice.options + SpeculationBench.options,
