@@ -58,7 +58,7 @@ struct DraftLengthPolicy: Sendable {
   /// Steps with drafts before one without, at most.
   static let plainInterval = 64
   /// What drafts may lose of the time of all steps. Three hundredths are promised; the rest is for costs that nobody measures.
-  static let lossShare = 0.015
+  static let lossShare = 0.01
   static let firstCredit = 6.0
   /// What was gained long ago is no reason to lose now.
   static let mostCredit = 16.0
