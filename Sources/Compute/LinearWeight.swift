@@ -125,7 +125,8 @@ extension LinearWeight.Store {
     precondition(target.count >= inputs && row >= 0 && row < outputs, "a row outside the weight")
     switch self {
     case .dense(let weight):
-      for column in 0..<inputs { unsafe target[column] = weight.float(at: row * inputs + column) }
+      unsafe weight.copyFloats(
+        from: row * inputs, into: UnsafeMutableBufferPointer(rebasing: target[0..<inputs]))
     case .integer(let weight): unsafe weight.copyRow(row, into: target)
     case .float8(let weight): unsafe weight.copyRow(row, into: target)
     case .codebook(let weight): unsafe weight.copyRow(row, into: target)

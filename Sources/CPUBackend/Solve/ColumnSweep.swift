@@ -87,9 +87,11 @@ package struct ColumnSweep {
   private mutating func chooseMask(_ block: Range<Int>, _ fraction: Double) {
     var scores: [Float] = []
     scores.reserveCapacity(weight.rows * block.count)
+    // The diagonal lies a row apart in memory: it is read once.
+    let diagonal = block.map { factor[$0, $0] }
     for row in 0..<weight.rows {
       for column in block {
-        let scaled = weight[row, column] / factor[column, column]
+        let scaled = weight[row, column] / diagonal[column - block.lowerBound]
         scores.append(mask[row * weight.columns + column] == 0 ? scaled * scaled : 0)
       }
     }

@@ -131,6 +131,27 @@ extension Tensor {
     }
   }
 
+  /// As many elements as fit from `start` on, widened, with one look at the type for all of them.
+  @unsafe
+  func copyFloats(from start: Int, into target: UnsafeMutableBufferPointer<Float>) {
+    let base = unsafe UnsafeRawPointer(view.address)
+    switch dataType {
+    case .float16:
+      let source = unsafe base + start * 2
+      for index in target.indices {
+        unsafe target[index] = Float(
+          float16Bits: source.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self))
+      }
+    case .bfloat16:
+      let source = unsafe base + start * 2
+      for index in target.indices {
+        unsafe target[index] = Float(
+          bfloat16Bits: source.loadUnaligned(fromByteOffset: index * 2, as: UInt16.self))
+      }
+    default: for index in target.indices { unsafe target[index] = float(at: start + index) }
+    }
+  }
+
   /// - Precondition: uint8, int32 or int64 in host memory.
   package func integer(at index: Int) -> Int {
     let base = unsafe UnsafeRawPointer(view.address)

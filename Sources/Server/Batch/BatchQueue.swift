@@ -170,6 +170,12 @@ package final class BatchQueue: Sendable {
     // Who stopped or cancelled before the runner could be seen has not reached it.
     if stops || batches[record.id]?.status != .inProgress { runner.cancel() }
     let report = try runner.run()
+    // Threads show their counts in any order, so the last one shown may have been overtaken.
+    batches.show(
+      record.id,
+      .init(
+        total: total, completed: earlier.completed + report.completed,
+        failed: earlier.failed + report.failed))
     if stops { return }
     let isDone = earlier.completed + earlier.failed + report.completed + report.failed >= total
     try batches.update(record.id) { record in
