@@ -33,6 +33,9 @@ enum CompressFlags {
       "--uniform", "structured: as many channels of every layer, so that any program loads the output."),
     .value("--prune-layers", "F", default: "0", "structured: part of the layers to take out whole."),
     .value(
+      "--prune-hidden", "F", default: "0",
+      "structured: part of the residual stream's components to take out of the whole model."),
+    .value(
       "--error-budget", "E",
       "Pruning: as much of each layer as changes its outputs by this part at most (squared), up to --sparsity."
     ),

@@ -358,6 +358,108 @@ struct StructuredPruningTests {
     try writer.finish()
   }
 
+  /// RMSNorms of the smaller model must make up for the components they no longer see; biases and both kinds of
+  /// embeddings are cut with them. With a quarter of them left, norms double: exact in any type.
+  @Test(arguments: ["tiny/llama", "tiny/mistral", "tiny/qwen2", "families/llama-biases"])
+  func `without some components the model is the original with them zeroed`(_ fixture: String) throws {
+    let folder = try TemporaryFolder()
+    let source = try Checkpoint.open(Fixtures.path(fixture))
+    let configuration = try ModelRegistry.configuration(from: source.configuration)
+    let samples = (0..<2).map { randomTokens(24, below: configuration.vocabularySize, seed: UInt64($0)) }
+    var pruner = try HiddenPruner(
+      source, part: 0.75, compensates: false, calibration: CalibrationSet(samples: samples),
+      backend: CPUBackend(threads: 1))
+    var steps: [Int] = []
+    try pruner.run(output: folder.path + "/small") { done, _ in steps.append(done) }
+    #expect(steps == Array(1...2 * configuration.layers.count))
+    let gone = Set(0..<configuration.hiddenSize).subtracting(pruner.kept)
+    #expect(gone.count == Int(Double(configuration.hiddenSize) * 0.75))
+    let (group, inventory) = (
+      DependencyGroups(configuration).stream, try TensorInventory(configuration, in: source)
+    )
+    var edited: [String: [UInt8]] = [:]
+    func zero(_ name: String, _ isGone: (_ row: Int, _ column: Int) -> Bool) throws {
+      guard let entry = source.tensors[name] else { return }
+      var bytes = try unsafe Array(source.rawTensor(name).bytes)
+      let (columns, size) = (entry.shape.count == 1 ? 1 : entry.shape[1], entry.dataType.byteCount)
+      for row in 0..<entry.shape[0] {
+        for column in 0..<columns where isGone(row, column) {
+          for byte in 0..<size { bytes[(row * columns + column) * size + byte] = 0 }
+        }
+      }
+      edited[name] = bytes
+    }
+    for table in group.tables {
+      try zero(inventory.prefix + table + ".weight") { _, column in gone.contains(column) }
+    }
+    for site in inventory.sites(configuration).joined() where group.writers.contains(site.role) {
+      for name in [site.module + ".weight", site.module + ".bias"] {
+        try zero(name) { row, _ in gone.contains(row) }
+      }
+    }
+    try Self.copy(source, to: folder.path + "/zeroed", replacing: edited)
+    let small = try Self.graph(folder.path + "/small")
+    #expect(small.configuration.hiddenSize == pruner.kept.count)
+    #expect(small.configuration.decoder.tiesEmbeddings == configuration.decoder.tiesEmbeddings)
+    let window = randomTokens(32, below: configuration.vocabularySize, seed: 9)
+    let (left, right) = (
+      try Self.logits(small, window), try Self.logits(Self.graph(folder.path + "/zeroed"), window)
+    )
+    let scale = right.map(abs).max() ?? 0
+    for (a, b) in zip(left, right) { #expect(abs(a - b) <= 1e-5 * scale) }
+    #expect((try Self.logits(Self.graph(Fixtures.path(fixture)), window)) != right)
+  }
+
+  @Test func `readers make up for components that are gone`() throws {
+    let folder = try TemporaryFolder()
+    let source = try Checkpoint.open(Fixtures.path("demo"))
+    let text = try SafetensorsFile(path: Fixtures.path("demo/calibration.safetensors"))
+    let ids = try text.tensor("input_ids").integers().map { Int32($0) }
+    let samples = (0..<4).map { Array(ids[$0 * 256..<($0 + 1) * 256]) }
+    let window = Array(ids[15000..<15032])
+    let original = try Self.logits(try Self.graph(Fixtures.path("demo")), window)
+    var distances: [Double] = []
+    for compensates in [false, true] {
+      var pruner = try HiddenPruner(
+        source, part: 0.125, compensates: compensates, calibration: CalibrationSet(samples: samples),
+        backend: CPUBackend(threads: 2))
+      let path = folder.path + "/\(compensates)"
+      try pruner.run(output: path)
+      #expect(pruner.kept.count == 224)
+      let found = try Self.logits(try Self.graph(path), window)
+      distances.append(zip(found, original).reduce(0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) })
+    }
+    #expect(distances[1] < 0.9 * distances[0])
+  }
+
+  @Test func `components of centred norms stay`() throws {
+    let source = try Checkpoint.open(Fixtures.path("tiny/gpt2"))
+    let calibration = CalibrationSet(samples: [[1, 2, 3]])
+    #expect(throws: StructuredPruner.Problem.centredNorms(family: "gpt2")) {
+      _ = try HiddenPruner(source, part: 0.5, calibration: calibration, backend: CPUBackend(threads: 1))
+    }
+    let llama = try Checkpoint.open(Fixtures.path("tiny/llama"))
+    #expect(throws: StructuredPruner.Problem.nothingLeft(what: "hidden components")) {
+      _ = try HiddenPruner(llama, part: 1, calibration: calibration, backend: CPUBackend(threads: 1))
+    }
+  }
+
+  /// Groups are data; what differs between families is whether there is a second table and a tensor of the output's own.
+  @Test func `the stream's group knows tables, norms and ties`() throws {
+    func stream(_ fixture: String) throws -> StreamGroup {
+      let source = try Checkpoint.open(Fixtures.path(fixture))
+      return DependencyGroups(try ModelRegistry.configuration(from: source.configuration)).stream
+    }
+    let llama = try stream("tiny/llama")
+    #expect(
+      llama.readers == [.query, .key, .value, .gate, .up] && llama.writers == [.attentionOutput, .down])
+    #expect(llama.tables == ["embed_tokens"] && llama.output == "lm_head" && llama.norms == ["norm"])
+    #expect(try stream("demo").output == nil)
+    let gpt2 = try stream("tiny/gpt2")
+    #expect(gpt2.readers == [.queryKeyValue, .up] && gpt2.tables == ["wte", "wpe"] && gpt2.output == nil)
+    #expect(try stream("tiny/bloom").norms.count == 2)
+  }
+
   @Test func `no layer may be left over`() throws {
     let source = try Checkpoint.open(Fixtures.path("tiny/llama"))
     #expect(throws: StructuredPruner.Problem.nothingLeft(what: "layers")) {

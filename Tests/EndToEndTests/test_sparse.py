@@ -154,6 +154,7 @@ def test_layers_lose_the_channels_that_contribute_least(tmp_path):
         (["--method", "magnitude"], "--sparsity"),
         (["--method", "magnitude", "--sparsity", "5:4"], "a pattern such as 2:4"),
         (["--method", "structured", "--prune-layers", "0.5", "--prune-heads", "0.5"], "alone"),
+        (["--method", "structured", "--prune-hidden", "0.5", "--prune-layers", "0.5"], "alone"),
         (["--method", "wanda", "--error-budget", "2"], "--error-budget"),
     ],
 )
@@ -161,6 +162,19 @@ def test_bad_requests_are_refused(tmp_path, flags, words):
     calibration = ["--calibration", DEMO / "calibration.safetensors"]
     result = gpuinfer("compress", DEMO, "--output", tmp_path / "out", *calibration, *flags, check=64)
     assert words in result.stderr.decode()
+
+
+def test_hidden_components_are_taken_out_of_the_whole_model(tmp_path):
+    gpuinfer(
+        "compress", DEMO, "--method", "structured", "--prune-hidden", "0.125", "--calibration",
+        DEMO / "calibration.safetensors", "--samples", 8, "--output", tmp_path / "out", "--no-evaluation", check=0,
+    )
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert config["hidden_size"] == 224 and config["head_dim"] == 32 and config["tie_word_embeddings"]
+    assert read_tensors(tmp_path / "out/model.safetensors")["model.embed_tokens.weight"].shape[1] == 224
+    print(compare(tmp_path / "out", windows=4)["perplexity"])
+    text = gpuinfer("run", tmp_path / "out", "--prompt", "The", "--max-tokens", 4, "--device", "simt", check=0).stdout
+    assert text == gpuinfer("run", tmp_path / "out", "--prompt", "The", "--max-tokens", 4, check=0).stdout
 
 
 def test_layers_are_taken_out_whole(tmp_path):

@@ -108,6 +108,16 @@ package final class Calibrator {
     return statistics
   }
 
+  /// Statistics of what the output projection reads, once all layers have advanced.
+  package func finalStatistics(gram: Bool) throws -> ActivationStatistics {
+    var statistics = ActivationStatistics(inputs: columns, gram: gram)
+    for step in steps {
+      if shouldStop() { throw Stopped() }
+      try statistics.add(try graph.outputInput(rows(residual, step)), on: backend)
+    }
+    return statistics
+  }
+
   private func inputs(of point: TracePoint.LayerPoint, _ layer: Int) -> Int {
     switch point {
     case .attention: graph.configuration.queryWidth

@@ -23,9 +23,12 @@ package enum ChannelBudget {
       kept[entry.layer] -= 1
       left -= 1
     }
-    return zip(kept, scores).map { count, all in
-      guard all.count >= 8 * unit else { return count }
-      return Swift.min((count + unit / 2) / unit * unit, all.count)
-    }
+    return zip(kept, scores).map { rounded($0, of: $1.count) }
+  }
+
+  /// The nearest multiple of `unit`, where there are so many.
+  package static func rounded(_ count: Int, of all: Int) -> Int {
+    guard all >= 8 * unit else { return count }
+    return Swift.min((count + unit / 2) / unit * unit, all)
   }
 }

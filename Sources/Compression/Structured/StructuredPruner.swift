@@ -30,6 +30,8 @@ package struct StructuredPruner {
 
   package enum Problem: Error, Equatable, Sendable {
     case fixed(family: String, what: String)
+    /// Taking components out of the residual stream changes the mean that such norms subtract.
+    case centredNorms(family: String)
     case nothingLeft(what: String)
   }
 
@@ -140,24 +142,16 @@ package struct StructuredPruner {
       let statistics = try calibrator.statistics(of: .activated, layer: layer, gram: false)
       try calibrator.advanceFeedForward(layer)
       guard let matrix = weights.linears[.down] else { continue }
-      let scores = Self.scores(channelGroups(layer), matrix, statistics)
-      let total = scores.reduce(0) { $0 + $1 * $1 }.squareRoot()
-      all.append(scores.map { $0 / Swift.max(total, .leastNormalMagnitude) })
+      let inputs = ReadInputs(matrix: matrix, statistics: statistics)
+      all.append(ReadInputs.shares(Self.scores(channelGroups(layer), inputs)))
     }
     return all
   }
 
   /// The size of what each group adds to the reading matrix's output, over all tokens.
-  private static func scores(
-    _ groups: [DependencyGroup], _ matrix: Matrix, _ statistics: ActivationStatistics
-  ) -> [Double] {
-    groups.map { group in
-      group.columns.indices.reduce(0.0) { sum, column in
-        var norm = 0.0
-        for row in 0..<matrix.rows { norm += Double(matrix[row, column]) * Double(matrix[row, column]) }
-        return sum + (norm * statistics.sumSquares[column]).squareRoot()
-      }
-    }
+  private static func scores(_ groups: [DependencyGroup], _ inputs: ReadInputs) -> [Double] {
+    let contributions = inputs.contributions
+    return groups.map { group in group.columns.indices.reduce(0) { $0 + contributions[$1] } }
   }
 
   // MARK: One kind of group in one layer
@@ -169,14 +163,15 @@ package struct StructuredPruner {
   ) throws -> [Int] {
     guard keep < groups.count, let reader = groups.first?.columns.role, let matrix = weights.linears[reader]
     else { return Array(groups.indices) }
-    let statistics = try calibrator.statistics(of: point, layer: layer, gram: true)
-    let scores = Self.scores(groups, matrix, statistics)
+    let inputs = ReadInputs(
+      matrix: matrix, statistics: try calibrator.statistics(of: point, layer: layer, gram: true))
+    let scores = Self.scores(groups, inputs)
     let order = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }
     let kept = order.prefix(keep).sorted()
     let columns = kept.flatMap { groups[$0].columns.indices }
     let small =
       parts.compensates
-      ? try compensated(matrix, columns, statistics) : matrix.selectingColumns(columns)
+      ? try inputs.compensated(columns, on: backend) : matrix.selectingColumns(columns)
     small.round(to: type)
     for row in 0..<matrix.rows {
       for column in 0..<matrix.columns { matrix[row, column] = 0 }
@@ -184,22 +179,6 @@ package struct StructuredPruner {
     }
     try weights.install([reader], in: calibrator.graph)
     return kept
-  }
-
-  /// `W · H[:, kept] · H[kept, kept]⁻¹`; plain selection where the Gram matrix cannot be inverted.
-  private func compensated(
-    _ matrix: Matrix, _ columns: [Int], _ statistics: ActivationStatistics
-  ) throws -> Matrix {
-    guard let gram = statistics.gram?.copy() else { return matrix.selectingColumns(columns) }
-    gram.mirrorUpper()
-    var mean = 0.0
-    for column in 0..<gram.columns { mean += Double(gram[column, column]) / Double(gram.columns) }
-    for column in 0..<gram.columns { gram[column, column] += Float(0.01 * mean) }
-    let factor = gram.selecting(columns)
-    guard mean > 0, try backend.inverseFactor(factor) == nil else { return matrix.selectingColumns(columns) }
-    // H⁻¹ = UᵀU.
-    let seen = try backend.product(matrix, gram.selectingColumns(columns))
-    return try backend.product(backend.product(seen, factor.transposed()), factor)
   }
 
   private func keptRows(_ site: LinearSite, _ heads: [Int], _ channels: [Int]) -> [Int]? {
@@ -250,6 +229,9 @@ extension StructuredPruner.Problem: CustomStringConvertible {
     switch self {
     case .fixed(let family, let what):
       "\(family) models have no field for \(what): such a model could not be loaded"
+    case .centredNorms(let family):
+      "\(family) models subtract the mean of the residual stream in their layer norms; components can be taken out only "
+        + "where norms are RMSNorm"
     case .nothingLeft(let what): "no \(what) would be left"
     }
   }

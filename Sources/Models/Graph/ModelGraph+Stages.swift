@@ -46,6 +46,13 @@ extension ModelGraph {
     return hidden
   }
 
+  /// What the output projection reads, from the stream behind the last layer.
+  package func outputInput(_ residual: TensorView) throws(KernelError) -> TensorView {
+    let hidden = workspace.hidden.prefix(rows: residual.rows)
+    try backend.norm(finalNorm, residual: residual, adding: nil, into: hidden)
+    return hidden
+  }
+
   /// What the down projection reads.
   package func activated(_ layer: Int, _ hidden: TensorView) throws(KernelError) -> TensorView {
     let inner = workspace.feedForward(rows: hidden.rows).narrowed(

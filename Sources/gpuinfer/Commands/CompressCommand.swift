@@ -76,14 +76,19 @@ enum CompressCommand: Command {
       channels: try arguments.number("--prune-channels", in: 0...1) ?? 0,
       isUniform: arguments.has("--uniform"))
     let layers = try arguments.number("--prune-layers", in: 0...1) ?? 0
-    guard parts.heads > 0 || parts.channels > 0 || layers > 0 else {
+    let hidden = try arguments.number("--prune-hidden", in: 0...1) ?? 0
+    let inLayers = parts.heads > 0 || parts.channels > 0
+    guard inLayers || layers > 0 || hidden > 0 else {
       throw UsageError.missingOption(
-        "--prune-heads, --prune-channels or --prune-layers", command: specification.name)
+        "--prune-heads, --prune-channels, --prune-layers or --prune-hidden", command: specification.name)
     }
-    guard layers == 0 || (parts.heads == 0 && parts.channels == 0) else {
+    for (option, part, others) in [
+      ("--prune-layers", layers, inLayers || hidden > 0), ("--prune-hidden", hidden, inLayers || layers > 0),
+    ] where part > 0 && others {
       throw UsageError.invalidValue(
-        option: "--prune-layers", value: "\(layers)",
-        expected: "alone: take layers out first, then heads and channels of what is left")
+        option: option, value: "\(part)",
+        expected:
+          "alone: take out layers first, then hidden components, then heads and channels of what is left")
     }
     let source = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
     let configuration = try ModelRegistry.configuration(from: source.configuration)
@@ -92,8 +97,12 @@ enum CompressCommand: Command {
     }
     let threads = try arguments.integer("--threads", in: 1...1024)
     let backend = CPUBackend(threads: threads)
-    var progress = ProgressLine("pruning layer", total: configuration.layers.count)
-    if layers > 0 {
+    let passes = hidden > 0 ? 2 : 1
+    var progress = ProgressLine("pruning layer", total: passes * configuration.layers.count)
+    if hidden > 0 {
+      var pruner = try HiddenPruner(source, part: hidden, calibration: calibration, backend: backend)
+      try pruner.run(output: output) { done, _ in progress.update(done) }
+    } else if layers > 0 {
       var pruner = try LayerPruner(source, part: layers, calibration: calibration, backend: backend)
       try pruner.run(output: output) { done, _ in progress.update(done) }
     } else {
@@ -103,7 +112,8 @@ enum CompressCommand: Command {
     try finish(
       arguments,
       CompressionSummary(
-        structured: parts, layers: layers, source: source, output: output, calibration: calibration),
+        structured: parts, layers: layers, hidden: hidden, source: source, output: output,
+        calibration: calibration),
       source, threads, calibration)
   }
 
