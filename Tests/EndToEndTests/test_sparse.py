@@ -128,20 +128,24 @@ def test_with_loud_channels_wanda_beats_magnitude(tmp_path):
     assert found["wanda"] < found["magnitude"]
 
 
-def test_layers_lose_the_channels_that_contribute_least(tmp_path):
+def test_layers_lose_the_heads_and_channels_that_contribute_least(tmp_path):
     for name, flags in (("own", []), ("uniform", ["--uniform"])):
         gpuinfer(
-            "compress", DEMO, "--method", "structured", "--prune-channels", "0.25", *flags, "--calibration",
-            DEMO / "calibration.safetensors", "--samples", 4, "--output", tmp_path / name, "--no-evaluation", check=0,
+            "compress", DEMO, "--method", "structured", "--prune-channels", "0.25", "--prune-heads", "0.125",
+            *flags, "--calibration", DEMO / "calibration.safetensors", "--samples", 4, "--output", tmp_path / name, "--no-evaluation", check=0,
         )
     config = json.loads((tmp_path / "own/config.json").read_text())
     original = json.loads((DEMO / "config.json").read_text())
     widths = config["intermediate_sizes"]
     assert len(widths) == original["num_hidden_layers"] and len(set(widths)) > 1
     assert config["intermediate_size"] == max(widths)
-    assert "intermediate_sizes" not in json.loads((tmp_path / "uniform/config.json").read_text())
+    heads = config["num_key_value_heads_per_layer"]
+    assert sum(heads) == 21 and max(heads) == config["num_key_value_heads"] == 4
+    assert config["num_attention_heads"] == 8
+    uniform = json.loads((tmp_path / "uniform/config.json").read_text())
+    assert "intermediate_sizes" not in uniform and "num_key_value_heads_per_layer" not in uniform
     found = {name: compare(tmp_path / name, windows=4)["perplexity"] for name in ("own", "uniform")}
-    print(widths, found)
+    print(widths, heads, found)
     text = gpuinfer("run", tmp_path / "own", "--prompt", "The", "--max-tokens", 4, "--device", "simt", check=0).stdout
     assert text == gpuinfer("run", tmp_path / "own", "--prompt", "The", "--max-tokens", 4, check=0).stdout
     refused = gpuinfer("convert", tmp_path / "own", tmp_path / "own.gguf", "--format", "gguf")

@@ -120,7 +120,7 @@ package final class Calibrator {
 
   private func inputs(of point: TracePoint.LayerPoint, _ layer: Int) -> Int {
     switch point {
-    case .attention: graph.configuration.queryWidth
+    case .attention: graph.configuration.queryWidth(of: layer)
     case .activated: graph.configuration.intermediateSize(of: layer)
     default: columns
     }
@@ -156,7 +156,7 @@ package final class Calibrator {
   ) throws(KernelError) {
     let attention =
       if let kept, keptLayer == layer {
-        view(kept, step.first, step.count, columns: graph.configuration.queryWidth)
+        view(kept, step.first, step.count, columns: graph.configuration.queryWidth(of: layer))
       } else {
         try graph.attention(
           layer, try graph.attentionInput(layer, stream), step.plan, cache: cache)

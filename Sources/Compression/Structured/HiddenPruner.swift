@@ -31,7 +31,7 @@ package struct HiddenPruner {
   /// Components that stayed, ascending.
   package private(set) var kept: [Int] = []
 
-  /// - Parameter part: of the components to take out; what stays is rounded to a multiple of `ChannelBudget.unit`.
+  /// - Parameter part: of the components to take out; what stays is rounded to a multiple of `GroupBudget.unit`.
   package init(
     _ source: Checkpoint, part: Double, compensates: Bool = true, calibration: CalibrationSet,
     backend: CPUBackend
@@ -51,7 +51,7 @@ package struct HiddenPruner {
     stream = DependencyGroups(configuration).stream
     inventory = try TensorInventory(configuration, in: source)
     let count = configuration.hiddenSize
-    keptCount = ChannelBudget.rounded(count - Int(Double(count) * part), of: count)
+    keptCount = GroupBudget.rounded(count - Int(Double(count) * part), of: count)
     guard part < 1, keptCount > 0 else {
       throw StructuredPruner.Problem.nothingLeft(what: "hidden components")
     }

@@ -137,11 +137,11 @@ struct StepViews {
   let residual: TensorView
   let hidden: TensorView
   let projected: TensorView
-  let query: TensorView
-  let key: TensorView
-  let value: TensorView
+  private(set) var query: TensorView
+  private(set) var key: TensorView
+  private(set) var value: TensorView
   let queryKeyValue: TensorView
-  let attention: TensorView
+  private(set) var attention: TensorView
   let feedForward: FeedForwardViews
   /// int32 `[T]`.
   let tokens: TensorView
@@ -153,7 +153,7 @@ struct StepViews {
   /// For the queries of the sinks; nil but for streams.
   let sinkRopeRows: TensorView?
   let slots: TensorView
-  let batch: AttentionBatch
+  private(set) var batch: AttentionBatch
   let adapterRuns: [AdapterRun]
 
   init(
@@ -186,6 +186,19 @@ struct StepViews {
     }
     self.batch = batch
   }
+
+  /// The first columns of what attention reads and writes, for a layer with fewer heads than others.
+  func narrowed(to configuration: ModelConfiguration, layer: Int) -> StepViews {
+    if configuration.layers[layer].keyValueHeads == nil { return self }
+    var own = self
+    let (queries, keys) = (configuration.queryWidth(of: layer), configuration.keyValueWidth(of: layer))
+    own.query = query.columns(0..<queries)
+    own.key = key.columns(0..<keys)
+    own.value = value.columns(0..<keys)
+    own.attention = attention.reshaped(columns: queries)
+    own.batch.sinkQuery = batch.sinkQuery?.reshaped(columns: queries)
+    return own
+  }
 }
 
 // MARK: The layers
@@ -213,6 +226,7 @@ extension ModelGraph {
     try observer?(.layer(index, .residual), step.residual)
     try observer?(.layer(index, .attentionNorm), step.hidden)
 
+    let step = step.narrowed(to: configuration, layer: index)
     try attention(pass, step.hidden, step, cache, cacheLayer: index, index: index)
     try backend.linear(step.attention, pass.weights.attentionOutput, accumulate: false, into: step.projected)
     try adapt(.attentionOutput, index, step.attention, into: step.projected, step.adapterRuns)

@@ -23,12 +23,12 @@ extension ModelGraph {
     return hidden
   }
 
-  /// What the output projection reads. `cache` has one layer.
+  /// What the output projection reads. `cache` is of `makeStageCache`.
   package func attention(
     _ layer: Int, _ hidden: TensorView, _ plan: StepPlan, cache: any KVCache
   ) throws(KernelError) -> TensorView {
-    let step = try stage(plan, cache)
-    try attention(passes[layer], hidden, step, cache, cacheLayer: 0, index: layer)
+    let step = try stage(plan, cache).narrowed(to: configuration, layer: layer)
+    try attention(passes[layer], hidden, step, cache, cacheLayer: stagePlace(of: layer), index: layer)
     return step.attention
   }
 
@@ -69,17 +69,30 @@ extension ModelGraph {
     if let pending { try backend.add(pending, to: residual) }
   }
 
-  /// A pool for `blockCount` blocks of one layer.
+  /// A pool for `blockCount` blocks of one layer; where layers differ in their heads, of one layer of each kind.
   package func makeStageCache(blockCount: Int) throws(KernelError) -> any KVCache {
-    var geometry = cacheGeometry(blockCount: blockCount)
-    geometry.layers = 1
-    return try backend.makeKVCache(geometry)
+    try backend.makeKVCache(stageGeometry(blockCount: blockCount))
+  }
+
+  private func stageGeometry(blockCount: Int) -> KVCacheGeometry {
+    let geometry = cacheGeometry(blockCount: blockCount)
+    return KVCacheGeometry(
+      heads: headCounts, blockCount: blockCount, blockSize: geometry.blockSize,
+      headDimension: geometry.headDimension, dataType: geometry.dataType)
+  }
+
+  /// Key/value heads that layers have, each number once, ascending.
+  private var headCounts: [Int] {
+    Set(configuration.layers.indices.map { configuration.keyValueHeads(of: $0) }).sorted()
+  }
+
+  /// A layer's place in a stage cache.
+  private func stagePlace(of layer: Int) -> Int {
+    headCounts.firstIndex(of: configuration.keyValueHeads(of: layer)) ?? 0
   }
 
   private func stage(_ plan: StepPlan, _ cache: any KVCache) throws(KernelError) -> StepViews {
-    var geometry = cacheGeometry(blockCount: cache.geometry.blockCount)
-    geometry.layers = 1
-    let batch = try admit(plan, cache, geometry: geometry)
+    let batch = try admit(plan, cache, geometry: stageGeometry(blockCount: cache.geometry.blockCount))
     try send(plan)
     return StepViews(workspace, tokens: plan.tokens.count, batch: batch)
   }
