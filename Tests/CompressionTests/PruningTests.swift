@@ -78,6 +78,23 @@ struct PruningTests {
     }
   }
 
+  /// Nothing can be made up for by inputs that have nothing in common (T-SGPT).
+  @Test(arguments: ["0.5", "2:4"])
+  func `with a unit Gram matrix SparseGPT is magnitude`(_ text: String) throws {
+    let base = try Problem(rows: 20, columns: 64, seed: 18, bits: nil, sparsity: Sparsity(text))
+    var statistics = ActivationStatistics(inputs: 64, gram: true)
+    let unit = (0..<64 * 64).map { $0 % 65 == 0 ? 1 : 0 as Float }
+    try statistics.add(unit, rows: 64, on: base.backend)
+    let problem = LinearProblem(
+      site: base.problem.site, scheme: base.problem.scheme, weight: base.problem.weight,
+      statistics: statistics, scaleType: .float32)
+    let results = try ["sparsegpt", "magnitude"].map {
+      try #require(try MethodRegistry.method(named: $0)?.solve(problem, Recipe.Options(), base.backend))
+        .values
+    }
+    #expect(results[0].array == results[1].array)
+  }
+
   @Test func `Wanda's mask does not see how a channel is scaled between weight and activation`() throws {
     let problem = try Problem(rows: 16, columns: 32, seed: 5, bits: nil, sparsity: .unstructured(0.5))
     let factors = (0..<32).map { [0.25, 1, 4, 2][$0 % 4] as Float }

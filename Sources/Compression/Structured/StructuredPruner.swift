@@ -86,6 +86,7 @@ package struct StructuredPruner {
       let keptChannels = try prune(
         weights, channelGroups(layer), keep: channels[layer], point: .activated, layer, type)
       try calibrator.advanceFeedForward(layer)
+      calibrator.graph.restore(layer: layer)
       kept.append((keptHeads, keptChannels))
       for site in sites {
         let made = keptRows(site, keptHeads, keptChannels)
@@ -152,7 +153,7 @@ package struct StructuredPruner {
         decoder: configuration.decoder)
       func shares(_ groups: [DependencyGroup], _ point: TracePoint.LayerPoint) throws -> [Double] {
         guard let reader = groups.first?.columns.role, let matrix = weights.linears[reader] else { return [] }
-        let statistics = try calibrator.statistics(of: point, layer: layer, gram: false, keepsAttention: true)
+        let statistics = try calibrator.statistics(of: point, layer: layer, gram: false, keeps: true)
         return ReadInputs.shares(Self.scores(groups, ReadInputs(matrix: matrix, statistics: statistics)))
       }
       let heads = try shares(headGroups(layer), .attention)
@@ -179,7 +180,7 @@ package struct StructuredPruner {
     guard keep < groups.count, let reader = groups.first?.columns.role, let matrix = weights.linears[reader]
     else { return Array(groups.indices) }
     let inputs = ReadInputs(
-      matrix: matrix, statistics: try calibrator.statistics(of: point, layer: layer, gram: true))
+      matrix: matrix, statistics: try calibrator.statistics(of: point, layer: layer, gram: true, keeps: true))
     let scores = Self.scores(groups, inputs)
     let order = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }
     let kept = order.prefix(keep).sorted()

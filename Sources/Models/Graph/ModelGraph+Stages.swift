@@ -122,6 +122,15 @@ extension ModelGraph {
     passes[site.layer].weights[site.role] = placed
   }
 
+  /// Puts a layer's own weights back, so that what replaced them takes no memory any longer.
+  package func restore(layer: Int) {
+    let weights = weights.layers[layer]
+    recordings.removeAll()
+    passes[layer].weights = weights
+    passes[layer].attentionNorm = weights.attentionNorm.parameters
+    passes[layer].feedForwardNorm = weights.feedForwardNorm.parameters
+  }
+
   package enum LayerNorm: String, Sendable, CaseIterable { case attention, feedForward }
 
   /// Puts other parameters in the place of a norm's; float32 `[H]`.

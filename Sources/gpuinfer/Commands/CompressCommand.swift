@@ -3,6 +3,7 @@ internal import Checkpoints
 internal import Compression
 internal import JSON
 internal import Models
+internal import Numerics
 internal import Synchronization
 internal import Tokenizers
 
@@ -27,6 +28,9 @@ enum CompressCommand: Command {
       .flag("--no-evaluation", "Leave quality and speed out of the report."),
       .flag("--json", "Print the report as JSON."),
       .value("--threads", "N", default: "one per core", "Threads that compute."),
+      .value(
+        "--dtype", "TYPE", default: "float32",
+        "Arithmetic of the calibration's matrix products: float32, or bfloat16, up to twice as fast."),
     ],
     discussion: """
       Methods:
@@ -50,7 +54,8 @@ enum CompressCommand: Command {
 
     let isStopped = Stop()
     let signals = TerminationSignals()
-    let backend = CPUBackend(threads: threads)
+    let type = try arguments.choice("--dtype", as: CalibrationType.self) ?? .float32
+    let backend = CPUBackend(threads: threads, productType: type == .bfloat16 ? .bfloat16 : .float32)
     var progress = ProgressLine("compressing layer", total: configuration.layers.count)
     let compressor = try Compressor(
       job, backend: backend, shouldStop: { isStopped.isSet }, progress: { done, _ in progress.update(done) })
@@ -129,6 +134,8 @@ enum CompressCommand: Command {
     try Journal.write(Array(report.markdown.utf8), to: summary.output + "/compression_report.md")
     Console.write(arguments.has("--json") ? report.json.serialized(.pretty) + "\n" : report.markdown)
   }
+
+  private enum CalibrationType: String, CaseIterable { case float32, bfloat16 }
 
   /// Set by the thread that waits for signals, read by the one that works.
   private final class Stop: Sendable {
