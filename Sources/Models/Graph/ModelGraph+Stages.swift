@@ -28,7 +28,8 @@ extension ModelGraph {
     _ layer: Int, _ hidden: TensorView, _ plan: StepPlan, cache: any KVCache
   ) throws(KernelError) -> TensorView {
     let step = try stage(plan, cache)
-    try attention(passes[layer], hidden, step, cache, cacheLayer: 0, index: layer)
+    try attention(
+      passes[layer], hidden, step, cache, place: CacheGroups.Place(group: 0, layer: 0), index: layer)
     return step.attention
   }
 
@@ -64,15 +65,12 @@ extension ModelGraph {
 
   /// A pool for `blockCount` blocks of one layer.
   package func makeStageCache(blockCount: Int) throws(KernelError) -> any KVCache {
-    var geometry = cacheGeometry(blockCount: blockCount)
-    geometry.layers = 1
-    return try backend.makeKVCache(geometry)
+    try backend.makeKVCache(cacheGeometry(blockCount: blockCount, layers: 1))
   }
 
   private func stage(_ plan: StepPlan, _ cache: any KVCache) throws(KernelError) -> StepViews {
-    var geometry = cacheGeometry(blockCount: cache.geometry.blockCount)
-    geometry.layers = 1
-    let batch = try admit(plan, cache, geometry: geometry)
+    let batch = try admit(
+      plan, cache, geometry: cacheGeometry(blockCount: cache.geometry.blockCount, layers: 1))
     try send(plan)
     return StepViews(workspace, tokens: plan.tokens.count, batch: batch)
   }
