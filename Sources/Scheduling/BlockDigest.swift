@@ -52,6 +52,11 @@ package struct BlockDigest: Sendable, Hashable {
     return hash.finish()
   }
 
+  /// The name of the same tokens' block in another group of layers (`KVGroups`).
+  func of(group: Int) -> BlockDigest {
+    BlockDigest(low: low &+ UInt64(group) &* 0x9E37_79B9_7F4A_7C15, high: high)
+  }
+
   /// The digest of the block of `KVBlockPool.blockSize` tokens that starts at `tokens[start]`.
   package func chained(tokens: [Int32], start: Int, key: BlockHashKey) -> BlockDigest {
     var hash = SipHash128(key: key)

@@ -1,4 +1,4 @@
-/// One sequence's leases, in the order of its tokens: block `i` holds positions `16 i ..< 16 (i + 1)`.
+/// One sequence's leases in one group of layers, in the order of its tokens: block `i` holds positions `16 i ..< 16 (i + 1)`.
 ///
 /// Its buffer is reserved once for the sequence's full length and handed on to another sequence later, so
 /// that it never allocates while a sequence runs. Only the scheduler holds tables; it must return every
@@ -38,20 +38,11 @@ struct BlockTable {
     released = max(released, min(places.upperBound, count))
   }
 
-  /// Ends all leases, the last block's first: a prefix then outlives its continuations in the cache.
-  mutating func releaseAll(to pool: inout KVBlockPool) {
-    while let block = blocks.popLast() {
-      if block >= 0 { pool.release(block) }
-    }
-    gapCount = 0
-    released = 0
-  }
-
-  /// Ends the leases behind the first `count` blocks; returns whether there were any.
-  mutating func truncate(to count: Int, releasingTo pool: inout KVBlockPool) -> Bool {
-    let isLonger = blocks.count > count
-    while blocks.count > count { pool.release(blocks.removeLast()) }
-    return isLonger
+  /// Ends the lease of the last place.
+  mutating func removeLast(releasingTo pool: inout KVBlockPool) {
+    let block = blocks.removeLast()
+    if block >= 0 { pool.release(block) } else { gapCount -= 1 }
+    released = min(released, blocks.count)
   }
 
   /// Where the key and value of the token at `position` lie in the pool.

@@ -37,56 +37,16 @@ package struct KVRetention: Sendable, Equatable {
 }
 
 extension Scheduler {
-  /// Most blocks a sequence of `count` tokens holds at one time.
+  /// Most blocks a sequence of `count` tokens holds at one time, of all groups.
   func blocksAtOnce(for count: Int) -> Int {
-    guard let retention = configuration.retention else { return Self.blocks(for: count) }
-    return retention.blocksAtOnce(for: count, piece: configuration.maxNumBatchedTokens)
+    configuration.groups.blocksAtOnce(for: count, piece: configuration.maxNumBatchedTokens)
   }
 
   /// Gives back the blocks that no later query of a sequence looks at.
   mutating func releaseUnseen(_ slot: Int) {
-    guard let retention = configuration.retention else { return }
-    let gap = retention.gap(at: sequences[slot].computed)
-    sequences[slot].table.release(gap, to: &pool)
-  }
-
-  /// The longest cached prefix of which a query behind it sees only cached blocks: for windows the middle need not
-  /// be there any more. `matched` holds the contiguous start.
-  ///
-  /// - Parameter limit: blocks that may be matched at most.
-  mutating func matchBehindGap(_ slot: Int, limit: Int, _ retention: KVRetention) {
-    let contiguous = matched.count
-    if contiguous >= retention.sinkBlocks {
-      // From the end: `run` blocks from `index` on are cached.
-      var run = 0
-      var end = limit
-      var index = limit - 1
-      while index >= contiguous {
-        extendDigests(of: slot, through: index)
-        let isCached =
-          pool.lookup(
-            sequences[slot].digests[index], tokens: sequences[slot].tokens,
-            start: index * KVBlockPool.blockSize) != nil
-        run = isCached ? run + 1 : 0
-        if !isCached { end = index }
-        index -= 1
-        // All that is seen from behind `end` is there, or goes on where the start left off.
-        let needed = retention.gap(at: end * KVBlockPool.blockSize).upperBound
-        if run > 0, index < max(needed, contiguous) { break }
-      }
-      if run > 0, end > contiguous { matched.append(contentsOf: repeatElement(-1, count: end - contiguous)) }
-    }
-    // Only what is seen is shared.
-    let gap = retention.gap(at: matched.count * KVBlockPool.blockSize)
-    for index in matched.indices {
-      if gap.contains(index) {
-        matched[index] = -1
-      } else if index >= contiguous {
-        matched[index] =
-          pool.lookup(
-            sequences[slot].digests[index], tokens: sequences[slot].tokens,
-            start: index * KVBlockPool.blockSize) ?? -1
-      }
+    for group in sequences[slot].tables.indices {
+      let gap = configuration.groups.gap(group, at: sequences[slot].computed)
+      if !gap.isEmpty { sequences[slot].tables[group].release(gap, to: &pool) }
     }
   }
 }

@@ -33,7 +33,7 @@ extension Scheduler {
     for index in 0..<plan.entries.count where isLive(plan.entries[index].id) {
       let slot = plan.entries[index].id.slot
       let first = sequences[slot].computed / KVBlockPool.blockSize
-      withdraw(first..<sequences[slot].table.count, of: slot)
+      withdraw(first..<sequences[slot].placeCount, of: slot)
     }
     for index in 0..<plan.entries.count {
       if isOverrun(plan.entries[index]) {
@@ -49,8 +49,10 @@ extension Scheduler {
 
   /// Takes the names of blocks away that may hold nonsense.
   mutating func withdraw(_ places: Range<Int>, of slot: Int) {
-    for place in places where sequences[slot].table[place] >= 0 {
-      pool.withdraw(sequences[slot].table[place])
+    for group in sequences[slot].tables.indices {
+      for place in places where sequences[slot].tables[group][place] >= 0 {
+        pool.withdraw(sequences[slot].tables[group][place])
+      }
     }
   }
 
@@ -65,7 +67,7 @@ extension Scheduler {
       return .discarded
     }
     if sampled.isFailure {
-      withdraw(0..<sequences[slot].table.count, of: slot)
+      withdraw(0..<sequences[slot].placeCount, of: slot)
       end(slot, .failed)
       return .finished(.failed)
     }

@@ -50,14 +50,14 @@ extension Scheduler {
     // Places behind the last token in the block it is, or will be, in.
     let held = KVBlockPool.blockSize - 1 - sequences[slot].computed % KVBlockPool.blockSize
     // As many blocks stay available as there are sequences that may each need one now.
-    let blocks = max(0, pool.availableCount - running.count)
+    let blocks = max(0, pool.availableCount / groupCount - running.count)
     return min(wanted, held + blocks * KVBlockPool.blockSize)
   }
 
   /// Gives back the blocks that only refused drafts needed, and publishes those that accepted ones filled.
   mutating func settleDrafts(of slot: Int) {
     sequences[slot].drafts.removeAll(keepingCapacity: true)
-    if sequences[slot].table.truncate(to: Self.blocks(for: sequences[slot].computed), releasingTo: &pool) {
+    if truncateTables(of: slot, to: Self.blocks(for: sequences[slot].computed)) {
       // Rows written with the blocks given back must not be taken for current ones.
       sequences[slot].tableGeneration &+= 1
     }

@@ -10,20 +10,36 @@ extension Scheduler {
     for slot in 0..<sequences.count {
       let id = sequences[slot].id
       let computed = sequences[slot].computed
-      for index in 0..<sequences[slot].table.count {
-        let isUnseen = configuration.retention?.gap(at: computed).contains(index) ?? false
-        if isUnseen != (sequences[slot].table[index] < 0) {
+      let places = sequences[slot].placeCount
+      for group in sequences[slot].tables.indices {
+        let table = sequences[slot].tables[group]
+        if table.count != places {
           throw .sequence(
-            id: id, reason: "\(isUnseen ? "keeps" : "lacks") block \(index) at \(computed) tokens")
+            id: id, reason: "has \(table.count) places in group \(group) and \(places) in others")
         }
-        if !isUnseen { leases[Int(sequences[slot].table[index])] += 1 }
+        let gap = configuration.groups.gap(group, at: computed)
+        for index in 0..<places {
+          let isUnseen = gap.contains(index)
+          if isUnseen != (table[index] < 0) {
+            throw .sequence(
+              id: id,
+              reason: "\(isUnseen ? "keeps" : "lacks") block \(index) of group \(group) at \(computed) tokens"
+            )
+          }
+          if !isUnseen { leases[Int(table[index])] += 1 }
+        }
+        let held = (0..<places).count { table[$0] >= 0 }
+        if table.leasedCount != held {
+          throw .sequence(
+            id: id, reason: "counts \(table.leasedCount) leases in group \(group) and has \(held)")
+        }
       }
       switch sequences[slot].state {
       case .running:
         runningCount += 1
         let needed = Self.blocks(for: sequences[slot].computed + sequences[slot].scheduled)
-        if sequences[slot].table.count != needed {
-          throw .sequence(id: id, reason: "leases \(sequences[slot].table.count) blocks for \(needed)")
+        if places != needed {
+          throw .sequence(id: id, reason: "has \(places) places for \(needed)")
         }
         if !stepInFlight && (sequences[slot].scheduled != 0 || sequences[slot].scheduledDrafts != 0) {
           throw .sequence(id: id, reason: "is in a step and there is none")
@@ -35,8 +51,8 @@ extension Scheduler {
         if waiting.contains(slot) { waitingCount += 1 } else { followers += 1 }
         fallthrough
       case .finished:
-        if !sequences[slot].table.isEmpty {
-          throw .sequence(id: id, reason: "leases \(sequences[slot].table.count) blocks and does not run")
+        if places > 0 {
+          throw .sequence(id: id, reason: "has \(places) places and does not run")
         }
       }
     }

@@ -3,7 +3,7 @@
 struct SequenceBuffers {
   var tokens: [Int32] = []
   var digests: [BlockDigest] = []
-  var table = BlockTable()
+  var tables: [BlockTable] = []
   var drafts: [Int32] = []
 }
 
@@ -17,10 +17,11 @@ extension Scheduler {
     buffers.tokens.reserveCapacity(limit)
     buffers.tokens.append(contentsOf: sequences[slot].tokens)
     buffers.digests.reserveCapacity(blocks)
-    buffers.table.reserve(blocks)
+    while buffers.tables.count < groupCount { buffers.tables.append(BlockTable()) }
+    for group in buffers.tables.indices { buffers.tables[group].reserve(blocks) }
     sequences[slot].tokens = buffers.tokens
     sequences[slot].digests = buffers.digests
-    sequences[slot].table = buffers.table
+    sequences[slot].tables = buffers.tables
     sequences[slot].drafts = buffers.drafts
     sequences[slot].isPrepared = true
   }
@@ -36,7 +37,7 @@ extension Scheduler {
       break
     }
     replaceLeader(slot)
-    sequences[slot].table.releaseAll(to: &pool)
+    truncateTables(of: slot, to: 0)
     sequences[slot].scheduled = 0
     sequences[slot].scheduledDrafts = 0
     sequences[slot].isPresumed = false
@@ -44,6 +45,21 @@ extension Scheduler {
     sequences[slot].move(to: .finished(reason))
     recycleBuffers(of: slot)
     vacantSlots.append(slot)
+  }
+
+  /// Ends the leases behind the first `count` places, the last ones first: a prefix then outlives its continuations in the
+  /// cache, and in all groups as long.
+  ///
+  /// - Returns: whether there were any.
+  @discardableResult
+  mutating func truncateTables(of slot: Int, to count: Int) -> Bool {
+    let isLonger = sequences[slot].placeCount > count
+    while sequences[slot].placeCount > count {
+      for group in sequences[slot].tables.indices {
+        sequences[slot].tables[group].removeLast(releasingTo: &pool)
+      }
+    }
+    return isLonger
   }
 
   /// Where a key stands, or belongs, in `running`.
@@ -61,7 +77,7 @@ extension Scheduler {
   mutating func preemptLast() {
     guard let slot = running.popLast() else { return }
     sequences[slot].move(to: .preempted)
-    sequences[slot].table.releaseAll(to: &pool)
+    truncateTables(of: slot, to: 0)
     sequences[slot].tableGeneration &+= 1
     sequences[slot].computed = 0
     sequences[slot].scheduled = 0
@@ -128,9 +144,9 @@ extension Scheduler {
     swap(&buffers.tokens, &sequences[slot].tokens)
     if !sequences[slot].isPrepared { return }
     swap(&buffers.digests, &sequences[slot].digests)
-    swap(&buffers.table, &sequences[slot].table)
+    swap(&buffers.tables, &sequences[slot].tables)
     swap(&buffers.drafts, &sequences[slot].drafts)
-    buffers.table.recycle()
+    for table in buffers.tables { table.recycle() }
     if spareBuffers.count == configuration.maxNumSeqs { return }
     buffers.tokens.removeAll(keepingCapacity: true)
     buffers.digests.removeAll(keepingCapacity: true)

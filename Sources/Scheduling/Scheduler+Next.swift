@@ -77,18 +77,24 @@ extension Scheduler {
   /// Blocks that a running prompt will still need beside those it has.
   private func blocksToCome(for slot: Int) -> Int {
     let count = sequences[slot].tokens.count
-    return max(
-      0,
-      min(
-        Self.blocks(for: count) - sequences[slot].table.count,
-        blocksAtOnce(for: count) - sequences[slot].table.leasedCount))
+    var sum = 0
+    for group in sequences[slot].tables.indices {
+      let atOnce = configuration.groups.blocksAtOnce(
+        group, for: count, piece: configuration.maxNumBatchedTokens)
+      sum += max(
+        0,
+        min(
+          Self.blocks(for: count) - sequences[slot].placeCount,
+          atOnce - sequences[slot].tables[group].leasedCount))
+    }
+    return sum
   }
 
   /// Gives a running sequence `count` tokens of the step, preempting from the last one, in the end itself,
   /// for blocks.
   private mutating func schedule(_ slot: Int, _ count: Int, drafts: Int = 0, _ budget: inout StepBudget) {
-    let blocks = Self.blocks(for: sequences[slot].computed + count) - sequences[slot].table.count
-    while pool.availableCount < blocks {
+    let places = Self.blocks(for: sequences[slot].computed + count) - sequences[slot].placeCount
+    while pool.availableCount < places * groupCount {
       guard let victim = running.last else { return }
       budget.didPreempt = true
       budget.tokens += sequences[victim].scheduled
@@ -96,15 +102,20 @@ extension Scheduler {
       preemptLast()
       if victim == slot { return }
     }
-    lease(blocks, to: slot)
+    lease(places, to: slot)
     sequences[slot].scheduledDrafts = drafts
     assign(count, to: slot, &budget)
   }
 
+  /// A block of each group for each of `count` places.
   private mutating func lease(_ count: Int, to slot: Int) {
     for _ in 0..<max(count, 0) {
-      guard let block = pool.take() else { preconditionFailure("the pool had \(count) blocks a moment ago") }
-      sequences[slot].table.append(block)
+      for group in sequences[slot].tables.indices {
+        guard let block = pool.take() else {
+          preconditionFailure("the pool had blocks for \(count) places a moment ago")
+        }
+        sequences[slot].tables[group].append(block)
+      }
     }
   }
 
@@ -122,9 +133,11 @@ extension Scheduler {
       while (sequences[slot].publishedBlocks + 1) * KVBlockPool.blockSize <= known {
         let index = sequences[slot].publishedBlocks
         extendDigests(of: slot, through: index)
-        pool.publish(
-          sequences[slot].table[index], sequences[slot].digests[index], tokens: sequences[slot].tokens,
-          start: index * KVBlockPool.blockSize)
+        for group in sequences[slot].tables.indices {
+          pool.publish(
+            sequences[slot].tables[group][index], sequences[slot].digests[index].of(group: group),
+            tokens: sequences[slot].tokens, start: index * KVBlockPool.blockSize)
+        }
         sequences[slot].publishedBlocks += 1
       }
     }
@@ -149,12 +162,9 @@ extension Scheduler {
       if pool.availableCount <= reserve { return }
       prepare(slot)
       let reclaimed = matchPrefix(slot)
-      let total = Self.blocks(for: sequences[slot].tokens.count)
-      var held = 0
-      for block in matched where block >= 0 { held += 1 }
-      let needed = min(total - matched.count, blocksAtOnce(for: sequences[slot].tokens.count) - held)
-      if needed + reclaimed + reserve > pool.availableCount { return }
-      sequences[slot].computed = matched.count * KVBlockPool.blockSize
+      if blocksToStart(slot) + reclaimed + reserve > pool.availableCount { return }
+      let places = matched.count / groupCount
+      sequences[slot].computed = places * KVBlockPool.blockSize
       let count = pieceLength(of: slot, budget)
       if count == 0 {
         sequences[slot].computed = 0
@@ -162,20 +172,37 @@ extension Scheduler {
       }
       waiting.remove(slot)
       start(slot)
-      lease(Self.blocks(for: sequences[slot].computed + count) - matched.count, to: slot)
+      lease(Self.blocks(for: sequences[slot].computed + count) - places, to: slot)
       assign(count, to: slot, &budget)
       budget.promisedBlocks += blocksToCome(for: slot)
       publish(slot)
     }
   }
 
+  /// Blocks that a waiting sequence needs for all its tokens beside those matched.
+  private func blocksToStart(_ slot: Int) -> Int {
+    let count = sequences[slot].tokens.count
+    let places = Self.blocks(for: count) - matched.count / groupCount
+    var sum = 0
+    for group in 0..<groupCount {
+      var held = 0
+      for index in stride(from: group, to: matched.count, by: groupCount) where matched[index] >= 0 {
+        held += 1
+      }
+      let atOnce = configuration.groups.blocksAtOnce(
+        group, for: count, piece: configuration.maxNumBatchedTokens)
+      sum += min(places, atOnce - held)
+    }
+    return sum
+  }
+
   /// Moves a sequence into `running` at its place, with the matched blocks leased.
   private mutating func start(_ slot: Int) {
-    for block in matched {
-      if block >= 0 { pool.share(block) }
-      sequences[slot].table.append(block)
+    for index in matched.indices {
+      if matched[index] >= 0 { pool.share(matched[index]) }
+      sequences[slot].tables[index % groupCount].append(matched[index])
     }
-    sequences[slot].publishedBlocks = matched.count
+    sequences[slot].publishedBlocks = sequences[slot].placeCount
     if sequences[slot].cachedTokens == nil {
       sequences[slot].cachedTokens = sequences[slot].computed
       if configuration.enablePrefixCaching && !sequences[slot].wantsPromptRows {
@@ -185,29 +212,5 @@ extension Scheduler {
     }
     sequences[slot].move(to: .running)
     running.insert(slot, at: place(of: sequences[slot].key))
-  }
-
-  /// Finds the blocks of the longest cached prefix that leaves at least one token to compute, and none of
-  /// the prompt positions whose logits or states are still wanted.
-  ///
-  /// - Returns: how many of `matched` nobody leases now: sharing them uses up available blocks.
-  private mutating func matchPrefix(_ slot: Int) -> Int {
-    matched.removeAll(keepingCapacity: true)
-    if !configuration.enablePrefixCaching { return 0 }
-    var longest = sequences[slot].tokens.count - 1
-    if sequences[slot].wantsPromptRows { longest = min(longest, sequences[slot].promptRowsDone) }
-    for index in 0..<longest / KVBlockPool.blockSize {
-      extendDigests(of: slot, through: index)
-      let found = pool.lookup(
-        sequences[slot].digests[index], tokens: sequences[slot].tokens, start: index * KVBlockPool.blockSize)
-      guard let block = found else { break }
-      matched.append(block)
-    }
-    if let retention = configuration.retention {
-      matchBehindGap(slot, limit: longest / KVBlockPool.blockSize, retention)
-    }
-    var reclaimed = 0
-    for block in matched where block >= 0 && pool.references(to: block) == 0 { reclaimed += 1 }
-    return reclaimed
   }
 }

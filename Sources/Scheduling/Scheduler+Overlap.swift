@@ -78,7 +78,7 @@ extension Scheduler {
       return .discarded
     }
     if sampled.isFailure {
-      withdraw(0..<sequences[slot].table.count, of: slot)
+      withdraw(0..<sequences[slot].placeCount, of: slot)
       end(slot, .failed)
       return .finished(.failed)
     }

@@ -10,10 +10,10 @@ extension Scheduler {
       if sequences[slot].adapter != 0 { usesAdapters = true }
       if sequences[slot].scheduled > 0 {
         scheduled += 1
-        longestTable = max(longestTable, sequences[slot].table.count)
+        longestTable = max(longestTable, sequences[slot].placeCount)
       }
     }
-    plan.fitBlockTables(to: longestTable)
+    plan.fitBlockTables(to: longestTable, groups: groupCount)
     if longestTable > 0 { plan.queryStarts.append(0) }
     if usesAdapters {
       writeByAdapter(to: &plan)
@@ -26,6 +26,14 @@ extension Scheduler {
       }
     }
     plan.trimBlockTables()
+    for group in 0..<groupCount {
+      for index in 0..<plan.entries.count {
+        let entry = plan.entries[index]
+        for row in entry.tokenStart..<entry.tokenStart + entry.tokenCount {
+          plan.slots.append(sequences[entry.id.slot].tables[group].slot(of: Int(plan.positions[row])))
+        }
+      }
+    }
   }
 
   /// The same with the sequences of an adapter beside each other: each adapter is then one or two runs of rows.
@@ -67,7 +75,6 @@ extension Scheduler {
       plan.tokens.append(
         position < known ? sequences[slot].tokens[position] : sequences[slot].drafts[position - known])
       plan.positions.append(Int32(position))
-      plan.slots.append(sequences[slot].table.slot(of: position))
     }
     let wanted = logitPositions(of: slot, scheduled: count)
     for position in wanted.prompt { plan.logitRows.append(Int32(tokenStart + position - start)) }
@@ -78,7 +85,7 @@ extension Scheduler {
       plan.tokenSources.append(sequences[slot].isUnconfirmed ? sequences[slot].sampledRow : -1)
     }
     plan.writeRow(
-      plan.entries.count, of: sequences[slot].table,
+      plan.entries.count, of: sequences[slot].tables,
       owner: StepPlan.RowOwner(id: sequences[slot].id, generation: sequences[slot].tableGeneration))
     plan.entries.append(
       StepPlan.Entry(

@@ -32,8 +32,9 @@
 /// computes the tail (1 … 16 tokens) into a block of its own. No block is ever copied or written by two
 /// sequences.
 ///
-/// **Windows and sinks.** With a `retention` the blocks that no later query sees return to the pool with each commit,
-/// and a prefix is found in the cache by what a query behind it sees (`KVRetention`).
+/// **Windows and sinks.** Blocks that no later query sees return to the pool with each commit, and a prefix is found in the
+/// cache by what a query behind it sees (`KVRetention`). Layers that see different keys have tables of their own
+/// (`KVGroups`).
 ///
 /// **Drafts.** `propose` gives a decode guesses to verify; see `Scheduler+Drafts.swift`.
 ///
@@ -61,7 +62,7 @@ package struct Scheduler: ~Copyable {
 
   /// Buffers of ended sequences, for the next ones; at most `maxNumSeqs`.
   var spareBuffers: [SequenceBuffers] = []
-  /// Blocks found in the cache for the sequence being admitted.
+  /// Blocks found in the cache for the sequence being admitted; see `matchPrefix`.
   var matched: [Int32] = []
 
   var prefixCacheQueries: UInt64 = 0
@@ -156,6 +157,8 @@ package struct Scheduler: ~Copyable {
     let tokens = sequences[id.slot].tokens
     return body(tokens.span)
   }
+
+  var groupCount: Int { configuration.groups.count }
 
   /// Whether any sequence is alive.
   package var isIdle: Bool { running.isEmpty && waiting.count == 0 && followerCount == 0 }

@@ -24,8 +24,8 @@ package struct SchedulerConfiguration: Sendable, Equatable {
   /// Blocks an admission must leave unleased while others run, so that those do not have to preempt at once.
   package var watermarkBlocks: Int
   package var enablePrefixCaching = true
-  /// What the model's queries see, when that is less than all; nil keeps every block of a sequence.
-  package var retention: KVRetention?
+  /// What the queries of the model's layers see. `blockCount` counts the blocks of all groups together.
+  package var groups = KVGroups.whole
   /// Key of the prefix cache's block hash. Random by default: nobody outside can construct colliding prompts.
   package var hashKey: BlockHashKey
 
@@ -55,7 +55,7 @@ package struct SchedulerConfiguration: Sendable, Equatable {
       "at least maxNumSeqs (\(maxNumSeqs))")
     try require(
       longPrefillTokenThreshold >= 0, "longPrefillTokenThreshold", longPrefillTokenThreshold, "0 or more")
-    if let retention {
+    for case .some(let retention) in groups.retentions {
       try require(retention.window >= 1, "retention.window", retention.window, "1 or more")
       try require(
         retention.sinks >= 0 && retention.sinks <= largest / 2, "retention.sinks", retention.sinks,

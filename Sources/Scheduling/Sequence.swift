@@ -52,9 +52,10 @@ extension Scheduler {
     var tokens: [Int32]
     /// Digests of the first full blocks, as far as they were needed yet.
     var digests: [BlockDigest] = []
-    var table = BlockTable()
+    /// One a group of layers, all of the same count; empty before `isPrepared`.
+    var tables: [BlockTable] = []
     var isPrepared = false
-    /// Counts the rebuildings of `table`: the blocks a plan wrote down stay true within one generation.
+    /// Counts the rebuildings of `tables`: the blocks a plan wrote down stay true within one generation.
     var tableGeneration: UInt32 = 0
 
     var computed = 0
@@ -64,7 +65,7 @@ extension Scheduler {
     var drafts: [Int32] = []
     /// Of `scheduled`, the drafts at its end.
     var scheduledDrafts = 0
-    /// Blocks from the start of `table` that went through `KVBlockPool.publish` or came from the cache; set
+    /// Blocks from the start of `tables` that went through `KVBlockPool.publish` or came from the cache; set
     /// with each admission.
     var publishedBlocks = 0
     /// Tokens found in the cache at the first admission; nil before.
@@ -107,6 +108,8 @@ extension Scheduler {
       self.wantsPromptStates = wantsPromptStates
     }
 
+    /// Places in each of `tables`.
+    var placeCount: Int { tables.first?.count ?? 0 }
     /// Every prompt position must be computed once, whatever the cache holds.
     var wantsPromptRows: Bool { wantsPromptLogits || wantsPromptStates }
     /// Tokens whose keys and values are not computed yet.

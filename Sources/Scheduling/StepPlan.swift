@@ -20,6 +20,11 @@ package struct AdapterRun: Sendable, Equatable {
 /// contextLengths       7                32     2          keys in the cache after the step
 /// blockTables  row s: the blocks of sequence s, padded with 0 to `blockTableStride`; any block where no query of the
 ///              step looks (`KVRetention`)
+///
+/// with G groups of layers (`KVGroups`)
+/// slots        G · T: those of group 0, of group 1 …
+/// blockTables  row s: the tables of the groups behind each other, each padded to `blockTableStride`
+///
 /// logitRows    rows of the flattened tokens whose logits are wanted
 /// ```
 /// Entries that compute a last token behind their prompt, and maybe drafts behind that, come first (decodes), then the
@@ -77,6 +82,7 @@ package struct StepPlan: Sendable {
   package var contextLengths: [Int32] = []
   package var blockTables: [Int32] = []
   package var blockTableStride = 0
+  package var groupCount = 1
   package var logitRows: [Int32] = []
   /// The rows that are computed with adapters, each adapter's beside each other among the decodes, and among the
   /// pieces of prompts.

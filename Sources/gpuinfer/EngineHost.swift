@@ -71,8 +71,13 @@ struct EngineHost {
     "memory: \(readableBytes(reservation.weightBytes)) weights, \(readableBytes(reservation.workspaceBytes)) workspace, "
       + "\(readableBytes(reservation.cacheBytes)) key/value cache (\(engine.information.cacheType)) = "
       + "\(reservation.blockCount) blocks of "
-      + "\(ModelLimits.blockSize) tokens; up to \(reservation.limits.maxSequences) sequences of "
+      + "\(ModelLimits.blockSize) tokens\(groupSummary); up to \(reservation.limits.maxSequences) sequences of "
       + "\(reservation.limits.maxModelLength) tokens" + draftSummary
+  }
+
+  private var groupSummary: String {
+    reservation.groupCount == 1
+      ? "" : ", one for each of \(reservation.groupCount) groups of layers until a window has left it"
   }
 
   private var draftSummary: String {
@@ -82,7 +87,7 @@ struct EngineHost {
       text +=
         "; draft model: \(readableBytes(draft.plan.weightBytes)) weights, "
         + "\(readableBytes(draft.plan.workspaceBytes)) workspace, "
-        + "\(readableBytes(draft.plan.bytesPerBlock * reservation.blockCount)) key/value cache"
+        + "\(readableBytes(draft.cacheBytes)) key/value cache"
     }
     return text
   }

@@ -85,12 +85,12 @@ struct SolveTests {
   /// Inputs are rounded, products and sums are not: the same bits on every instruction set.
   @Test(arguments: [(1, 1), (5, 3), (16, 40), (49, 301), (130, 1030)])
   func `a Gram matrix of pairs is that of rounded inputs`(_ n: Int, _ tokens: Int) throws {
-    let values = Workbench(seed: UInt64(n)).random(tokens * n)
+    let source = Workbench(seed: UInt64(n))
+    let values = source.random(tokens * n)
     let rounded = values.map { Double(BFloat16($0).float) }
     var first: [Float]?
     for set in InstructionSet.available {
-      let bench = Workbench(
-        backend: CPUBackend(threads: 2, instructionSet: set, productType: .bfloat16), seed: 1)
+      let bench = Workbench(instructionSet: set, productType: .bfloat16)
       let gram = Matrix(rows: n, columns: n)
       try bench.backend.accumulateGram(try bench.matrix(values, tokens, n, stride: n + 3), into: gram)
       gram.mirrorUpper()
@@ -111,9 +111,10 @@ struct SolveTests {
 
   @Test(arguments: [(1, 1), (7, 16), (40, 67), (3, 130)])
   func `channels are measured alike on every instruction set`(_ tokens: Int, _ n: Int) throws {
-    let values = Workbench(seed: UInt64(n)).random(2 * tokens * n)
+    let source = Workbench(seed: UInt64(n))
+    let values = source.random(2 * tokens * n)
     for set in InstructionSet.available {
-      let bench = Workbench(backend: CPUBackend(threads: 2, instructionSet: set), seed: 1)
+      let bench = Workbench(instructionSet: set)
       var statistics = ActivationStatistics(inputs: n, gram: false)
       for half in 0..<2 {
         let part = Array(values[half * tokens * n..<(half + 1) * tokens * n])

@@ -35,7 +35,7 @@ final class Driver {
     configuration.watermarkBlocks = 0
     change(&configuration)
     scheduler = try Scheduler(configuration)
-    model = FakeModel(blockCount: blocks, retention: configuration.retention)
+    model = FakeModel(configuration)
   }
 
   var statistics: SchedulerStatistics { scheduler.statistics }
@@ -99,11 +99,11 @@ final class Driver {
 
   func state(of id: SequenceID) -> SequenceState? { scheduler.state(of: id) }
 
-  /// The blocks of an entry of the plan, in order.
+  /// The blocks of an entry of the plan in the first group, in order.
   func blocks(of id: SequenceID) -> [Int32] {
     guard let row = plan.entries.firstIndex(where: { $0.id == id }) else { return [] }
     let count = (Int(plan.contextLengths[row]) + 15) / 16
-    return (0..<count).map { plan.blockTables[row * plan.blockTableStride + $0] }
+    return (0..<count).map { plan.blockTables[row * plan.groupCount * plan.blockTableStride + $0] }
   }
 
   /// The positions whose logits an entry of the plan wants.

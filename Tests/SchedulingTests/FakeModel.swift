@@ -56,15 +56,24 @@ final class History {
 /// A model that computes nothing but remembers, for each KV slot, whose prefix was written there. It runs a
 /// plan as the kernels do (all writes, then all reads) and demands that each entry finds exactly its own
 /// history under every context position. Sharing a wrong block, reusing one too early or losing one shows
-/// up as a foreign prefix.
+/// up as a foreign prefix. Each group of layers writes its own values.
 struct FakeModel {
-  var memory: [UInt64]
+  /// By group: a slot that another group wrote to holds nothing for this one.
+  private(set) var memory: [[UInt64]]
   let blockSize = KVBlockPool.blockSize
-  let retention: KVRetention?
+  let groups: KVGroups
 
-  init(blockCount: Int, retention: KVRetention? = nil) {
-    self.retention = retention
-    memory = Array(repeating: 0, count: blockCount * 16)
+  init(_ configuration: SchedulerConfiguration) {
+    groups = configuration.groups
+    memory = Array(
+      repeating: Array(repeating: 0, count: configuration.blockCount * 16), count: configuration.groups.count)
+  }
+
+  /// A step that failed may have written anything.
+  mutating func spoil(_ slots: [Int32]) {
+    for group in memory.indices {
+      for slot in slots { memory[group][Int(slot)] = 0xdead }
+    }
   }
 
   mutating func run(_ plan: StepPlan, histories: (SequenceID) -> History?) throws {
@@ -87,37 +96,41 @@ struct FakeModel {
       for offset in 0..<entry.tokenCount {
         let position = start + offset
         let flat = entry.tokenStart + offset
-        let block = plan.blockTables[row * plan.blockTableStride + position / blockSize]
-        if plan.positions[flat] != position || plan.tokens[flat] != tokens[position]
-          || plan.slots[flat] != block * 16 + Int32(position % blockSize)
-        {
-          throw PlanFault("\(entry.id): wrong token, position or slot at position \(position)")
+        if plan.positions[flat] != position || plan.tokens[flat] != tokens[position] {
+          throw PlanFault("\(entry.id): wrong token or position at position \(position)")
         }
-        if !written.insert(plan.slots[flat]).inserted {
-          throw PlanFault("slot \(plan.slots[flat]) is written twice in a step")
+        for group in 0..<groups.count {
+          let table = (row * groups.count + group) * plan.blockTableStride
+          let slot = plan.slots[group * plan.tokens.count + flat]
+          if slot != plan.blockTables[table + position / blockSize] * 16 + Int32(position % blockSize) {
+            throw PlanFault("\(entry.id): wrong slot at position \(position) of group \(group)")
+          }
+          if !written.insert(slot).inserted { throw PlanFault("slot \(slot) is written twice in a step") }
+          for other in 0..<groups.count { memory[other][Int(slot)] = other == group ? prefixes[position] : 0 }
         }
-        memory[Int(plan.slots[flat])] = prefixes[position]
       }
     }
     for (row, entry) in plan.entries.enumerated() {
       guard let history = histories(entry.id) else { continue }
-      try attend(plan, row, history, entry.id)
+      for group in 0..<groups.count { try attend(plan, row, group, history, entry.id) }
     }
   }
 
-  private func attend(_ plan: StepPlan, _ row: Int, _ history: History, _ id: SequenceID) throws {
+  private func attend(
+    _ plan: StepPlan, _ row: Int, _ group: Int, _ history: History, _ id: SequenceID
+  ) throws {
     let context = Int(plan.contextLengths[row])
     let known = context - plan.entries[row].draftCount
-    let base = row * plan.blockTableStride
+    let base = (row * groups.count + group) * plan.blockTableStride
     let first = context - plan.entries[row].tokenCount
-    let agrees = unsafe memory.withUnsafeBufferPointer { memory in
+    let agrees = unsafe memory[group].withUnsafeBufferPointer { memory in
       unsafe history.prefixes.withUnsafeBufferPointer { prefixes in
         guard let memory = memory.baseAddress, let prefixes = prefixes.baseAddress else { return false }
         var position = 0
         while position < known {
           let slot = Int(plan.blockTables[base + position / 16]) * 16
           let count = min(16, known - position)
-          if let retention, retention.gap(at: first).contains(position / 16) {
+          if groups.gap(group, at: first).contains(position / 16) {
             position += 16
             continue
           }
@@ -167,9 +180,10 @@ struct FakeModel {
       logits = entry.logitRange.upperBound
     }
     let counts = [plan.tokens.count, plan.positions.count, plan.slots.count]
-    if counts != [tokens, tokens, tokens] || plan.logitRows.count != logits
+    if counts != [tokens, tokens, tokens * groups.count] || plan.logitRows.count != logits
       || plan.queryStarts.last != Int32(tokens) || plan.queryStarts.count != rows + 1
-      || plan.contextLengths.count != rows || plan.blockTables.count != rows * plan.blockTableStride
+      || plan.contextLengths.count != rows
+      || plan.blockTables.count != rows * groups.count * plan.blockTableStride
     {
       throw PlanFault("arrays of different lengths")
     }
@@ -189,4 +203,19 @@ struct SeededGenerator: RandomNumberGenerator {
   }
   mutating func below(_ bound: Int) -> Int { Int(truncatingIfNeeded: next() % UInt64(bound)) }
   mutating func chance(_ numerator: Int, in denominator: Int) -> Bool { below(denominator) < numerator }
+}
+
+extension KVGroups {
+  /// One group with a window and maybe sinks, or up to four groups, each with a window or none.
+  static func random(_ random: inout SeededGenerator) -> KVGroups {
+    if random.chance(1, in: 2) {
+      return KVGroups([
+        KVRetention(sinks: random.chance(1, in: 2) ? 0 : random.below(40), window: 1 + random.below(100))
+      ])
+    }
+    return KVGroups(
+      (0..<2 + random.below(3)).map { _ in
+        random.chance(1, in: 3) ? nil : KVRetention(window: 1 + random.below(100))
+      })
+  }
 }

@@ -51,12 +51,11 @@ struct OverlapSimulation: ~Copyable {
     configuration.watermarkBlocks = random.below(min(3, blocks))
     configuration.enablePrefixCaching = !random.chance(1, in: 6)
     if random.chance(1, in: 3) {
-      configuration.retention = KVRetention(
-        sinks: random.chance(1, in: 2) ? 0 : random.below(40), window: 1 + random.below(100))
+      configuration.groups = KVGroups.random(&random)
     }
     self.configuration = configuration
     scheduler = try Scheduler(configuration)
-    model = FakeModel(blockCount: blocks, retention: configuration.retention)
+    model = FakeModel(configuration)
     for _ in 0..<4 {
       // Token 0 stands for what is not known yet: a block that is published under it would be found by others.
       bases.append((0..<120).map { _ in Int32(random.below(2)) })

@@ -4,9 +4,11 @@ import Testing
 
 /// Windows and sinks: what is given back, and what the cache still finds.
 @Suite struct RetentionTests {
-  private func driver(_ retention: KVRetention, blocks: Int = 64, length: Int = 4096) throws -> Driver {
+  private func driver(
+    _ retentions: KVRetention?..., blocks: Int = 64, length: Int = 4096
+  ) throws -> Driver {
     try Driver(blocks: blocks) {
-      $0.retention = retention
+      $0.groups = KVGroups(retentions)
       $0.maxModelLength = length
     }
   }
@@ -64,6 +66,73 @@ import Testing
     try driver.step()
     let other = try driver.add(prompt(176, first: 1), maxNewTokens: 1)
     while driver.state(of: other) == .waiting || driver.state(of: other) == .running { try driver.step() }
+  }
+
+  @Test("Of layers that see different keys, each group keeps what its own queries see")
+  func alternating() throws {
+    let window = KVRetention(window: 40)
+    let driver = try driver(nil, window, window, blocks: 41)
+    let id = try driver.add(prompt(300), maxNewTokens: 100)
+    while driver.state(of: id) != .finished(.length) {
+      try driver.step()
+      // Full: 25 blocks of the 400 tokens. Windows: 40 − 1 + 64 tokens touch 8 blocks at most.
+      #expect(driver.statistics.usedBlocks <= 25 + 2 * 8)
+    }
+    #expect(driver.statistics.preemptions == 0)
+    // Three whole tables could not even be taken.
+    let whole = try self.driver(nil, nil, nil, blocks: 41)
+    #expect(throws: SchedulerError.exceedsMemory(neededBlocks: 75, totalBlocks: 41)) {
+      try whole.add(prompt(300), maxNewTokens: 100)
+    }
+  }
+
+  @Test("A prefix counts where the full layers have all of it and the windows what is seen from behind it")
+  func alternatingPrefix() throws {
+    let driver = try driver(nil, KVRetention(window: 33), blocks: 64)
+    let first = try driver.add(prompt(320), maxNewTokens: 1)
+    while driver.state(of: first) != .finished(.length) { try driver.step() }
+    let second = try driver.add(prompt(320) + [9, 9, 9], maxNewTokens: 1)
+    #expect(try driver.next() == [Work(second, 3)])
+    #expect(driver.scheduler.cachedTokens(of: second) == 320)
+    // All 20 blocks and two, and one more of each for the new tokens.
+    #expect(driver.statistics.usedBlocks == 20 + 2 + 2)
+    try driver.commit()
+    // Another start: the windows have all they would need of the end, the full layers nothing.
+    let other = try driver.add([7] + prompt(320).dropFirst() + [9], maxNewTokens: 1)
+    _ = try driver.next()
+    #expect(driver.scheduler.cachedTokens(of: other) == 0)
+    try driver.commit()
+  }
+
+  @Test("Where a window's blocks were taken, the prefix ends before them")
+  func evictedWindow() throws {
+    let window = KVRetention(window: 33)
+    // The windows' blocks leave earlier than the full layers', and so are the first that others take.
+    let driver = try driver(nil, window, blocks: 30)
+    let first = try driver.add(prompt(320), maxNewTokens: 1)
+    while driver.state(of: first) != .finished(.length) { try driver.step() }
+    let filler = try driver.add(prompt(32, first: 1), maxNewTokens: 1)
+    while driver.state(of: filler) != .finished(.length) { try driver.step() }
+    let longer = try driver.add(prompt(320) + [9], maxNewTokens: 1)
+    _ = try driver.next()
+    #expect(driver.scheduler.cachedTokens(of: longer) == 320)
+    try driver.commit()
+    // From the middle of the prompt the window would need blocks that are gone; only the full layers have theirs.
+    let middle = try driver.add(prompt(160) + [9], maxNewTokens: 1)
+    _ = try driver.next()
+    #expect(driver.scheduler.cachedTokens(of: middle) == 0)
+    try driver.commit()
+  }
+
+  @Test("The longest sequence that a pool holds")
+  func longest() {
+    let groups = KVGroups([nil, KVRetention(window: 40), KVRetention(window: 40)])
+    for blocks in 3...60 {
+      let longest = groups.longestSequence(in: blocks, upTo: 1000, piece: 64)
+      #expect(groups.blocksAtOnce(for: longest, piece: 64) <= blocks)
+      #expect(longest == 1000 || groups.blocksAtOnce(for: longest + 1, piece: 64) > blocks)
+    }
+    #expect(KVGroups.whole.longestSequence(in: 3, upTo: 1000, piece: 64) == 48)
   }
 
   @Test("Settings that make no sense are refused")

@@ -54,13 +54,12 @@ struct Simulation: ~Copyable {
     configuration.watermarkBlocks = random.below(min(3, blocks))
     configuration.enablePrefixCaching = !random.chance(1, in: 6)
     if random.chance(1, in: 2) {
-      configuration.retention = KVRetention(
-        sinks: random.chance(1, in: 2) ? 0 : random.below(40), window: 1 + random.below(100))
+      configuration.groups = KVGroups.random(&random)
     }
     self.configuration = configuration
     maxDrafts = random.chance(1, in: 3) ? 0 : 1 + random.below(20)
     scheduler = try Scheduler(configuration)
-    model = FakeModel(blockCount: blocks, retention: configuration.retention)
+    model = FakeModel(configuration)
     for _ in 0..<4 {
       var base: [Int32] = []
       for _ in 0..<120 { base.append(Int32(random.below(3))) }
@@ -88,9 +87,7 @@ struct Simulation: ~Copyable {
     request.wantsPromptLogits = random.chance(1, in: 6)
     let limit = min(prompt.count + request.maxNewTokens, configuration.maxModelLength)
     let length = max(prompt.count, limit - 1)
-    let needed =
-      configuration.retention?.blocksAtOnce(for: length, piece: configuration.maxNumBatchedTokens)
-      ?? (length + 15) / 16
+    let needed = configuration.groups.blocksAtOnce(for: length, piece: configuration.maxNumBatchedTokens)
     let fits = needed <= configuration.blockCount
     let isShort = prompt.count + min(request.maxNewTokens, 1) <= configuration.maxModelLength
     do {
@@ -184,8 +181,7 @@ struct Simulation: ~Copyable {
 
   private mutating func abandonStep() throws {
     scheduler.abandon(plan, outcomes: &outcomes)
-    // A step that failed may have written anything.
-    for slot in plan.slots { model.memory[Int(slot)] = 0xdead }
+    model.spoil(plan.slots)
     for (entry, outcome) in zip(plan.entries, outcomes) {
       let expected: CommitOutcome = records[entry.id]?.isCancelled == true ? .discarded : .finished(.failed)
       if outcome != expected { throw PlanFault("\(entry.id): \(outcome) after a failed step") }

@@ -1,5 +1,6 @@
 internal import CCPUBackend
 package import Compute
+internal import Numerics
 
 /// Dense linear algebra for calibrated compression, on this backend's threads.
 extension CPUBackend {

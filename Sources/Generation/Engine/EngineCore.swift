@@ -66,7 +66,7 @@ struct EngineCore: ~Copyable {
     configuration.maxNumBatchedTokens = limits.maxBatchTokens
     configuration.maxNumSeqs = limits.maxSequences
     configuration.maxLogitRows = limits.maxLogitRows
-    configuration.retention = limits.retention
+    configuration.groups = limits.groups
     configuration.policy = options.policy
     configuration.enablePrefixCaching = options.enablePrefixCaching
     configuration.longPrefillTokenThreshold = options.longPrefillTokenThreshold

@@ -69,7 +69,7 @@ package struct EngineLimits: Sendable, Equatable {
   package var vocabularySize: Int
   /// Prompt and output of one sequence, in tokens.
   package var maxModelLength: Int
-  /// Blocks of 16 tokens in the key/value pool.
+  /// Blocks of 16 tokens in the key/value pool, of all groups of layers together.
   package var blockCount: Int
   package var maxBatchTokens: Int
   package var maxSequences: Int
@@ -78,14 +78,14 @@ package struct EngineLimits: Sendable, Equatable {
   package var device: String
   /// What keys and values are cached as, under the names of `--kv-cache-dtype`.
   package var cacheType = "auto"
-  /// Which keys its queries see, when that is less than all.
-  package var retention: KVRetention?
+  /// Which keys the queries of its layers see.
+  package var groups: KVGroups
 
   package init(
     vocabularySize: Int, maxModelLength: Int, blockCount: Int, maxBatchTokens: Int, maxSequences: Int,
-    maxLogitRows: Int, device: String, retention: KVRetention? = nil
+    maxLogitRows: Int, device: String, groups: KVGroups = .whole
   ) {
-    self.retention = retention
+    self.groups = groups
     self.vocabularySize = vocabularySize
     self.maxModelLength = maxModelLength
     self.blockCount = blockCount
@@ -99,7 +99,7 @@ package struct EngineLimits: Sendable, Equatable {
 extension EngineLimits {
   /// Most blocks that a sequence of `count` tokens holds at one time.
   func blocksAtOnce(for count: Int) -> Int {
-    retention?.blocksAtOnce(for: count, piece: maxBatchTokens) ?? (count - 1) / KVBlockPool.blockSize + 1
+    groups.blocksAtOnce(for: count, piece: maxBatchTokens)
   }
 }
 

@@ -23,7 +23,8 @@ final class StepWork {
     hostRows.reserveCapacity(limits.maxLogitRows)
     plan.reserve(
       maxTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
-      maxLogitRows: limits.maxBatchTokens, maxModelLength: limits.maxModelLength)
+      maxLogitRows: limits.maxBatchTokens, maxModelLength: limits.maxModelLength,
+      groups: limits.groups.count)
   }
 }
 

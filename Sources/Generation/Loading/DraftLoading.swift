@@ -32,6 +32,8 @@ extension MemoryReservation.Draft {
     limits.maxLogitRows = target.maxSequences
     limits.maxAdapterRank = 0
     limits.samples = false
+    // It keeps its own books, with one table a sequence.
+    limits.groupsLayers = false
     if let limit = draft.configuration.hardPositionLimit {
       limits.maxModelLength = min(limits.maxModelLength, limit)
     }
@@ -57,7 +59,7 @@ extension SpeculationOptions {
         return DraftModel(
           try GraphModel(
             checkpoint: draft.checkpoint, backend: target.graph.backend, limits: memory.limits,
-            blockCount: reservation.blockCount))
+            blockCount: memory.blockCount))
       }
     }
   }

@@ -21,13 +21,15 @@ package final class GraphModel: EngineModel {
     checkpoint: Checkpoint, backend: any Backend, limits: ModelLimits, blockCount: Int
   ) throws(ModelError) {
     graph = try ModelGraph(checkpoint: checkpoint, backend: backend, limits: limits)
-    do { cache = try graph.makeKVCache(blockCount: blockCount) } catch { throw .kernel(error) }
+    do { cache = try graph.makeKVCache(blockCount: blockCount, groupsLayers: true) } catch {
+      throw .kernel(error)
+    }
     let vocabularySize = graph.configuration.vocabularySize
     self.limits = EngineLimits(
       vocabularySize: vocabularySize, maxModelLength: limits.maxModelLength, blockCount: blockCount,
       maxBatchTokens: limits.maxBatchTokens, maxSequences: limits.maxSequences,
       maxLogitRows: graph.maxLogitRows, device: backend.name,
-      retention: ModelGraph.retention(graph.configuration, limits))
+      groups: graph.cacheGroups.groups)
     self.limits.cacheType = cache.geometry.dataType.cacheName
     let capacity = limits.samplingCapacity(graph.configuration)
     if limits.samples, vocabularySize < SamplingCapacity.vocabularyLimit,

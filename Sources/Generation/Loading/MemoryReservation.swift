@@ -81,7 +81,9 @@ package struct MemoryReservation: Sendable, Equatable {
   package var workspaceBytes: Int
   package var bytesPerBlock: Int
   package var blockCount: Int
-  /// Of the model that drafts for it; it has as many blocks.
+  /// Blocks that 16 tokens of a sequence take, as long as no window has left them.
+  package var groupCount: Int
+  /// Of the model that drafts for it.
   package var draft: Draft?
 
   package var cacheBytes: Int { blockCount * bytesPerBlock }
@@ -90,6 +92,11 @@ package struct MemoryReservation: Sendable, Equatable {
   package struct Draft: Sendable, Equatable {
     package var limits: ModelLimits
     package var plan: MemoryPlan
+    /// Its layers share a table; a target's groups of layers have one each. It has as many blocks as its target, or, where
+    /// the target takes several for 16 tokens of a sequence of the maximum length, as many less.
+    package var blockCount = 0
+
+    package var cacheBytes: Int { blockCount * plan.bytesPerBlock }
   }
 
   /// How far a stream with sinks runs when nobody says: only block tables grow with it, 4 bytes for 16 tokens.
@@ -116,18 +123,19 @@ package struct MemoryReservation: Sendable, Equatable {
     } catch {
       throw .model(error)
     }
-    let retention = ModelGraph.retention(configuration, limits)
-    let wanted =
-      retention?.blocksAtOnce(for: limits.maxModelLength, piece: limits.maxBatchTokens)
-      ?? (limits.maxModelLength - 1) / ModelLimits.blockSize + 1
-    let fewest = options.maxModelLength == nil && retention == nil ? 1 : wanted
+    let groups = CacheGroups(configuration, limits).groups
+    let wanted = groups.blocksAtOnce(for: limits.maxModelLength, piece: limits.maxBatchTokens)
+    let fewest = options.maxModelLength == nil && !groups.isBounded ? groups.count : wanted
     let weightBytes = plan.weightBytes + (beside?.plan.weightBytes ?? 0)
     let workspaceBytes = plan.workspaceBytes + (beside?.plan.workspaceBytes ?? 0)
-    let bytesPerBlock = plan.bytesPerBlock + (beside?.plan.bytesPerBlock ?? 0)
+    let places = (limits.maxModelLength - 1) / ModelLimits.blockSize + 1
+    let blocksPerPlace = max(1, wanted / places)
+    let bytesPerBlock =
+      plan.bytesPerBlock + ((beside?.plan.bytesPerBlock ?? 0) + blocksPerPlace - 1) / blocksPerPlace
     let fixed = weightBytes + workspaceBytes
     var shortage = MemoryShortage(
       weightBytes: weightBytes, workspaceBytes: workspaceBytes,
-      cacheBytes: fewest * bytesPerBlock, tokens: fewest * ModelLimits.blockSize)
+      cacheBytes: fewest * bytesPerBlock, tokens: fewest * ModelLimits.blockSize / groups.count)
 
     let usable: Int
     if let bytes = options.kvCacheBytes {
@@ -148,7 +156,8 @@ package struct MemoryReservation: Sendable, Equatable {
     if blocks < fewest {
       // The host's own limit is meant for comfort; it does not refuse a length that memory can hold.
       if options.kvCacheBytes == nil, device.isHost, shortage.missingBytes <= 0 {
-        return MemoryReservation(limits, plan, fewest, beside)
+        return MemoryReservation(
+          limits, plan, fewest, groups, beside, draftBlocks: fewest / blocksPerPlace)
       }
       throw .memory(shortage)
     }
@@ -160,14 +169,18 @@ package struct MemoryReservation: Sendable, Equatable {
       shortage.availableBytes = available
       throw .memory(shortage)
     }
-    if retention == nil {
-      limits.maxModelLength = min(limits.maxModelLength, blocks * ModelLimits.blockSize)
-    }
-    return MemoryReservation(limits, plan, blocks, beside)
+    limits.maxModelLength = groups.longestSequence(
+      in: blocks, upTo: limits.maxModelLength, piece: limits.maxBatchTokens)
+    return MemoryReservation(limits, plan, blocks, groups, beside, draftBlocks: blocks / blocksPerPlace)
   }
 
-  private init(_ limits: ModelLimits, _ plan: MemoryPlan, _ blockCount: Int, _ draft: Draft?) {
+  private init(
+    _ limits: ModelLimits, _ plan: MemoryPlan, _ blockCount: Int, _ groups: KVGroups, _ draft: Draft?,
+    draftBlocks: Int
+  ) {
+    groupCount = groups.count
     self.draft = draft
+    self.draft?.blockCount = max(1, draftBlocks)
     self.draft?.limits.maxModelLength = min(draft?.limits.maxModelLength ?? 0, limits.maxModelLength)
     self.limits = limits
     weightBytes = plan.weightBytes

@@ -25,10 +25,8 @@ package struct StreamPerplexity: Sendable, Equatable {
     _ tokens: [Int32], with graph: ModelGraph, progress: (Int) -> Bool = { _ in true }
   ) throws -> StreamPerplexity? {
     let limits = graph.limits
-    let retention = ModelGraph.retention(graph.configuration, limits)
-    let blocks =
-      retention?.blocksAtOnce(for: tokens.count, piece: limits.maxBatchTokens)
-      ?? (tokens.count - 1) / ModelLimits.blockSize + 1
+    let groups = graph.cacheGroups.groups
+    let blocks = groups.blocksAtOnce(for: tokens.count, piece: limits.maxBatchTokens)
     var configuration = SchedulerConfiguration(
       blockCount: blocks, maxModelLength: max(tokens.count, 1), hashKey: BlockHashKey(low: 0, high: 0))
     configuration.maxNumBatchedTokens = limits.maxBatchTokens
@@ -36,12 +34,12 @@ package struct StreamPerplexity: Sendable, Equatable {
     configuration.maxLogitRows = graph.maxLogitRows
     configuration.watermarkBlocks = 0
     configuration.enablePrefixCaching = false
-    configuration.retention = retention
+    configuration.groups = groups
     var scheduler = try Scheduler(configuration)
     var request = SchedulerRequest(prompt: tokens, maxNewTokens: 0)
     request.wantsPromptLogits = true
     _ = try scheduler.add(request)
-    let cache = try graph.makeKVCache(blockCount: blocks)
+    let cache = try graph.makeKVCache(blockCount: blocks, groupsLayers: true)
 
     let vocabularySize = graph.configuration.vocabularySize
     var rows = [Float](repeating: 0, count: graph.maxLogitRows * vocabularySize)

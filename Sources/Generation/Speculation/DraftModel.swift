@@ -37,7 +37,9 @@ package final class DraftModel: DraftSource {
     var readDrafts: [Int32] = []
   }
 
+  /// - Precondition: the model has one table for all its layers (`ModelLimits.groupsLayers`).
   package init(_ model: any EngineModel) {
+    precondition(model.limits.groups == .whole, "a draft model whose layers are grouped")
     self.model = model
     pool = KVBlockPool(blockCount: model.limits.blockCount)
     sampler = Sampler(vocabularySize: model.limits.vocabularySize)

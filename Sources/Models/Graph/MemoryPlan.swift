@@ -4,7 +4,7 @@ package struct MemoryPlan: Sendable, Equatable {
   package var weightBytes: Int
   /// Activations, logits, step indices and position tables.
   package var workspaceBytes: Int
-  /// Keys and values of one block over all layers.
+  /// Keys and values of one block over the layers that share it (`CacheGroups`).
   package var bytesPerBlock: Int
   /// Tokens in a block.
   package var blockSize: Int

@@ -7,7 +7,16 @@ extension ModelGraph {
   ///
   /// - Complexity: O(tokens + sequences + block table entries) comparisons, nothing beside a step's arithmetic.
   func admit(_ plan: borrowing StepPlan, _ cache: any KVCache) throws(KernelError) -> AttentionBatch {
-    try admit(plan, cache, geometry: cacheGeometry(blockCount: cache.geometry.blockCount))
+    guard plan.groupCount == 1 || plan.groupCount == cacheGroups.groups.count else {
+      throw .unsupported(
+        operation: "forward",
+        reason:
+          "the plan has \(plan.groupCount) block tables a sequence, the model \(cacheGroups.groups.count)")
+    }
+    return try admit(
+      plan, cache,
+      geometry: cacheGeometry(
+        blockCount: cache.geometry.blockCount, layers: plan.groupCount > 1 ? cacheGroups.layers : nil))
   }
 
   /// The same for a cache that must have the geometry `expected`.
@@ -22,17 +31,19 @@ extension ModelGraph {
     try check("tokens", tokens, tokens <= limits.maxBatchTokens, "at most \(limits.maxBatchTokens)")
     try check("contextLengths", sequences, sequences <= limits.maxSequences, "at most \(limits.maxSequences)")
     try check("positions", plan.positions.count, plan.positions.count == tokens, "[\(tokens)], one a token")
-    try check("slots", plan.slots.count, plan.slots.count == tokens, "[\(tokens)], one a token")
+    let groups = plan.groupCount
+    try check(
+      "slots", plan.slots.count, plan.slots.count == tokens * groups, "[\(tokens * groups)], one a token")
     let rows = workspace.step.capacity.logitRows
     try check("logitRows", plan.logitRows.count, plan.logitRows.count <= rows, "at most \(rows)")
     let starts = plan.queryStarts.count
     try check(
       "queryStarts", starts, starts == sequences + 1 || (sequences == 0 && starts == 0), "[\(sequences + 1)]")
-    let (entries, overflow) = sequences.multipliedReportingOverflow(by: stride)
+    let (entries, overflow) = (sequences * groups).multipliedReportingOverflow(by: stride)
     try check(
       "blockTables", plan.blockTables.count,
       !overflow && plan.blockTables.count == entries && entries <= workspace.step.capacity.tables,
-      "[\(sequences), \(stride)], at most \(workspace.step.capacity.tables) entries")
+      "[\(sequences * groups), \(stride)], at most \(workspace.step.capacity.tables) entries")
 
     try check("tokens", plan.tokens, 0..<configuration.vocabularySize)
     try check(
@@ -86,7 +97,8 @@ extension ModelGraph {
     return AttentionBatch(
       queryStarts: inputs.view(inputs.layout.queryStarts, sequences + 1),
       contextLengths: inputs.view(inputs.layout.contextLengths, sequences),
-      blockTables: inputs.blockTables(sequences: sequences, stride: plan.blockTableStride),
+      blockTables: inputs.blockTables(
+        sequences: sequences, stride: plan.groupCount * plan.blockTableStride),
       sequenceCount: sequences, maxQueryLength: maxQueryLength, maxContextLength: maxContextLength,
       decodes: decodes)
   }

@@ -1,4 +1,5 @@
 package import Compute
+internal import Numerics
 package import Scheduling
 
 extension ModelGraph {
@@ -42,7 +43,10 @@ extension ModelGraph {
     try send(plan, sampling)
     try feedSampledTokens(plan.tokenSources.count)
 
-    try layers(StepViews(workspace, tokens: tokens, batch: batch, adapterRuns: plan.adapterRuns), cache)
+    try layers(
+      StepViews(
+        workspace, tokens: tokens, groups: plan.groupCount, batch: batch, adapterRuns: plan.adapterRuns),
+      cache)
     stepTokens = tokens
     stepLogitRows = plan.logitRows.count
   }
@@ -152,12 +156,17 @@ struct StepViews {
   let ropeRows: TensorView
   /// For the queries of the sinks; nil but for streams.
   let sinkRopeRows: TensorView?
-  let slots: TensorView
-  private(set) var batch: AttentionBatch
+  /// Tables of a sequence.
+  let groups: Int
+  private let slots: TensorView
+  private let slotStride: Int
+  /// `blockTables` has those of all groups.
+  private var batch: AttentionBatch
   let adapterRuns: [AdapterRun]
 
   init(
-    _ workspace: borrowing Workspace, tokens count: Int, batch: AttentionBatch, adapterRuns: [AdapterRun] = []
+    _ workspace: borrowing Workspace, tokens count: Int, groups: Int = 1, batch: AttentionBatch,
+    adapterRuns: [AdapterRun] = []
   ) {
     residual = workspace.residual.prefix(rows: count)
     hidden = workspace.hidden.prefix(rows: count)
@@ -171,7 +180,9 @@ struct StepViews {
     let inputs = workspace.step.layout
     tokens = workspace.step.view(inputs.tokens, count)
     positions = workspace.step.view(inputs.positions, count)
+    self.groups = groups
     slots = workspace.step.view(inputs.slots, count)
+    slotStride = inputs.slotStride
     self.adapterRuns = adapterRuns
     var batch = batch
     if let streaming = workspace.streaming {
@@ -199,6 +210,24 @@ struct StepViews {
     own.batch.sinkQuery = batch.sinkQuery?.reshaped(columns: queries)
     return own
   }
+
+  /// int32 `[T]`: where a group's keys and values go.
+  func slots(of group: Int) -> TensorView {
+    unsafe TensorView(
+      address: slots.address + group * slotStride * slots.dataType.byteCount, shape: slots.shape,
+      dataType: slots.dataType)
+  }
+
+  /// The step as a group's layers see it.
+  func batch(of group: Int) -> AttentionBatch {
+    if groups == 1 { return batch }
+    var own = batch
+    let stride = batch.blockTables.columns / groups
+    own.blockTables = batch.blockTables.columns(group * stride..<(group + 1) * stride)
+    return own
+  }
+
+  var sinkQuery: TensorView? { batch.sinkQuery }
 }
 
 // MARK: The layers
@@ -227,16 +256,17 @@ extension ModelGraph {
     try observer?(.layer(index, .attentionNorm), step.hidden)
 
     let step = step.narrowed(to: configuration, layer: index)
-    try attention(pass, step.hidden, step, cache, cacheLayer: index, index: index)
+    let place = step.groups > 1 ? cacheGroups.places[index] : CacheGroups.Place(group: 0, layer: index)
+    try attention(pass, step.hidden, step, cache, place: place, index: index)
     try backend.linear(step.attention, pass.weights.attentionOutput, accumulate: false, into: step.projected)
     try adapt(.attentionOutput, index, step.attention, into: step.projected, step.adapterRuns)
     try observer?(.layer(index, .attentionOutput), step.projected)
   }
 
-  /// From what the attention's norm gave to `step.attention`. `cacheLayer` is the layer's place in `cache`.
+  /// From what the attention's norm gave to `step.attention`. `place` is the layer's in `cache`.
   func attention(
-    _ pass: LayerPass, _ hidden: TensorView, _ step: StepViews, _ cache: any KVCache, cacheLayer: Int,
-    index: Int
+    _ pass: LayerPass, _ hidden: TensorView, _ step: StepViews, _ cache: any KVCache,
+    place: CacheGroups.Place, index: Int
   ) throws(KernelError) {
     switch pass.weights.attention {
     case .separate(let query, let key, let value):
@@ -254,7 +284,7 @@ extension ModelGraph {
       if let table = step.ropeTable { rope.table = table }
       try observer?(.layer(index, .projectedQuery), step.query)
       try observer?(.layer(index, .projectedKey), step.key)
-      if let sinkQuery = step.batch.sinkQuery, let rows = step.sinkRopeRows {
+      if let sinkQuery = step.sinkQuery, let rows = step.sinkRopeRows {
         try backend.gatherRows(step.query, rows: step.ropeRows, into: sinkQuery)
         try backend.rope(rope, positions: rows, query: sinkQuery, key: sinkQuery.columns(0..<0))
       }
@@ -264,9 +294,10 @@ extension ModelGraph {
     try observer?(.layer(index, .key), step.key)
     try observer?(.layer(index, .value), step.value)
 
-    try backend.appendKV(key: step.key, value: step.value, slots: step.slots, cache: cache, layer: cacheLayer)
+    try backend.appendKV(
+      key: step.key, value: step.value, slots: step.slots(of: place.group), cache: cache, layer: place.layer)
     try backend.attention(
-      pass.attention, query: step.query, cache: cache, layer: cacheLayer, batch: step.batch,
+      pass.attention, query: step.query, cache: cache, layer: place.layer, batch: step.batch(of: place.group),
       into: step.attention)
     try observer?(.layer(index, .attention), step.attention)
   }

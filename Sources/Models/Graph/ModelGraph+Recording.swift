@@ -15,6 +15,7 @@ struct DecodeRecordings {
   struct Shape: Hashable {
     /// Of the recording, not of the step.
     var sequences: Int
+    var groups: Int
     var tableStride: Int
     var cache: ObjectIdentifier
   }
@@ -81,11 +82,12 @@ extension ModelGraph {
     }
     let limit = Swift.min(limits.maxSequences, limits.maxBatchTokens, maxLogitRows)
     let rows = DecodeRecordings.rows(for: count, limit: limit)
-    guard count <= limit, rows * plan.blockTableStride <= workspace.step.capacity.tables else {
-      return nil
-    }
+    guard count <= limit,
+      rows * plan.groupCount * plan.blockTableStride <= workspace.step.capacity.tables
+    else { return nil }
     return DecodeRecordings.Shape(
-      sequences: rows, tableStride: plan.blockTableStride, cache: ObjectIdentifier(cache))
+      sequences: rows, groups: plan.groupCount, tableStride: plan.blockTableStride,
+      cache: ObjectIdentifier(cache))
   }
 
   /// One step in a recording's shape; the logits of its first rows are the step's.
@@ -97,17 +99,20 @@ extension ModelGraph {
     stepLogitRows = 0
     _ = try admit(plan, cache)
     workspace.step.arrange(
-      StepInputs.Layout(tokens: shape.sequences, sequences: shape.sequences, logitRows: shape.sequences))
+      StepInputs.Layout(
+        tokens: shape.sequences, sequences: shape.sequences, logitRows: shape.sequences, groups: shape.groups)
+    )
     try send(plan, decodePaddedTo: shape.sequences, sampling)
     let inputs = workspace.step
     let reachable = Swift.min(shape.tableStride * ModelLimits.blockSize, limits.maxModelLength)
     let batch = AttentionBatch(
       queryStarts: inputs.view(inputs.layout.queryStarts, shape.sequences + 1),
       contextLengths: inputs.view(inputs.layout.contextLengths, shape.sequences),
-      blockTables: inputs.blockTables(sequences: shape.sequences, stride: shape.tableStride),
+      blockTables: inputs.blockTables(
+        sequences: shape.sequences, stride: shape.groups * shape.tableStride),
       sequenceCount: shape.sequences, maxQueryLength: 1, maxContextLength: reachable,
       decodes: .init(rows: repeatElement(1, count: shape.sequences)))
-    let step = StepViews(workspace, tokens: shape.sequences, batch: batch)
+    let step = StepViews(workspace, tokens: shape.sequences, groups: shape.groups, batch: batch)
     let enqueue = { () throws(KernelError) in
       try self.feedSampledTokens(shape.sequences)
       try self.layers(step, cache)

@@ -28,7 +28,9 @@ extension ModelGraph {
     _ layer: Int, _ hidden: TensorView, _ plan: StepPlan, cache: any KVCache
   ) throws(KernelError) -> TensorView {
     let step = try stage(plan, cache).narrowed(to: configuration, layer: layer)
-    try attention(passes[layer], hidden, step, cache, cacheLayer: stagePlace(of: layer), index: layer)
+    try attention(
+      passes[layer], hidden, step, cache, place: CacheGroups.Place(group: 0, layer: stagePlace(of: layer)),
+      index: layer)
     return step.attention
   }
 

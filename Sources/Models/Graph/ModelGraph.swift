@@ -24,6 +24,8 @@ package final class ModelGraph {
   let finalNorm: NormParameters
   let rope: RopeParameters?
   var workspace: Workspace
+  /// Tables and places of the layers in the cache that the scheduler's plans are for.
+  package let cacheGroups: CacheGroups
   /// The linear layers of each layer, in the order in which they are computed.
   package let sites: [[LinearSite]]
   /// LoRA adapters by number.
@@ -78,6 +80,7 @@ package final class ModelGraph {
     self.configuration = configuration
     self.limits = limits
     self.backend = backend
+    cacheGroups = CacheGroups(configuration, limits)
     recorder = backend as? any RecordingBackend
     memoryPlan = MemoryPlan(
       configuration, inventory: inventory, layout: layout, limits: limits,
@@ -131,28 +134,42 @@ package final class ModelGraph {
   }
 
   /// The shape of this model's key/value pool with `blockCount` blocks.
-  package func cacheGeometry(blockCount: Int) -> KVCacheGeometry {
-    Self.cacheGeometry(configuration, blockCount, limits.cacheType ?? backend.activationType)
+  ///
+  /// - Parameter layers: in a block; nil for all, in plans with one table a sequence.
+  package func cacheGeometry(blockCount: Int, layers: Int? = nil) -> KVCacheGeometry {
+    Self.cacheGeometry(configuration, blockCount, limits.cacheType ?? backend.activationType, layers: layers)
   }
 
   static func cacheGeometry(
-    _ configuration: ModelConfiguration, _ blockCount: Int, _ type: DataType
+    _ configuration: ModelConfiguration, _ blockCount: Int, _ type: DataType, layers: Int?
   ) -> KVCacheGeometry {
-    KVCacheGeometry(
-      heads: configuration.layers.indices.map { configuration.keyValueHeads(of: $0) }, blockCount: blockCount,
-      blockSize: ModelLimits.blockSize, headDimension: configuration.headDimension, dataType: type)
+    let indices = configuration.layers.indices
+    // Places that several groups of layers use have room for any of them.
+    let heads =
+      layers.map { $0 == indices.count } ?? true
+      ? indices.map { configuration.keyValueHeads(of: $0) }
+      : Array(repeating: configuration.keyValueHeads, count: layers ?? indices.count)
+    return KVCacheGeometry(
+      heads: heads, blockCount: blockCount, blockSize: ModelLimits.blockSize,
+      headDimension: configuration.headDimension, dataType: type)
   }
 
   /// Reserves a pool of `blockCount` blocks.
   ///
+  /// - Parameter groupsLayers: for plans with a table for each of `cacheGroups`, as the scheduler makes them; otherwise a
+  ///   block holds all layers.
   /// - Throws: `outOfMemory` when it does not fit.
-  package func makeKVCache(blockCount: Int) throws(KernelError) -> any KVCache {
+  package func makeKVCache(
+    blockCount: Int, groupsLayers: Bool = false
+  ) throws(KernelError) -> any KVCache {
     guard blockCount > 0 else {
       throw .unsupported(operation: "makeKVCache", reason: "\(blockCount) blocks; at least one is needed")
     }
-    let (_, overflow) = blockCount.multipliedReportingOverflow(by: memoryPlan.bytesPerBlock)
+    let layers = groupsLayers ? cacheGroups.layers : nil
+    let (_, overflow) = blockCount.multipliedReportingOverflow(
+      by: cacheGeometry(blockCount: 1, layers: layers).bytesPerBlock)
     guard !overflow else { throw .outOfMemory(requestedBytes: Int.max, availableBytes: nil) }
-    return try backend.makeKVCache(cacheGeometry(blockCount: blockCount))
+    return try backend.makeKVCache(cacheGeometry(blockCount: blockCount, layers: layers))
   }
 }
 
@@ -171,6 +188,9 @@ extension MemoryPlan {
     }
     let cacheType = limits.cacheType ?? activationType
     blockSize = ModelLimits.blockSize
-    bytesPerBlock = ModelGraph.cacheGeometry(configuration, 1, cacheType).bytesPerBlock
+    bytesPerBlock =
+      ModelGraph.cacheGeometry(
+        configuration, 1, cacheType, layers: CacheGroups(configuration, limits).layers
+      ).bytesPerBlock
   }
 }

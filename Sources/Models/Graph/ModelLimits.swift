@@ -17,6 +17,9 @@ package struct ModelLimits: Sendable, Equatable {
   package var policy: KVRetention?
   /// The largest rank of a LoRA adapter; 0 takes none.
   package var maxAdapterRank = 0
+  /// Blocks that a layer's window has left may go, whatever other layers see (`CacheGroups`); otherwise one table serves
+  /// all layers, and keeps everything.
+  package var groupsLayers = true
   /// Tokens are sampled where the logits lie, if the backend can.
   package var samples = true
 
@@ -80,18 +83,5 @@ package struct ModelLimits: Sendable, Equatable {
     guard range.contains(value) else {
       throw .limit(name: name, found: value, allowed: "from \(range.lowerBound) to \(range.upperBound)")
     }
-  }
-}
-
-extension ModelGraph {
-  /// Which keys all layers can do without: those behind the widest window, where every layer has one.
-  package static func retention(_ configuration: ModelConfiguration, _ limits: ModelLimits) -> KVRetention? {
-    if let policy = limits.policy { return policy }
-    var widest = 0
-    for layer in configuration.layers {
-      guard let window = layer.window else { return nil }
-      widest = Swift.max(widest, window)
-    }
-    return widest > 0 ? KVRetention(window: widest) : nil
   }
 }

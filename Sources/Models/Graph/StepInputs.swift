@@ -5,11 +5,11 @@ internal import Scheduling
 /// What a step sends to the device: one block of host memory, copied once.
 ///
 /// ```
-/// | tokens T | positions T | slots T | queryStarts S+1 | contextLengths S | logitRows R | sources S | blockTables … |
+/// | tokens T | positions T | slots G · T | queryStarts S+1 | contextLengths S | logitRows R | sources S | blockTables … |
 /// | angles of streams | settings of sampling |
 /// ```
 /// `sources` says which tokens are on the device only (`StepPlan.tokenSources`); −1 for those that are here. Angles belong
-/// to `StreamingPositions`, settings to the backend's `TokenSampler`.
+/// to `StreamingPositions`, settings to the backend's `TokenSampler`. G is the number of tables a sequence has.
 ///
 /// Parts are packed, so a decode step of few sequences is a copy of a few hundred bytes. Where the integers lie depends
 /// on the step's numbers of tokens, sequences and logit rows only, so a recorded graph of kernels can be replayed.
@@ -19,21 +19,24 @@ struct StepInputs {
     let tokens = 0
     let positions: Int
     let slots: Int
+    /// From the slots of one group of layers to those of the next.
+    let slotStride: Int
     let queryStarts: Int
     let contextLengths: Int
     let logitRows: Int
     let tokenSources: Int
     let blockTables: Int
 
-    init(tokens: Int, sequences: Int, logitRows rows: Int) {
+    init(tokens: Int, sequences: Int, logitRows rows: Int, groups: Int) {
       var end = 0
       func part(_ count: Int) -> Int {
         defer { end += (count + 3) & ~3 }
         return end
       }
+      slotStride = (tokens + 3) & ~3
       _ = part(tokens)
       positions = part(tokens)
-      slots = part(tokens)
+      slots = part(groups * slotStride)
       queryStarts = part(sequences + 1)
       contextLengths = part(sequences)
       logitRows = part(rows)
@@ -43,7 +46,8 @@ struct StepInputs {
 
     init(_ plan: borrowing StepPlan) {
       self.init(
-        tokens: plan.tokens.count, sequences: plan.contextLengths.count, logitRows: plan.logitRows.count)
+        tokens: plan.tokens.count, sequences: plan.contextLengths.count, logitRows: plan.logitRows.count,
+        groups: plan.groupCount)
     }
   }
 
@@ -55,12 +59,15 @@ struct StepInputs {
     let byteCount: Int
 
     /// - Parameters:
+    ///   - groups: tables of a sequence.
     ///   - angleBytes: of streams.
     ///   - settingsBytes: of sampling; they come last.
-    init(_ limits: ModelLimits, angleBytes: Int, settingsBytes: Int) throws(ModelError) {
+    init(
+      _ limits: ModelLimits, groups: Int, angleBytes: Int, settingsBytes: Int
+    ) throws(ModelError) {
       logitRows = limits.maxBatchTokens
       // Rows are longer than the tables in them, so that they need not be laid out anew with every block.
-      let (tables, overflow) = limits.maxSequences.multipliedReportingOverflow(
+      let (tables, overflow) = (groups * limits.maxSequences).multipliedReportingOverflow(
         by: StepPlan.stride(forBlocks: limits.maxBlocksPerSequence))
       guard !overflow, tables <= 1 << 40 else {
         throw .limit(
@@ -68,7 +75,8 @@ struct StepInputs {
       }
       self.tables = tables
       let largest = Layout(
-        tokens: limits.maxBatchTokens, sequences: limits.maxSequences, logitRows: limits.maxBatchTokens)
+        tokens: limits.maxBatchTokens, sequences: limits.maxSequences, logitRows: limits.maxBatchTokens,
+        groups: groups)
       byteCount = Self.aligned(4 * (largest.blockTables + tables)) + Self.aligned(angleBytes) + settingsBytes
     }
 
@@ -78,7 +86,7 @@ struct StepInputs {
   let capacity: Capacity
   let block: any StepBlock
   /// Of the last step.
-  private(set) var layout = Layout(tokens: 0, sequences: 0, logitRows: 0)
+  private(set) var layout = Layout(tokens: 0, sequences: 0, logitRows: 0, groups: 1)
 
   init(_ capacity: Capacity, _ block: any StepBlock) {
     self.capacity = capacity
@@ -96,7 +104,8 @@ struct StepInputs {
     _ plan: borrowing StepPlan, decodePaddedTo rows: Int? = nil, to host: UnsafeMutableRawPointer
   ) -> Int {
     let integers = unsafe host.assumingMemoryBound(to: Int32.self)
-    func put(_ values: [Int32], at start: Int) {
+    func put(_ values: [Int32], at start: Int) { put(values[...], at: start) }
+    func put(_ values: ArraySlice<Int32>, at start: Int) {
       unsafe values.withUnsafeBufferPointer { values in
         guard let source = values.baseAddress else { return }
         unsafe (integers + start).update(from: source, count: values.count)
@@ -104,7 +113,11 @@ struct StepInputs {
     }
     put(plan.tokens, at: layout.tokens)
     put(plan.positions, at: layout.positions)
-    put(plan.slots, at: layout.slots)
+    let tokens = plan.tokens.count
+    for group in 0..<plan.groupCount {
+      put(
+        plan.slots[group * tokens..<(group + 1) * tokens], at: layout.slots + group * layout.slotStride)
+    }
     put(plan.queryStarts, at: layout.queryStarts)
     put(plan.contextLengths, at: layout.contextLengths)
     put(plan.logitRows, at: layout.logitRows)
@@ -118,13 +131,15 @@ struct StepInputs {
       for row in plan.tokens.count..<Swift.max(rows, plan.tokens.count) {
         unsafe integers[layout.tokens + row] = 0
         unsafe integers[layout.positions + row] = 0
-        unsafe integers[layout.slots + row] = -1
+        for group in 0..<plan.groupCount {
+          unsafe integers[layout.slots + group * layout.slotStride + row] = -1
+        }
         unsafe integers[layout.queryStarts + row + 1] = Int32(row + 1)
         unsafe integers[layout.contextLengths + row] = 0
         unsafe integers[layout.logitRows + row] = Int32(row)
       }
       // No key, so nobody reads their part of the tables.
-      let end = layout.blockTables + rows * plan.blockTableStride
+      let end = layout.blockTables + rows * plan.groupCount * plan.blockTableStride
       for index in used..<Swift.max(used, end) { unsafe integers[index] = 0 }
       used = Swift.max(used, end)
     }
@@ -136,7 +151,7 @@ struct StepInputs {
     unsafe TensorView(address: block.address + start * 4, shape: Shape(count), dataType: .int32)
   }
 
-  /// int32 `[sequences, stride]`.
+  /// int32 `[sequences, stride]`, a row with the tables of all groups.
   func blockTables(sequences: Int, stride: Int) -> TensorView {
     unsafe TensorView(
       address: block.address + layout.blockTables * 4, shape: Shape(sequences, stride), dataType: .int32)

@@ -1,5 +1,6 @@
 internal import Compute
 internal import Numerics
+internal import Scheduling
 
 /// Where each buffer of the forward pass lies in one reservation.
 ///
@@ -80,7 +81,7 @@ struct WorkspaceLayout: Equatable {
     slopes = try cursor.reserve(configuration.queryHeads, 1, 4)
     let samples = limits.samples(configuration, activationType)
     stepCapacity = try StepInputs.Capacity(
-      limits,
+      limits, groups: CacheGroups(configuration, limits).groups.count,
       angleBytes: streams ? StreamingPositions.byteCount(tokens: tokens, rotaryDimension: rotary) : 0,
       settingsBytes: samples ? limits.samplingCapacity(configuration).inputBytes : 0)
     step = try cursor.reserve(stepCapacity.byteCount, 1, 1)
