@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "device/launch.h"
+#include "gemm/row_codes.h"
 
 namespace gpu {
 
@@ -29,6 +30,8 @@ struct NormArguments {
   /// [rows, width]
   void* output;
   float epsilon;
+  /// The output's rows as codes, too, where there is room for codes.
+  RowCodes rounded = {};
 };
 
 /// x / sqrt(mean(x²) + ε) · weight (Zhang and Sennrich 2019, arXiv 1910.07467).
@@ -91,6 +94,8 @@ struct ActivationArguments {
   int64_t input_stride;
   /// [rows, width]
   void* output;
+  /// As of norms.
+  RowCodes rounded = {};
 };
 
 Status activation(Stream stream, const ActivationArguments& arguments);

@@ -1,7 +1,8 @@
-// LayerNorm with the residual addition in front of it: one block a row.
+// LayerNorm with the residual addition in front of it, and the rounding to codes behind it: one block a row.
 
 #include "elementwise/arguments.h"
 #include "elementwise/vectors.h"
+#include "gemm/quantize_row.h"
 
 namespace gpu {
 namespace {
@@ -60,6 +61,9 @@ layer_norm_kernel(NormArguments p) {
     }
     x.store(output + i);
   }
+  if (!p.rounded.codes) return;
+  sync_block();
+  quantize_row<T, block_threads>(p.rounded, block_x(), output, p.width, reinterpret_cast<uint32_t*>(shared));
 }
 
 template <class T>

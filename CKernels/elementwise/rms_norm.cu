@@ -1,12 +1,14 @@
-// RMSNorm with the residual addition in front of it: one block a row.
+// RMSNorm with the residual addition in front of it, and the rounding to codes behind it: one block a row.
 
 #include "elementwise/arguments.h"
 #include "elementwise/vectors.h"
+#include "gemm/quantize_row.h"
 
 namespace gpu {
 namespace {
 
 constexpr int block_threads = 256;
+constexpr int warps = block_threads / warp_size;
 
 /// Each thread touches the same pieces of the row in both passes, so the second pass finds them in L1 and
 /// needs no barrier for what the first one wrote.
@@ -43,6 +45,9 @@ rms_norm_kernel(NormArguments p) {
     for (int j = 0; j < width; ++j) x.value[j] = x.value[j] * factor * scale.value[j];
     x.store(output + i);
   }
+  if (!p.rounded.codes) return;
+  sync_block();
+  quantize_row<T, block_threads>(p.rounded, block_x(), output, p.width, reinterpret_cast<uint32_t*>(shared));
 }
 
 template <class T>
@@ -50,7 +55,7 @@ Status run(Stream stream, const NormArguments& a) {
   LaunchShape shape;
   shape.grid.x = a.rows;
   shape.threads = block_threads;
-  shape.shared_bytes = block_threads / warp_size * int(sizeof(float));
+  shape.shared_bytes = warps * int(sizeof(float));
   if (allows_vectors(a.width, a.residual, a.input, a.weight, a.output)) {
     return launch(stream, "rms_norm<8>", shape, rms_norm_kernel<T, 8>, a);
   }

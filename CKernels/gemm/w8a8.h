@@ -12,20 +12,10 @@
 // block needs. So nothing waits for the host, and a captured launch fits every input.
 #pragma once
 
+#include "gemm/row_codes.h"
 #include "gemm/wna16.h"
 
 namespace gpu {
-
-/// Columns that share a bit.
-constexpr int outlier_run = 16;
-
-/// What activations and weights are rounded to.
-enum class RowCode { int8, float8 };
-
-GPU_DEVICE_OR_HOST constexpr int64_t code_row_bytes(int k) { return (int64_t(k) + 15) / 16 * 16; }
-GPU_DEVICE_OR_HOST constexpr int outlier_words(int k) {
-  return (k + outlier_run * 32 - 1) / (outlier_run * 32);
-}
 
 struct QuantizeRowsArguments {
   ElementType type;
@@ -33,20 +23,13 @@ struct QuantizeRowsArguments {
   int k;
   const void* input;
   int64_t input_stride;
-  RowCode code;
-  /// Sizes from here on are left out; infinity for none. int8 only.
-  float threshold;
-  /// Of every row instead of its own; 0 for its own.
-  float fixed_scale;
-  /// [rows][code_row_bytes(k)], zeros behind the last column; aligned to 16
-  uint8_t* codes;
-  /// [rows]
-  float* scales;
-  /// [rows][outlier_words(k)]; of int8 only
-  uint32_t* outliers;
+  RowCodes target;
 };
 
 Status quantize_rows(Stream stream, const QuantizeRowsArguments& arguments);
+
+/// Whether rows can be rounded so.
+bool is_legal(const RowCodes& target);
 
 /// Rows of codes, `code_stride` bytes apart, to rows of `code_row_bytes`: E4M3 as they are, unsigned
 /// integers, measured from 128, as signed ones.

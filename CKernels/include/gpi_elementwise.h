@@ -17,6 +17,7 @@ typedef struct {
   /// [width], or null; layer norm only
   const void* bias;
   void* output;
+  gpi_kernel_rounded_rows rounded;
 } gpi_kernel_norm;
 
 /// Rotates the first `rotary` components of each head in place.
@@ -79,6 +80,7 @@ typedef struct {
   /// Of gate, and of up.
   int64_t input_stride;
   void* output;
+  gpi_kernel_rounded_rows rounded;
 } gpi_kernel_activation;
 
 /// `accumulator += input`, rounded once.

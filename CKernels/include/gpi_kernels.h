@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /// Counts up with every change of a struct or of the table.
-#define GPI_KERNEL_ABI 7
+#define GPI_KERNEL_ABI 8
 
 typedef enum {
   GPI_KERNEL_OK = 0,

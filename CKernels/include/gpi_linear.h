@@ -49,15 +49,6 @@ typedef enum {
   GPI_KERNEL_TWO_OF_FOUR = 1,
 } gpi_kernel_sparsity;
 
-/// What happens to activations before they are multiplied.
-typedef enum {
-  GPI_KERNEL_KEEP_ACTIVATIONS = 0,
-  /// Each row is rounded to int8. INT8 codes without zeros only.
-  GPI_KERNEL_ROUND_TO_INT8 = 1,
-  /// Each row is rounded to E4M3. FLOAT8 codes only, on devices of compute capability 8.9 and later.
-  GPI_KERNEL_ROUND_TO_FLOAT8 = 2,
-} gpi_kernel_rounding;
-
 /// The form of a quantised weight.
 typedef struct {
   gpi_kernel_code code;
@@ -111,6 +102,9 @@ typedef struct {
   /// [rows, inputs], in the order of the codes
   const void* input;
   int64_t input_stride;
+  /// The input's rows as a norm or an activation has rounded them, the way `format` says; null rounds them
+  /// here.
+  const void* rounded;
   /// [outputs], or null
   const float* bias;
   /// [rows, outputs]

@@ -1,5 +1,6 @@
 // Row-wise operations: one variant each, which takes every shape.
 
+#include "table/rounded_rows.h"
 #include "table/variants.h"
 
 namespace gpu::table {
@@ -12,13 +13,21 @@ const Arguments& of(const void* arguments) {
 
 bool takes_norm(const void* arguments) {
   const auto& a = of<gpi_kernel_norm>(arguments);
-  return a.rows >= 0 && a.width > 0;
+  return a.rows >= 0 && a.width > 0 && takes_rounding(a.rounded, a.width, a.rows);
 }
 
 NormArguments norm(const void* arguments) {
   const auto& a = of<gpi_kernel_norm>(arguments);
-  return {
-      element_type(a.element), a.rows, a.width, a.residual, a.input, a.weight, a.bias, a.output, a.epsilon};
+  return {element_type(a.element),
+          a.rows,
+          a.width,
+          a.residual,
+          a.input,
+          a.weight,
+          a.bias,
+          a.output,
+          a.epsilon,
+          row_codes(a.rounded, a.width, a.rows)};
 }
 
 bool takes_rms_norm(const void* arguments) {
@@ -94,13 +103,13 @@ Status launch_append_codes(Stream stream, const Device&, const void* arguments) 
 
 bool takes_activation(const void* arguments) {
   const auto& a = of<gpi_kernel_activation>(arguments);
-  return a.rows >= 0 && a.width > 0;
+  return a.rows >= 0 && a.width > 0 && takes_rounding(a.rounded, a.width, a.rows);
 }
 
 Status launch_activation(Stream stream, const Device&, const void* arguments) {
   const auto& a = of<gpi_kernel_activation>(arguments);
   return activation(stream, {element_type(a.element), ActivationKind(a.kind), a.rows, a.width, a.gate, a.up,
-                             a.input_stride, a.output});
+                             a.input_stride, a.output, row_codes(a.rounded, a.width, a.rows)});
 }
 
 bool takes_add(const void* arguments) { return of<gpi_kernel_add>(arguments).count >= 0; }

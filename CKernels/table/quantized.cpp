@@ -108,8 +108,7 @@ bool has_legal_operands(const gpi_kernel_quantized_linear& a) {
 template <gpi_kernel_rounding rounding>
 bool takes_w8a8(const void* arguments) {
   const auto& a = of<gpi_kernel_quantized_linear>(arguments);
-  return a.format.rounding == rounding && has_legal_operands(a) &&
-         a.workspace_bytes >= RoundedRows(a.format, a.rows).end;
+  return a.format.rounding == rounding && has_legal_operands(a) && RoundedRows::fit(a);
 }
 
 int64_t w8a8_workspace(const void* arguments) {
@@ -139,7 +138,7 @@ Status launch_w8a8(Stream stream, const Device&, const void* arguments) {
 bool takes_w8a8_sm90(const void* arguments) {
   const auto& a = of<gpi_kernel_quantized_linear>(arguments);
   if (!rounds(a.format) || !has_legal_operands(a)) return false;
-  return a.workspace_bytes >= RoundedRows(a.format, a.rows).end && gemm_w8a8_sm90_supports(w8a8(a));
+  return RoundedRows::fit(a) && gemm_w8a8_sm90_supports(w8a8(a));
 }
 
 /// Tiles have 128 rows.

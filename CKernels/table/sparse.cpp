@@ -213,7 +213,7 @@ bool expanded_is_preferred(const Device& device, const void* arguments) {
 
 bool takes_w8a8(const void* arguments) {
   const auto& a = of<gpi_kernel_quantized_linear>(arguments);
-  return has_legal_operands(a) && rounds(a.format) && a.workspace_bytes >= RoundedRows(a.format, a.rows).end;
+  return has_legal_operands(a) && rounds(a.format) && RoundedRows::fit(a);
 }
 
 int64_t w8a8_workspace(const void* arguments) {

@@ -113,8 +113,13 @@ struct W8A8Inputs {
   }
 
   QuantizeRowsArguments quantize() {
-    return {element_type<T>, shape.m,           shape.k,      input.data(),      stride,         shape.code,
-            shape.threshold, shape.fixed_scale, codes.data(), row_scales.data(), outliers.data()};
+    return {
+        element_type<T>,
+        shape.m,
+        shape.k,
+        input.data(),
+        stride,
+        {shape.code, shape.threshold, shape.fixed_scale, codes.data(), row_scales.data(), outliers.data()}};
   }
   W8A8Arguments arguments() {
     return {element_type<T>, shape.code,       shape.m,          shape.n,

@@ -41,6 +41,10 @@ package protocol Backend: AnyObject {
     tokens: TensorView, table: TensorView, positions: TensorView?, positionTable: TensorView?,
     into output: TensorView) throws(KernelError)
 
+  /// Says which products read what the next norm or activation writes, all of them, so that it may be made ready for them
+  /// as it is written. No other operation comes before that one, and none that writes to its output before them.
+  func expect(readers: [LinearWeight])
+
   /// `residual += input` where an input is given, then `output = norm(residual)`. All `[T, H]`.
   func norm(
     _ parameters: NormParameters, residual: TensorView, adding input: TensorView?, into output: TensorView
@@ -244,4 +248,8 @@ package struct AttentionBatch {
     self.maxContextLength = maxContextLength
     self.decodes = decodes
   }
+}
+
+extension Backend {
+  package func expect(readers: [LinearWeight]) {}
 }

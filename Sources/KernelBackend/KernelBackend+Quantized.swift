@@ -147,11 +147,23 @@ extension KernelBackend {
     if let given = weight.order { order = try place(given, as: .int32) }
     let placed = PackedWeight(format, storage, order: order, summary: weight.summary)
     _ = try quantizedScratch(placed, rows: Self.piece)
+    if format.rounding != GPI_KERNEL_KEEP_ACTIVATIONS { try reserveRoundedRows(format) }
     return placed
   }
 
   /// Rows at once for a weight that needs a copy of its input, gathered or rounded: bounds the memory of that.
-  private static let piece = 512
+  static let piece = 512
+
+  /// Rounded rows take what a product's workspace would.
+  private func reserveRoundedRows(_ format: gpi_kernel_weight_format) throws(KernelError) {
+    var arguments = unsafe gpi_kernel_quantized_linear()
+    unsafe arguments.format = format
+    unsafe arguments.rows = try count(Self.piece, "place")
+    let needed = unsafe Int(stream.table.workspace(GPI_KERNEL_QUANTIZED_LINEAR, &arguments))
+    if roundedStorage.map({ $0.byteCount < needed }) ?? true {
+      roundedStorage = try allocate(byteCount: needed)
+    }
+  }
 
   func multiply(
     _ input: TensorView, _ weight: PackedWeight, bias: Tensor?, accumulate: Bool, into output: TensorView
@@ -200,6 +212,7 @@ extension KernelBackend {
     unsafe arguments.packed = UnsafeRawPointer(weight.storage.address)
     unsafe arguments.input = UnsafeRawPointer(input.address)
     unsafe arguments.input_stride = Int64(input.rowStride)
+    unsafe arguments.rounded = unsafe roundedRows(of: input, for: weight)
     unsafe arguments.bias = bias.map { unsafe UnsafePointer($0.view.floats) }
     unsafe arguments.output = output.address
     unsafe arguments.output_stride = Int64(output.rowStride)

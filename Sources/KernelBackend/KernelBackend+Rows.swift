@@ -56,12 +56,15 @@ extension KernelBackend {
     if let bias = parameters.bias {
       try checks.vector(bias, "bias", count: columns, types: [activationType])
     }
+    let rounding = unsafe takeRounding(of: output)
     var arguments = try unsafe gpi_kernel_norm(
       element: element, rows: count(rows, "norm"), width: count(columns, "norm"),
       epsilon: parameters.epsilon, residual: residual.address, input: input?.address,
-      weight: parameters.weight.address, bias: parameters.bias?.address, output: output.address)
+      weight: parameters.weight.address, bias: parameters.bias?.address, output: output.address,
+      rounded: rounding.target)
     try unsafe launch(
       parameters.kind == .rms ? .rmsNorm : .layerNorm, &arguments, "norm", describe: "rows of \(columns)")
+    rounded = unsafe rounding.rounded
   }
 
   package func rope(
@@ -102,11 +105,13 @@ extension KernelBackend {
         "gate and up of different row strides, \(gate.rowStride) and \(up.rowStride)")
     }
     try dense(output, "output", rows: rows, columns: columns, checks)
+    let rounding = unsafe takeRounding(of: output)
     var arguments = try unsafe gpi_kernel_activation(
       element: element, kind: activation.code, rows: count(rows, "activation"),
       width: count(columns, "activation"), gate: gate.address, up: up?.address,
-      input_stride: Int64(gate.rowStride), output: output.address)
+      input_stride: Int64(gate.rowStride), output: output.address, rounded: rounding.target)
     try unsafe launch(.activation, &arguments, "activation", describe: "rows of \(columns)")
+    rounded = unsafe rounding.rounded
   }
 
   package func add(_ input: TensorView, to accumulator: TensorView) throws(KernelError) {

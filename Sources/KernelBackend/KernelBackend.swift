@@ -31,6 +31,12 @@ package final class KernelBackend: Backend {
   var splitKeys = AttentionDemand.smallestSplit
   /// Operations are being recorded.
   var isRecording = false
+  /// Of the next norm or activation.
+  var expectedReaders: [LinearWeight] = []
+  /// What the last norm or activation rounded, while it is certain that nothing has been written over it.
+  var rounded: RoundedRows?
+  /// Room for the rounded rows of one output; grows while weights are placed, and not later.
+  var roundedStorage: Storage?
 
   /// Opens a device.
   ///
@@ -62,6 +68,7 @@ package final class KernelBackend: Backend {
       let raw = unsafe UnsafeRawPointer(pointer)
       let index = try unsafe variant(of: operation, taking: raw, name, describe: describe())
       launched[Int(index)] = true
+      if operation.mayWriteActivations { rounded = nil }
       try stream.check(unsafe stream.table.launch(stream.handle, index, raw), name)
     }
   }

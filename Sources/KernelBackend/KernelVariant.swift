@@ -27,6 +27,14 @@ package enum KernelOperation: String, Sendable, CaseIterable {
   /// Updates of several adapters, each of its own rows.
   case lowRank = "low_rank"
 
+  /// Whether it may write to the output of a norm or an activation before the products that read it have.
+  var mayWriteActivations: Bool {
+    switch self {
+    case .linear, .quantizedLinear, .lowRank: false
+    default: true
+    }
+  }
+
   var code: gpi_kernel_op {
     switch self {
     case .rmsNorm: GPI_KERNEL_RMS_NORM

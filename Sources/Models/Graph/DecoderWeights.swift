@@ -41,6 +41,13 @@ struct DecoderWeights {
     case separate(query: LinearWeight, key: LinearWeight, value: LinearWeight)
     /// Outputs in the order `q | k | v`.
     case fused(LinearWeight)
+
+    var all: [LinearWeight] {
+      switch self {
+      case .separate(let query, let key, let value): [query, key, value]
+      case .fused(let weight): [weight]
+      }
+    }
   }
 
   init(

@@ -250,6 +250,7 @@ extension ModelGraph {
     _ pass: LayerPass, _ index: Int, _ step: StepViews, _ cache: any KVCache, isFirst: Bool
   ) throws(KernelError) {
     // The previous layer's output joins the residual here, in the norm that reads the sum anyway.
+    backend.expect(readers: pass.readers.attentionNorm)
     try backend.norm(
       pass.attentionNorm, residual: step.residual, adding: isFirst ? nil : step.projected, into: step.hidden)
     try observer?(.layer(index, .residual), step.residual)
@@ -305,6 +306,7 @@ extension ModelGraph {
   /// The feed-forward half: afterwards `projected` holds what is still to be added to the residual.
   private func feedForward(_ pass: LayerPass, _ index: Int, _ step: StepViews) throws(KernelError) {
     let isParallel = configuration.decoder.block == .parallel
+    backend.expect(readers: pass.readers.feedForwardNorm)
     try backend.norm(
       pass.feedForwardNorm, residual: step.residual, adding: isParallel ? nil : step.projected,
       into: step.hidden)
@@ -332,8 +334,10 @@ extension ModelGraph {
       try backend.linear(hidden, weight, accumulate: false, into: gate)
       try adapt(.gate, index, hidden, into: gate, runs)
       try observer?(.layer(index, .gate), gate)
+      backend.expect(readers: pass.readers.activation)
       try backend.activation(activation, gate: gate, up: up, into: activated)
     } else {
+      backend.expect(readers: pass.readers.activation)
       try backend.activation(activation, gate: up, up: nil, into: activated)
     }
   }

@@ -47,6 +47,8 @@ package final class ModelGraph {
     var attentionNorm: NormParameters
     var feedForwardNorm: NormParameters
     let attention: AttentionParameters
+    /// What reads the two norms' outputs, and the activation's.
+    let readers: (attentionNorm: [LinearWeight], feedForwardNorm: [LinearWeight], activation: [LinearWeight])
   }
 
   /// The tokens of the last step, int32, on the device: also those that came from `sampledTokens`.
@@ -116,7 +118,10 @@ package final class ModelGraph {
           keyValueHeads: configuration.keyValueHeads(of: index),
           headDimension: configuration.headDimension, scale: layer.attentionScale,
           window: limits.policy?.window ?? layer.window, sinks: limits.policy?.sinks ?? 0,
-          alibiSlopes: slopes, softcap: configuration.decoder.attentionSoftcap))
+          alibiSlopes: slopes, softcap: configuration.decoder.attentionSoftcap),
+        readers: (
+          weights.attention.all, [weights.gate, weights.up].compactMap(\.self), [weights.down]
+        ))
     }
   }
 
