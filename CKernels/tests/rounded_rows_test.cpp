@@ -1,5 +1,5 @@
-// Norms and activations that round their rows to codes as well: the codes are those that `quantize_rows` makes of the
-// output, which w8a8_test.cpp compares with double precision, and the output stays what it is.
+// Norms and activations that round their rows to codes as well: the codes are those that `quantize_rows`
+// makes of the output, which w8a8_test.cpp compares with double precision, and the output stays what it is.
 
 #include "elementwise/arguments.h"
 #include "gemm/w8a8.h"
@@ -26,8 +26,8 @@ struct Codes {
       : codes("codes", size_t(rows * code_row_bytes(width))),
         scales("scales", size_t(rows)),
         outliers("outliers", size_t(rows * outlier_words(width))),
-        target{rounding.code, rounding.threshold, rounding.fixed_scale, codes.data(), scales.data(),
-               outliers.data()} {}
+        target{rounding.code, rounding.threshold, rounding.fixed_scale,
+               codes.data(),  scales.data(),      outliers.data()} {}
 
   std::vector<unsigned char> bytes() {
     std::vector<unsigned char> all = codes.bytes();
@@ -51,8 +51,8 @@ void expect_codes(const char* what, int rows, int width, DeviceArray<T>& output,
   const auto plain = output.bytes();
   for (const Rounding& rounding : roundings) {
     Codes separate(rounding, rows, width), fused(rounding, rows, width);
-    EXPECT(quantize_rows(nullptr,
-                         {element_type<T>, rows, width, output.data(), width, separate.target}) == 0);
+    EXPECT(quantize_rows(nullptr, {element_type<T>, rows, width, output.data(), width, separate.target}) ==
+           0);
     expect_same_bits(
         what, [&](Stream stream) { return launch(stream, fused.target); }, [&] { return fused.bytes(); });
     EXPECT(fused.bytes() == separate.bytes());
@@ -71,9 +71,16 @@ void test_norms(int rows, int width) {
     expect_codes<T>(rms ? "rms_norm" : "layer_norm", rows, width, output,
                     [&](Stream stream, const RowCodes& target) {
                       std::memcpy(residual.data(), values.data(), count * sizeof(T));
-                      const NormArguments arguments = {
-                          element_type<T>, rows,          width, residual.data(), input.data(),
-                          weight.data(),   rms ? nullptr : bias.data(), output.data(), 1e-5f, target};
+                      const NormArguments arguments = {element_type<T>,
+                                                       rows,
+                                                       width,
+                                                       residual.data(),
+                                                       input.data(),
+                                                       weight.data(),
+                                                       rms ? nullptr : bias.data(),
+                                                       output.data(),
+                                                       1e-5f,
+                                                       target};
                       return rms ? rms_norm(stream, arguments) : layer_norm(stream, arguments);
                     });
   }
