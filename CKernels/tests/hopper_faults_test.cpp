@@ -40,6 +40,8 @@ TEST("hopper: mbarriers") {
   expect_fault(HopperMistake::barrier_initialised_twice, "is initialised twice");
   // The checker is quicker: nothing orders that write with what the barrier's users do.
   expect_fault(HopperMistake::barrier_overwritten, checked ? "race: " : "has been overwritten");
+  expect_fault(HopperMistake::barrier_without_arrivals, "mbarrier for 0 arrivals: 1 to 1048575 are possible");
+  expect_fault(HopperMistake::announces_too_much, "1048576 bytes announced at an mbarrier: 0 to 1048575");
   expect_fault(HopperMistake::too_many_arrivals, "has all of its 1 arrivals, and gets another one");
   expect_fault(HopperMistake::wrong_parity, "deadlock: 128 threads wait in mbarrier at offset ");
   expect_fault(HopperMistake::wrong_parity, "for parity 1 (phase 1, 1 of 1 arrivals and 0 bytes missing) at");
@@ -52,6 +54,11 @@ TEST("hopper: boxes") {
   expect_fault(HopperMistake::box_out_of_bounds, "box to 8192 bytes at shared address");
   expect_fault(HopperMistake::wrong_rank, "3 coordinates for a tensor map of rank 2");
   expect_fault(HopperMistake::no_map, "holds no tensor map");
+#ifndef GPU_ADDRESS_SANITIZED  // UndefinedBehaviorSanitizer refuses the reference itself
+  expect_fault(HopperMistake::map_misaligned, "is not aligned to ");
+#endif
+  expect_fault(HopperMistake::bytes_not_of_sixteen, "bulk copy of 24 bytes: a multiple of 16 is needed");
+  expect_fault(HopperMistake::bytes_from_between, "bulk copy from 0x");
   expect_fault(HopperMistake::load_never_awaited,
                "the block left the kernel before this copy was waited for");
   expect_fault(HopperMistake::store_never_awaited, "left the kernel before this store was waited for");
@@ -67,6 +74,9 @@ TEST("hopper: products") {
                "an atom of eight rows must start at a multiple of its size");
   expect_fault(HopperMistake::operand_out_of_bounds, "wgmma reads b at shared address");
   expect_fault(HopperMistake::warps_disagree, "is not the one that another warp of its warpgroup issued at");
+  expect_fault(HopperMistake::lanes_disagree, "wgmma: lane 7 has other descriptors or flags than lane 0");
+  expect_fault(HopperMistake::part_of_a_warpgroup,
+               "wgmma in a warp that is not one of four: the block has 96 threads");
 }
 
 TEST("hopper: registers") {
@@ -83,6 +93,7 @@ TEST("hopper, checker: the asynchronous proxy and what is in flight") {
   expect_report(HopperMistake::init_not_published, "which thread 0 initialised without publishing it");
   expect_report(HopperMistake::reads_box_in_flight, "");
   expect_report(HopperMistake::box_not_waited_for, "");
+  expect_report(HopperMistake::operand_not_written, "asynchronous read of uninitialised shared memory at");
   expect_report(HopperMistake::operand_not_published, "proxy: asynchronous read of shared offset");
   expect_report(HopperMistake::operand_published_by_another, "proxy: asynchronous read of shared offset");
   expect_report(HopperMistake::accumulator_read,

@@ -83,6 +83,8 @@ TEST("prefill: streams see the first positions and a window") {
   test_stream<f16>({"first block leaves nothing", {140}, {140}, 2, 1, 64, true, 61}, 3);
   test_stream<bf16>({"a row, and all, just left", {1, 2, 33}, {37, 38, 69}, 2, 2, 16, true, 32}, 4);
   test_stream<bf16>({"none has left", {5, 0, 3}, {36, 90, 3}, 2, 1, 32, true, 32}, 4);
+  // The window has moved on, but as far as the sinks only: the first row, and all of them, see every key.
+  test_stream<f16>({"the window begins among the sinks", {5, 3}, {39, 36}, 2, 2, 32, true, 32}, 4);
   // The sinks end within their tile, with it, and behind it; in the tile that the window begins in.
   test_stream<f16>({"sinks over two tiles", {70}, {300}, 4, 2, 32, true, 40, 0, true}, 70);
   test_stream<bf16>({"a whole tile of sinks", {20}, {200}, 2, 1, 64, true, 33, 20.0f, true, true}, 64);

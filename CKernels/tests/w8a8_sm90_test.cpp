@@ -45,6 +45,8 @@ TEST("w8a8 sm90: rows, outputs and depth with tails") {
 TEST("w8a8 sm90: groups, and more stages than the ring has") {
   test_both<bf16, float>({5, 24, 384, 128, INFINITY, 0, ScaleType::float32, true, true, true});
   test_both<f16, f16>({20, 40, 128 * 8 + 32, 256, INFINITY, 0, ScaleType::float16, true, false, false, 8});
+  // In float the output shows where a group's sums were folded.
+  test_both<bf16, float>({5, 24, 512, 256, INFINITY, 0, ScaleType::float32, false, false, true});
 }
 
 TEST("w8a8 sm90: bias, accumulation and odd widths, thread by thread") {

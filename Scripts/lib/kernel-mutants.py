@@ -16,9 +16,13 @@ A mutant is compiled over the objects that Scripts/test-kernels left, and tried 
 until one notices it; a header's first in one kind of element of the kernels under test, as they need not all be wrong for
 that. It costs a few seconds. Before the first one, every entry of the list must match its file;
 `--check` does nothing else, and Scripts/test-kernels always does that.
+
+Entries that went as the list says are written down beside the objects, under a digest of themselves and of all that the
+tests are made of: with `--resume` they are not tried again until one of the two changes.
 """
 
 import concurrent.futures
+import hashlib
 import os
 import pathlib
 import subprocess
@@ -34,6 +38,7 @@ TIME_LIMIT = 120
 
 class Mutant:
     def __init__(self, paragraph):
+        self.paragraph = paragraph
         lines = paragraph.split("\n")
         self.name = lines[0]
         self.file = self.test = self.by = None
@@ -162,6 +167,8 @@ def judge(mutant):
             return True, f"{flavour}: {shown}"
     except ValueError as error:
         return False, f"broken entry: {error}"
+    except subprocess.TimeoutExpired:
+        return False, f"not built within {TIME_LIMIT} s"
     return mutant.survives, "survives, as it should" if mutant.survives else "SURVIVED"
 
 
@@ -182,16 +189,47 @@ def read_mutants():
     return mutants
 
 
+class Journal:
+    """What went as the list says, a digest a line."""
+
+    def __init__(self, resume):
+        self.path = OBJECTS / "judged"
+        sources = hashlib.sha256()
+        for path in sorted(SOURCES.rglob("*")):
+            if path.suffix in (".cu", ".cpp", ".h"):
+                sources.update(f"{path.relative_to(SOURCES)}\n{path.read_text()}".encode())
+        self.sources = sources.hexdigest()
+        known = self.path.read_text().splitlines() if resume and self.path.is_file() else []
+        self.known = set(known)
+
+    def digest(self, mutant):
+        return hashlib.sha256((self.sources + mutant.paragraph).encode()).hexdigest()
+
+    def judge(self, mutant):
+        if self.digest(mutant) in self.known:
+            return True, "as it should, in an earlier run"
+        return judge(mutant)
+
+    def note(self, mutant):
+        if self.digest(mutant) not in self.known:
+            with self.path.open("a") as file:
+                file.write(self.digest(mutant) + "\n")
+
+
 def main():
     mutants = read_mutants()
-    only = sys.argv[1] if len(sys.argv) > 1 else ""
-    if only == "--check":
+    arguments = sys.argv[1:]
+    if arguments == ["--check"]:
         return
+    journal = Journal(resume="--resume" in arguments)
+    only = next((word for word in arguments if word != "--resume"), "")
     mutants = [m for m in mutants if only in m.name or only in m.file]
     good = 0
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
-        for mutant, (fine, line) in zip(mutants, pool.map(judge, mutants)):
+        for mutant, (fine, line) in zip(mutants, pool.map(journal.judge, mutants)):
             good += fine
+            if fine:
+                journal.note(mutant)
             print(f"{'ok    ' if fine else 'FAILED'} {mutant.name}\n         {line}", file=sys.stderr, flush=True)
     print(f"{good} passed, {len(mutants) - good} failed")
     sys.exit(0 if good == len(mutants) and mutants else 1)

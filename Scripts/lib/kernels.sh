@@ -1,13 +1,27 @@
-# Sourced after setup.sh: builds and runs the kernel tests in one of the flavours plain, check and asan.
+# Sourced after setup.sh: builds and runs the kernel tests in one of the flavours plain, check and asan, or plain by another
+# compiler: clang, aarch64 and aarch64-clang, of which the last two run under qemu's emulation of that processor.
 #
 # Sources are found by what they are: *.cu are kernels (C++ on the host), tests/*.cpp are tests, simt/**/*.cpp the
 # emulation. The checker flavour instruments the kernels, and nothing else.
+
+# kernel_compiler FLAVOUR : the compiler, with its target.
+kernel_compiler() {
+  case "$1" in
+    clang) echo clang++ ;;
+    aarch64) echo aarch64-linux-gnu-g++ ;;
+    aarch64-clang) echo clang++ --target=aarch64-linux-gnu ;;
+    *) echo "${CXX:-g++}" ;;
+  esac
+}
 
 # kernel_flags FLAVOUR KIND : the compiler's options for a source of KIND kernel, runtime or test.
 kernel_flags() {
   local flavour=$1 kind=$2
   # Contraction would let the bits depend on the processor; -g gives the checker line numbers.
   local flags="-std=c++17 -g1 -Wall -Wextra -Werror -Wno-psabi -ffp-contract=off -pthread"
+  # libstdc++'s stable_sort calls what libstdc++ deprecates, which clang reports where it is instantiated.
+  case "$flavour" in *clang) flags+=" -Wno-deprecated-declarations" ;; esac
+  case "$flavour" in clang | aarch64 | aarch64-clang) flavour=plain ;; esac
   case "$flavour/$kind" in
     plain/runtime | check/runtime) flags+=" -O3" ;;
     plain/kernel) flags+=" -O2" ;;
@@ -45,17 +59,18 @@ stale() {
 build_kernel_tests() {
   local flavour=$1 sources=$2 output=$3
   mkdir -p "$output"
-  local kind path object commands="$output/commands" objects=()
+  local kind path object compiler commands="$output/commands" objects=()
+  compiler=$(kernel_compiler "$flavour")
   : >"$commands"
   # Options that changed make everything stale.
-  local options; options="${CXX:-g++} $(for kind in kernel runtime test; do kernel_flags "$flavour" "$kind"; done)"
+  local options; options="$compiler $(for kind in kernel runtime test; do kernel_flags "$flavour" "$kind"; done)"
   [ "$(cat "$output/options" 2>/dev/null)" = "$options" ] || rm -f "$output"/*.o
   echo "$options" >"$output/options"
   while read -r kind path; do
     object="$output/$(tr / - <<<"${path%.*}").o"
     objects+=("$object")
     stale "$object" || continue
-    printf '%s %s -I"%s" -MMD -c -x c++ "%s" -o "%s"\n' "${CXX:-g++}" "$(kernel_flags "$flavour" "$kind")" \
+    printf '%s %s -I"%s" -MMD -c -x c++ "%s" -o "%s"\n' "$compiler" "$(kernel_flags "$flavour" "$kind")" \
       "$sources" "$sources/$path" "$object" >>"$commands"
   done < <(kernel_sources "$sources")
   xargs -r -P "${JOBS:-2}" -d '\n' -n 1 sh -c <"$commands" >&2 || return 1
@@ -63,14 +78,18 @@ build_kernel_tests() {
     # The checker supplies the hooks of -fsanitize=thread itself, so the linker must not hear of that option.
     local link=(-pthread)
     [ "$flavour" != asan ] || link+=(-fsanitize=address,undefined)
-    "${CXX:-g++}" "${objects[@]}" "${link[@]}" -ldl -o "$output/tests" >&2 || return 1
+    # shellcheck disable=SC2086 # a compiler and its target
+    $compiler "${objects[@]}" "${link[@]}" -ldl -o "$output/tests" >&2 || return 1
   fi
 }
 
 # run_kernel_tests FLAVOUR OUTPUT ARGUMENT...
 run_kernel_tests() {
-  local flavour=$1 output=$2; shift 2
+  local flavour=$1 output=$2 processor=(); shift 2
+  case "$flavour" in
+    aarch64*) processor=("$(command -v qemu-aarch64-static qemu-aarch64 | head -n 1)" -L /usr/aarch64-linux-gnu) ;;
+  esac
   # Fibers that a fault abandons leave frames behind: neither leak nor use-after-return detection can know that.
   ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1 \
-    "$output/tests" "$@"
+    "${processor[@]}" "$output/tests" "$@"
 }

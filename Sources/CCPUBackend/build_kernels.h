@@ -14,6 +14,7 @@
 #include "solve.h"
 #include "sparse_pairs.h"
 #include "spqr.h"
+#include "statistics.h"
 #include "stored.h"
 #include "stored_int8.h"
 #include "stored_pairs.h"
@@ -43,6 +44,8 @@ const gpi_kernels GPI_KERNELS = {
     .packed_tiles = PACKED_TILES,
     .pack_product = pack_product,
     .product = outer_product,
+    .pair_rows = pair_rows,
+    .channels = channels,
     .quantize = quantize,
     .sweep = sweep,
     .spqr = spqr,

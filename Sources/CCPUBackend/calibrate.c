@@ -39,6 +39,45 @@ size_t gpi_product(gpi_cpu* cpu, const gpi_product_args* a) {
   return 0;
 }
 
+size_t gpi_gram(gpi_cpu* cpu, const gpi_gram_args* a) {
+  gpi_product_args product = {.a = a->input,
+                              .a_row = 1,
+                              .a_depth = a->stride,
+                              .b = a->input,
+                              .b_stride = a->stride,
+                              .c = a->gram,
+                              .c_stride = a->columns,
+                              .rows = a->columns,
+                              .columns = a->columns,
+                              .depth = a->rows,
+                              .factor = 1,
+                              .upper = 1};
+  if (!a->pairs) return gpi_product(cpu, &product);
+  size_t most = at_most(divide_up(a->rows, 2), DEPTH), bytes = most * a->columns * sizeof(uint32_t);
+  if (bytes == 0) return 0;
+  uint32_t* paired = malloc(bytes);
+  if (!paired) return bytes;
+  size_t missing = 0;
+  for (size_t row = 0; row < a->rows && !missing; row += 2 * most) {
+    gpi_pair_job job = {.source = a->input + row * a->stride,
+                        .source_stride = a->stride,
+                        .rows = at_most(a->rows - row, 2 * most),
+                        .columns = a->columns,
+                        .target = paired,
+                        .chunk_rows = 16};
+    job.pairs = divide_up(job.rows, 2);
+    gpi_run(cpu, cpu->kernels->pair_rows, &job, divide_up(job.pairs, job.chunk_rows),
+            job.rows * a->columns < (1 << 14));
+    product.a = product.b = (const float*)paired;
+    product.a_depth = product.b_stride = a->columns;
+    product.depth = job.pairs;
+    product.pairs = 1;
+    missing = gpi_product(cpu, &product);
+  }
+  free(paired);
+  return missing;
+}
+
 void gpi_quantize(gpi_cpu* cpu, const gpi_quantize_args* a) {
   gpi_run(cpu, cpu->kernels->quantize, a, divide_up(a->rows, 16), a->rows * a->columns < (1 << 14));
 }
@@ -312,43 +351,7 @@ void gpi_select_smallest(const float* scores, size_t elements, size_t count, uin
 
 // MARK: Statistics of channels
 
-typedef struct {
-  const float* input;
-  size_t stride, rows, columns;
-  double *squares, *sizes;
-  float *absmax, *least, *greatest;
-} channel_job;
-
-// Channels of one chunk: a line of each row, and all five results in the first-level cache.
-#define CHANNELS 64
-
-static void measure_channels(const void* opaque, size_t chunk, size_t thread) {
-  (void)thread;
-  const channel_job* job = opaque;
-  size_t begin = chunk * CHANNELS, count = at_most(job->columns - begin, CHANNELS);
-  for (size_t row = 0; row < job->rows; row++) {
-    const float* x = job->input + row * job->stride + begin;
-    for (size_t i = 0; i < count; i++) {
-      float size = fabsf(x[i]);
-      job->squares[begin + i] += (double)x[i] * x[i];
-      job->sizes[begin + i] += size;
-      job->absmax[begin + i] = size > job->absmax[begin + i] ? size : job->absmax[begin + i];
-      job->least[begin + i] = x[i] < job->least[begin + i] ? x[i] : job->least[begin + i];
-      job->greatest[begin + i] = x[i] > job->greatest[begin + i] ? x[i] : job->greatest[begin + i];
-    }
-  }
-}
-
-void gpi_channel_statistics(gpi_cpu* cpu, const float* input, size_t stride, size_t rows, size_t columns,
-                            double* squares, double* sizes, float* absmax, float* least, float* greatest) {
-  channel_job job = {.input = input,
-                     .stride = stride,
-                     .rows = rows,
-                     .columns = columns,
-                     .squares = squares,
-                     .sizes = sizes,
-                     .absmax = absmax,
-                     .least = least,
-                     .greatest = greatest};
-  gpi_run(cpu, measure_channels, &job, divide_up(columns, CHANNELS), rows * columns < (1 << 14));
+void gpi_channel_statistics(gpi_cpu* cpu, const gpi_channel_args* a) {
+  gpi_run(cpu, cpu->kernels->channels, a, divide_up(a->columns, GPI_CHANNELS),
+          a->rows * a->columns < (1 << 14));
 }

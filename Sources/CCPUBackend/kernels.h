@@ -12,6 +12,8 @@
 /// sixteen lanes are summed, then added to the output. A weight tile and an input tile of one run lie in the
 /// first-level cache together.
 #define GPI_RUN_STEPS 64
+/// Channels of one chunk of statistics.
+#define GPI_CHANNELS 64
 /// Query rows of one attention task at most.
 #define GPI_QUERY_ROWS 16
 
@@ -66,6 +68,14 @@ typedef struct {
   size_t chunk_tiles;  // row tiles of one chunk
 } gpi_product_job;
 
+/// Rows of `source` in pairs (statistics.h).
+typedef struct {
+  const float* source;
+  size_t source_stride, rows, columns;
+  uint32_t* target;  // [pairs, columns]
+  size_t pairs, chunk_rows;
+} gpi_pair_job;
+
 typedef struct {
   const gpi_sweep_args* args;
   char* scratch;  // per thread: [GPI_SWEEP_COLUMNS][16]
@@ -102,6 +112,8 @@ typedef struct {
   size_t packed_tiles;                   // row tiles of one packing chunk
   gpi_work pack_product;
   gpi_work product;
+  gpi_work pair_rows;
+  gpi_work channels;
   gpi_work quantize;
   gpi_work sweep;
   gpi_work spqr;

@@ -111,6 +111,12 @@ void gpi_append_rows(const void* opaque, size_t chunk, size_t thread) {
         continue;
       }
       size_t base = (tile * a->kv_heads + head) * 16 * a->head_dim;
+      if (a->type == GPI_FLOAT32) {
+        float* keys = (float*)a->keys + base + lane;
+        for (size_t d = 0; d < a->head_dim; d++) keys[d * 16] = key[d];
+        memcpy((float*)a->values + base + lane * a->head_dim, value, a->head_dim * sizeof(float));
+        continue;
+      }
       for (size_t d = 0; d < a->head_dim; d++) {
         put(a->keys, base + d * 16 + lane, key[d], a->type);
         put(a->values, base + lane * a->head_dim + d, value[d], a->type);

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "bfloat16.h"
 #include "kernels.h"
 #include "vector.h"
 
@@ -75,7 +76,7 @@ static void pack_product(const void* opaque, size_t chunk, size_t thread) {
   }
 }
 
-INLINE void product_tile(const gpi_product_job* job, size_t row_tile, size_t column_tile) {
+INLINE void product_tile(const int pairs, const gpi_product_job* job, size_t row_tile, size_t column_tile) {
   const gpi_product_args* a = job->args;
   const float* left = job->packed_a + row_tile * job->depth * PRODUCT_M;
   const float* right = job->packed_b + column_tile * job->depth * PRODUCT_COLUMNS;
@@ -86,7 +87,9 @@ INLINE void product_tile(const gpi_product_job* job, size_t row_tile, size_t col
     UNROLL for (int n = 0; n < PRODUCT_N; n++) b[n] = load(right + n * LANES);
     UNROLL for (int m = 0; m < PRODUCT_M; m++) {
       f32x16 value = splat(left[m]);
-      UNROLL for (int n = 0; n < PRODUCT_N; n++) sums[m][n] = fma16(value, b[n], sums[m][n]);
+      UNROLL for (int n = 0; n < PRODUCT_N; n++) {
+        sums[m][n] = pairs ? dot_pairs(value, b[n], sums[m][n]) : fma16(value, b[n], sums[m][n]);
+      }
     }
   }
   size_t row = row_tile * PRODUCT_M, column = column_tile * PRODUCT_COLUMNS;
@@ -116,7 +119,11 @@ static void outer_product(const void* opaque, size_t chunk, size_t thread) {
   for (size_t column = first; column < job->column_tiles; column++) {
     for (size_t row = begin; row < end; row++) {
       if (job->args->upper && row * PRODUCT_M >= (column + 1) * PRODUCT_COLUMNS) continue;
-      product_tile(job, row, column);
+      if (job->args->pairs) {
+        product_tile(1, job, row, column);
+      } else {
+        product_tile(0, job, row, column);
+      }
     }
   }
 }

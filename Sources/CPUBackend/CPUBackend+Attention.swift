@@ -8,7 +8,8 @@ extension CPUBackend {
   ) throws(KernelError) {
     let checks = OperandChecks("appendKV")
     let cache = try checks.own(cache, layer: layer, as: CPUKVCache.self)
-    let columns = cache.geometry.keyValueHeads * cache.geometry.headDimension
+    let heads = cache.geometry.heads(of: layer)
+    let columns = heads * cache.geometry.headDimension
     try checks.matrix(key, "key", columns: columns)
     try checks.matrix(value, "value", rows: key.rows, columns: columns)
     try checks.indices(slots, "slots", count: key.rows, limit: cache.slotCount, allowingNone: true)
@@ -17,7 +18,7 @@ extension CPUBackend {
       keys: cache.keys(ofLayer: layer), values: cache.values(ofLayer: layer),
       codes: cache.geometry.dataType.cacheCode, type: cache.geometry.dataType.code, slots: slots.int32s,
       tokens: key.rows,
-      kv_heads: cache.geometry.keyValueHeads, head_dim: cache.geometry.headDimension)
+      kv_heads: heads, head_dim: cache.geometry.headDimension)
     unsafe gpi_append(context, &arguments)
   }
 
@@ -27,7 +28,7 @@ extension CPUBackend {
   ) throws(KernelError) {
     let checks = OperandChecks("attention")
     let cache = try checks.own(cache, layer: layer, as: CPUKVCache.self)
-    try checks.attention(parameters, cache.geometry)
+    try checks.attention(parameters, cache.geometry, layer: layer)
     let columns = parameters.queryHeads * parameters.headDimension
     try checks.matrix(query, "query", columns: columns)
     try checks.matrix(output, "output", rows: query.rows, columns: columns)

@@ -26,13 +26,10 @@ package final class CPUKVCache: KVCache {
 
   var slotCount: Int { geometry.blockCount * geometry.blockSize }
 
-  /// Bytes of the keys (or of the values) of one layer.
-  var layerBytes: Int { geometry.bytesPerBlock / (2 * geometry.layers) * geometry.blockCount }
-
   @unsafe func keys(ofLayer layer: Int) -> UnsafeMutableRawPointer {
-    unsafe keys.address + layer * layerBytes
+    unsafe keys.address + geometry.bytesPerBlock(before: layer) * geometry.blockCount
   }
   @unsafe func values(ofLayer layer: Int) -> UnsafeMutableRawPointer {
-    unsafe values.address + layer * layerBytes
+    unsafe values.address + geometry.bytesPerBlock(before: layer) * geometry.blockCount
   }
 }

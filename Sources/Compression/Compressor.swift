@@ -13,6 +13,8 @@ package struct Compressor {
     package var calibration: CalibrationSet?
     package var output: String
     package var format = OutputFormat.compressedTensors
+    /// The residual stream is written no more often: it is large, and a killed run repeats no more than this and a layer.
+    package var streamInterval = Duration.seconds(30)
 
     package init(source: Checkpoint, recipe: Recipe, calibration: CalibrationSet?, output: String) {
       self.source = source
@@ -66,7 +68,7 @@ package struct Compressor {
     var recipe = job.recipe
     let journal = try Journal(output: job.output, identity: identity)
     let layers = configuration.layers.count
-    let done = Swift.min(journal.finishedLayers(), layers)
+    let done = journal.finishedLayers(of: layers, needsStream: job.calibration != nil)
     if recipe.budgetBytes != nil { recipe = try allocateBits(recipe) }
     let calibrator = done < layers ? try makeCalibrator() : nil
     if done > 0, done < layers, let calibrator { try restore(calibrator, journal, behind: done - 1) }
@@ -74,16 +76,16 @@ package struct Compressor {
       recipe, checkpoint: job.source, configuration: configuration, calibrator: calibrator,
       backend: backend, isFinished: done == layers)
     progress(done, layers)
+    var written = ContinuousClock.now
     for layer in done..<layers {
       if shouldStop() { throw Calibrator.Stopped() }
       let (weights, sites) = try compressor.compress(layer: layer)
-      if let calibrator, layer + 1 < layers {
-        try Journal.write(
-          [OutputTensor("stream", calibrator.stream)], to: journal.path(layer, "stream"))
-      }
+      let isDue = layer + 1 < layers && ContinuousClock.now - written >= job.streamInterval
+      if isDue { written = .now }
       try journal.write(
         layer: layer, tensors: try tensors(weights, sites, compressor),
-        report: .array(sites.map { SiteReport($0).json }))
+        report: .array(sites.map { SiteReport($0).json }),
+        stream: isDue ? calibrator.map { OutputTensor("stream", $0.stream) } : nil)
       progress(layer + 1, layers)
     }
     return try assemble(journal, compressor, layers: layers)
@@ -93,6 +95,7 @@ package struct Compressor {
     [
       "source": .string(sourceDigest), "recipe": job.recipe.json, "format": .string(job.format.rawValue),
       "calibration": job.calibration.map { .string($0.digest) } ?? .null,
+      "dtype": .string(backend.productType.rawValue),
     ]
   }
 

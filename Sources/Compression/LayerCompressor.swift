@@ -95,7 +95,7 @@ package final class LayerCompressor {
       if goesInSets, let calibrator {
         if point == .feedForwardNorm { try calibrator.advanceAttention(layer) }
         measured = [
-          point: try calibrator.statistics(of: point, layer: layer, gram: true, keepsAttention: true)
+          point: try calibrator.statistics(of: point, layer: layer, gram: true, keeps: true)
         ]
       }
       for site in set {
@@ -111,6 +111,7 @@ package final class LayerCompressor {
       try weights.install(weights.sites.map(\.role), values: values, in: calibrator.graph)
       if !goesInSets { try calibrator.advanceAttention(layer) }
       try calibrator.advanceFeedForward(layer)
+      calibrator.graph.restore(layer: layer)
     }
     return (weights, results)
   }

@@ -55,15 +55,15 @@ package struct OperandChecks {
 // MARK: Operands of attention
 
 extension OperandChecks {
-  /// Heads that fit the cache and each other, and rules that make sense.
+  /// Heads that fit the cache's layer and each other, and rules that make sense.
   package func attention(
-    _ parameters: AttentionParameters, _ geometry: KVCacheGeometry
+    _ parameters: AttentionParameters, _ geometry: KVCacheGeometry, layer: Int
   ) throws(KernelError) {
+    let heads = geometry.heads(of: layer)
     try require(
-      parameters.keyValueHeads == geometry.keyValueHeads
-        && parameters.headDimension == geometry.headDimension,
+      parameters.keyValueHeads == heads && parameters.headDimension == geometry.headDimension,
       "\(parameters.keyValueHeads) key heads of \(parameters.headDimension) on a cache of "
-        + "\(geometry.keyValueHeads) of \(geometry.headDimension)")
+        + "\(heads) of \(geometry.headDimension)")
     try require(
       parameters.queryHeads > 0 && parameters.queryHeads % parameters.keyValueHeads == 0,
       "\(parameters.queryHeads) query heads cannot share \(parameters.keyValueHeads) key heads evenly")
@@ -106,7 +106,10 @@ extension KVCacheGeometry {
     }
     var bytes = 1
     try checks.require(headDimension > 0 && headDimension <= 1 << 24, "a cache of \(self)")
-    for factor in [2, layers, blockCount, blockSize, keyValueHeads, headBytes] {
+    try checks.require(layers > 0 && layers <= 1 << 24, "a cache of \(self)")
+    try checks.require(keyValueHeads > 0 && keyValueHeads <= 1 << 24, "a cache of \(self)")
+    for layer in 0..<layers { try checks.require(heads(of: layer) > 0, "a cache of \(self)") }
+    for factor in [2, heads(before: layers), blockCount, blockSize, headBytes] {
       let (product, overflow) = bytes.multipliedReportingOverflow(by: factor)
       try checks.require(factor > 0 && !overflow, "a cache of \(self)")
       bytes = product

@@ -8,7 +8,7 @@ extension KernelBackend {
   ) throws(KernelError) {
     let checks = OperandChecks("appendKV")
     let cache = try checks.own(cache, layer: layer, as: KernelKVCache.self)
-    let (heads, dimension) = (cache.geometry.keyValueHeads, cache.geometry.headDimension)
+    let (heads, dimension) = (cache.geometry.heads(of: layer), cache.geometry.headDimension)
     try checks.matrix(key, "key", columns: heads * dimension, types: [activationType])
     try checks.matrix(value, "value", rows: key.rows, columns: heads * dimension, types: [activationType])
     try checks.vector(slots, "slots", count: key.rows, types: [.int32])
@@ -29,7 +29,7 @@ extension KernelBackend {
   ) throws(KernelError) {
     let checks = OperandChecks("attention")
     let cache = try checks.own(cache, layer: layer, as: KernelKVCache.self)
-    try checks.attention(parameters, cache.geometry)
+    try checks.attention(parameters, cache.geometry, layer: layer)
     let columns = parameters.queryHeads * parameters.headDimension
     try checks.matrix(query, "query", columns: columns, types: [activationType])
     try dense(output, "output", rows: query.rows, columns: columns, checks)

@@ -30,6 +30,6 @@ package final class KernelKVCache: KVCache {
   }
 
   @unsafe func layer(_ layer: Int) -> UnsafeMutableRawPointer {
-    unsafe storage.address + layer * (geometry.bytesPerBlock / geometry.layers) * geometry.blockCount
+    unsafe storage.address + 2 * geometry.bytesPerBlock(before: layer) * geometry.blockCount
   }
 }

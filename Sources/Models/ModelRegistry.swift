@@ -38,33 +38,7 @@ package enum ModelRegistry {
     let reader = try ConfigurationReader(json, file: file)
     let family = try family(for: reader)
     var configuration = try family.configuration(reader)
-    try readWidths(reader, into: &configuration)
+    try WidthsPerLayer.read(reader, into: &configuration)
     return configuration
-  }
-
-  /// "intermediate_sizes": gpuinfer's own field, one number a layer, for what structured pruning leaves.
-  private static func readWidths(
-    _ reader: ConfigurationReader, into configuration: inout ModelConfiguration
-  ) throws(ModelError) {
-    let field = "intermediate_sizes"
-    guard reader.contains(field) else { return }
-    let range = ConfigurationRange.intermediate
-    let numbers = try reader.numbers(field, in: Double(range.lowerBound)...Double(range.upperBound))
-    if let odd = numbers.first(where: { $0 != $0.rounded() }) {
-      throw reader.unsupported(field, "\(odd)", ["whole numbers"])
-    }
-    let widths = numbers.map { Int($0) }
-    guard widths.count == configuration.layers.count else {
-      throw reader.conflict(
-        field, "num_hidden_layers",
-        reason: "\(widths.count) widths are not one for each of \(configuration.layers.count) layers")
-    }
-    guard let most = widths.max(), most == configuration.intermediateSize else {
-      throw reader.conflict(
-        field, "intermediate_size", reason: "the largest width is not \(configuration.intermediateSize)")
-    }
-    for (layer, width) in widths.enumerated() where width != most {
-      configuration.layers[layer].intermediateSize = width
-    }
   }
 }

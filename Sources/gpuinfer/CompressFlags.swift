@@ -27,11 +27,14 @@ enum CompressFlags {
     .value("--rank", "R", default: "the method's", "Rank of a correction of the rounding error; 0: none."),
     .value("--outlier-columns", "F", default: "0.01", "OWQ: part of the inputs kept in 16 bits."),
     .value("--outlier-threshold", "T", default: "the method's", "LLM.int8: activations; SpQR: weights."),
-    .value("--prune-heads", "F", default: "0", "structured: part of the heads to take out of every layer."),
+    .value("--prune-heads", "F", default: "0", "structured: part of the heads to take out."),
     .value("--prune-channels", "F", default: "0", "structured: part of the channels to take out."),
     .flag(
-      "--uniform", "structured: as many channels of every layer, so that any program loads the output."),
+      "--uniform", "structured: as many of every layer, so that any program loads the output."),
     .value("--prune-layers", "F", default: "0", "structured: part of the layers to take out whole."),
+    .value(
+      "--prune-hidden", "F", default: "0",
+      "structured: part of the residual stream's components to take out of the whole model."),
     .value(
       "--error-budget", "E",
       "Pruning: as much of each layer as changes its outputs by this part at most (squared), up to --sparsity."

@@ -54,7 +54,7 @@ struct CalibratorTests {
           if !runsAhead, point == .attentionNorm || point == .attention { continue }
           // What is kept is the attention that would be computed again.
           let found = try calibrator.statistics(
-            of: point, layer: layer, gram: false, keepsAttention: layer.isMultiple(of: 2))
+            of: point, layer: layer, gram: false, keeps: layer.isMultiple(of: 2))
           let expected = try #require(reference[.layer(layer, point)])
           let scale = expected.max() ?? 0
           for (left, right) in zip(found.sumSquares, expected) {

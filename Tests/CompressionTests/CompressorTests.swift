@@ -62,12 +62,13 @@ struct CompressorTests {
     }
   }
 
-  @Test(arguments: ["gptq", "awq", "smoothquant", "rtn"])
-  func `a run that was stopped goes on to the same bytes`(_ method: String) throws {
+  @Test(arguments: ["gptq", "awq", "smoothquant", "rtn"], [0, 3600])
+  func `a run that was stopped goes on to the same bytes`(_ method: String, _ streamInterval: Int) throws {
     let (whole, parts) = (try TemporaryFolder(), try TemporaryFolder())
     let first = try Self.run(try Self.job("tiny/qwen2", method, output: whole.path))
     let asked = Counter()
-    let job = try Self.job("tiny/qwen2", method, output: parts.path)
+    var job = try Self.job("tiny/qwen2", method, output: parts.path)
+    job.streamInterval = .seconds(streamInterval)
     // Stops ever later, so that layers end between stops.
     var resumed: CompressionSummary?
     for limit in [1, 2, 3, 12, 40, Int.max] {

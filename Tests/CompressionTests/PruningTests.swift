@@ -78,6 +78,23 @@ struct PruningTests {
     }
   }
 
+  /// Nothing can be made up for by inputs that have nothing in common (T-SGPT).
+  @Test(arguments: ["0.5", "2:4"])
+  func `with a unit Gram matrix SparseGPT is magnitude`(_ text: String) throws {
+    let base = try Problem(rows: 20, columns: 64, seed: 18, bits: nil, sparsity: Sparsity(text))
+    var statistics = ActivationStatistics(inputs: 64, gram: true)
+    let unit = (0..<64 * 64).map { $0 % 65 == 0 ? 1 : 0 as Float }
+    try statistics.add(unit, rows: 64, on: base.backend)
+    let problem = LinearProblem(
+      site: base.problem.site, scheme: base.problem.scheme, weight: base.problem.weight,
+      statistics: statistics, scaleType: .float32)
+    let results = try ["sparsegpt", "magnitude"].map {
+      try #require(try MethodRegistry.method(named: $0)?.solve(problem, Recipe.Options(), base.backend))
+        .values
+    }
+    #expect(results[0].array == results[1].array)
+  }
+
   @Test func `Wanda's mask does not see how a channel is scaled between weight and activation`() throws {
     let problem = try Problem(rows: 16, columns: 32, seed: 5, bits: nil, sparsity: .unstructured(0.5))
     let factors = (0..<32).map { [0.25, 1, 4, 2][$0 % 4] as Float }
@@ -173,211 +190,5 @@ struct PruningTests {
     #expect(throws: MethodError.needsSparsity(method: "wanda")) { _ = try none.solve("wanda") }
     let odd = try Problem(rows: 4, columns: 10, seed: 9, bits: nil, sparsity: .pattern(keep: 2, of: 4))
     #expect(throws: MethodError.self) { _ = try odd.solve("magnitude") }
-  }
-}
-
-@Suite("Structured pruning")
-struct StructuredPruningTests {
-  private static func logits(_ graph: ModelGraph, _ window: [Int32]) throws -> [Float] {
-    var all: [Float] = []
-    try WindowScorer(graph: graph, longestWindow: 32).logits(of: [window]) { _, _, row in
-      for index in row.indices { all.append(row[index]) }
-    }
-    return all
-  }
-
-  private static func graph(_ path: String) throws -> ModelGraph {
-    try ModelGraph(
-      checkpoint: Checkpoint.open(path), backend: CPUBackend(threads: 1),
-      limits: ModelLimits(maxBatchTokens: 32, maxSequences: 1, maxModelLength: 32, maxLogitRows: 32))
-  }
-
-  @Test(
-    arguments: [
-      ("tiny/llama", 0.5, 0.25), ("tiny/qwen2", 0.5, 0.5), ("tiny/gpt2", 0, 0.5),
-      ("families/gpt-neox-parallel", 0, 0.3),
-    ], [true, false])
-  func `the smaller model is the original with those groups' inputs zeroed`(
-    _ request: (fixture: String, heads: Double, channels: Double), _ isUniform: Bool
-  ) throws {
-    let (fixture, heads, channels) = request
-    let folder = try TemporaryFolder()
-    let source = try Checkpoint.open(Fixtures.path(fixture))
-    let configuration = try ModelRegistry.configuration(from: source.configuration)
-    let samples = (0..<2).map { randomTokens(24, below: configuration.vocabularySize, seed: UInt64($0)) }
-    var pruner = try StructuredPruner(
-      source, .init(heads: heads, channels: channels, isUniform: isUniform, compensates: false),
-      calibration: CalibrationSet(samples: samples), backend: CPUBackend(threads: 1))
-    try pruner.run(output: folder.path)
-    let small = try Self.graph(folder.path)
-    let layers = configuration.layers.indices
-    let widths = layers.map { small.configuration.intermediateSize(of: $0) }
-    #expect(widths == pruner.kept.map(\.channels.count))
-    if isUniform {
-      #expect(Set(widths).count == 1 && widths[0] < configuration.intermediateSize)
-    } else {
-      let removed = layers.count * Int(Double(configuration.intermediateSize) * channels)
-      let found = layers.count * configuration.intermediateSize - widths.reduce(0, +)
-      #expect(abs(found - removed) <= layers.count * ChannelBudget.unit / 2)
-    }
-    #expect((small.configuration.queryHeads < configuration.queryHeads) == (heads > 0))
-    let groups = DependencyGroups(configuration)
-    let zeroed = try Self.graph(Fixtures.path(fixture))
-    let inventory = try TensorInventory(configuration, in: source)
-    for (layer, sites) in inventory.sites(configuration).enumerated() {
-      let weights = try LayerWeights(
-        sites, norms: inventory.norms(layer: layer, configuration.decoder), checkpoint: source,
-        decoder: configuration.decoder)
-      let gone =
-        groups.heads.indices.filter { !pruner.kept[layer].heads.contains($0) }.map { groups.heads[$0] }
-        + groups.channels.indices.filter { !pruner.kept[layer].channels.contains($0) }.map {
-          groups.channels[$0]
-        }
-      for group in gone {
-        let matrix = try #require(weights.linears[group.columns.role])
-        for row in 0..<matrix.rows { for column in group.columns.indices { matrix[row, column] = 0 } }
-      }
-      try weights.install([.attentionOutput, .down], in: zeroed)
-    }
-    let window = randomTokens(32, below: configuration.vocabularySize, seed: 9)
-    let (left, right) = (try Self.logits(small, window), try Self.logits(zeroed, window))
-    let scale = right.map(abs).max() ?? 0
-    for (a, b) in zip(left, right) { #expect(abs(a - b) <= 1e-5 * scale) }
-  }
-
-  @Test func `making up for what is gone comes nearer to the original`() throws {
-    let folder = try TemporaryFolder()
-    let source = try Checkpoint.open(Fixtures.path("demo"))
-    let text = try SafetensorsFile(path: Fixtures.path("demo/calibration.safetensors"))
-    let ids = try text.tensor("input_ids").integers().map { Int32($0) }
-    // Several times as many tokens as channels, or least squares would fit the samples only.
-    let samples = (0..<12).map { Array(ids[$0 * 256..<($0 + 1) * 256]) }
-    let window = Array(ids[15000..<15032])
-    let original = try Self.logits(try Self.graph(Fixtures.path("demo")), window)
-    var distances: [Double] = []
-    for compensates in [false, true] {
-      var pruner = try StructuredPruner(
-        source, .init(heads: 0, channels: 0.25, compensates: compensates),
-        calibration: CalibrationSet(samples: samples), backend: CPUBackend(threads: 2))
-      let path = folder.path + "/\(compensates)"
-      try pruner.run(output: path)
-      let found = try Self.logits(try Self.graph(path), window)
-      distances.append(zip(found, original).reduce(0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) })
-    }
-    #expect(distances[1] < 0.8 * distances[0])
-  }
-
-  @Test func `channels that contribute least go, wherever they are`() throws {
-    let scores = [[0.9, 0.1, 0.8, 0.2], [0.5, 0.5, 0.5, 0.5]]
-    #expect(try ChannelBudget.kept(scores, removing: 0) == [4, 4])
-    #expect(try ChannelBudget.kept(scores, removing: 2) == [2, 4])
-    #expect(try ChannelBudget.kept(scores, removing: 4) == [2, 2])
-    // One stays of each.
-    #expect(try ChannelBudget.kept(scores, removing: 6) == [1, 1])
-    #expect(throws: StructuredPruner.Problem.self) { try ChannelBudget.kept(scores, removing: 7) }
-    let wide = [[Double](repeating: 1, count: 100), [Double](repeating: 0.5, count: 100)]
-    #expect(try ChannelBudget.kept(wide, removing: 30) == [100, 72])
-    #expect(try ChannelBudget.kept([[], [1]], removing: 0) == [0, 1])
-  }
-
-  @Test func `widths that fit no model are refused by the field's name`() throws {
-    let source = try Checkpoint.open(Fixtures.path("tiny/llama"))
-    let json = try #require(source.configuration.object)
-    let width = try ModelRegistry.configuration(from: source.configuration).intermediateSize
-    let count = try ModelRegistry.configuration(from: source.configuration).layers.count
-    let least = [Double](repeating: 1, count: count - 1)
-    let bad: [[Double]] = [
-      [], [Double(width)], least + [Double(width - 1)], least + [Double(width) + 0.5], [0] + least,
-    ]
-    for widths in bad {
-      var object = json
-      object["intermediate_sizes"] = .array(widths.map { .double($0) })
-      let error = #expect(throws: ModelError.self) {
-        try ModelRegistry.configuration(from: .object(object))
-      }
-      #expect("\(try #require(error))".contains("intermediate_sizes"), "\(widths)")
-    }
-  }
-
-  /// A layer whose outputs are zero turns nothing and goes first, whatever its place; what is left is the same model.
-  @Test(arguments: ["tiny/llama", "tiny/gpt2", "tiny/bloom", "tiny/qwen2"])
-  func `the layer that does nothing is the one taken out`(_ fixture: String) throws {
-    let folder = try TemporaryFolder()
-    let source = try Checkpoint.open(Fixtures.path(fixture))
-    let configuration = try ModelRegistry.configuration(from: source.configuration)
-    let count = configuration.layers.count
-    let inventory = try TensorInventory(configuration, in: source)
-    let idle = inventory.sites(configuration)[0].filter {
-      $0.role == .attentionOutput || $0.role == .down
-    }
-    // A copy of the model with the first layer's two outputs, and their biases, made zero.
-    var tensors: [String: [UInt8]] = [:]
-    for site in idle {
-      for name in [site.module + ".weight", site.module + ".bias"] {
-        guard let entry = source.tensors[name] else { continue }
-        tensors[name] = [UInt8](repeating: 0, count: entry.byteRange.count)
-      }
-    }
-    let edited = folder.path + "/edited"
-    try Self.copy(source, to: edited, replacing: tensors)
-    let samples = (0..<2).map { randomTokens(24, below: configuration.vocabularySize, seed: UInt64($0)) }
-    var pruner = try LayerPruner(
-      try Checkpoint.open(edited), part: 1.0 / Double(count), calibration: CalibrationSet(samples: samples),
-      backend: CPUBackend(threads: 1))
-    try pruner.run(output: folder.path + "/small")
-    #expect(pruner.kept == Array(1..<count))
-    #expect(pruner.influences[0] < 1e-6)
-    let window = randomTokens(32, below: configuration.vocabularySize, seed: 9)
-    let small = try Self.graph(folder.path + "/small")
-    #expect(small.configuration.layers.count == count - 1)
-    let (left, right) = (try Self.logits(small, window), try Self.logits(Self.graph(edited), window))
-    let scale = right.map(abs).max() ?? 0
-    for (a, b) in zip(left, right) { #expect(abs(a - b) <= 1e-6 * scale) }
-  }
-
-  private static func copy(_ source: Checkpoint, to path: String, replacing: [String: [UInt8]]) throws {
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    for name in ["config.json", "tokenizer.json"] {
-      try? FileManager.default.copyItem(atPath: source.path + "/" + name, toPath: path + "/" + name)
-    }
-    var writer = try SafetensorsWriter(
-      path: path + "/model.safetensors",
-      tensors: source.tensorNames.map {
-        .init(
-          name: $0, dataType: source.tensors[$0]?.dataType ?? .float32, shape: source.tensors[$0]?.shape ?? []
-        )
-      })
-    for name in source.tensorNames {
-      if let bytes = replacing[name] {
-        try writer.write(name, bytes)
-      } else {
-        let raw = try source.rawTensor(name)
-        try unsafe writer.write(name, raw.bytes)
-      }
-    }
-    try writer.finish()
-  }
-
-  @Test func `no layer may be left over`() throws {
-    let source = try Checkpoint.open(Fixtures.path("tiny/llama"))
-    #expect(throws: StructuredPruner.Problem.nothingLeft(what: "layers")) {
-      _ = try LayerPruner(
-        source, part: 1, calibration: CalibrationSet(samples: [[1, 2, 3]]), backend: CPUBackend(threads: 1))
-    }
-  }
-
-  @Test func `a family that cannot say its size is refused`() throws {
-    let source = try Checkpoint.open(Fixtures.path("tiny/bloom"))
-    let calibration = CalibrationSet(samples: [[1, 2, 3]])
-    #expect(throws: StructuredPruner.Problem.fixed(family: "bloom", what: "the feed-forward's width")) {
-      _ = try StructuredPruner(
-        source, .init(heads: 0, channels: 0.5), calibration: calibration, backend: CPUBackend(threads: 1))
-    }
-    let llama = try Checkpoint.open(Fixtures.path("tiny/llama"))
-    #expect(throws: StructuredPruner.Problem.nothingLeft(what: "heads")) {
-      var pruner = try StructuredPruner(
-        llama, .init(heads: 1, channels: 0), calibration: calibration, backend: CPUBackend(threads: 1))
-      try pruner.run(output: "/nowhere")
-    }
   }
 }

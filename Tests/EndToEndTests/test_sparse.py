@@ -128,20 +128,24 @@ def test_with_loud_channels_wanda_beats_magnitude(tmp_path):
     assert found["wanda"] < found["magnitude"]
 
 
-def test_layers_lose_the_channels_that_contribute_least(tmp_path):
+def test_layers_lose_the_heads_and_channels_that_contribute_least(tmp_path):
     for name, flags in (("own", []), ("uniform", ["--uniform"])):
         gpuinfer(
-            "compress", DEMO, "--method", "structured", "--prune-channels", "0.25", *flags, "--calibration",
-            DEMO / "calibration.safetensors", "--samples", 4, "--output", tmp_path / name, "--no-evaluation", check=0,
+            "compress", DEMO, "--method", "structured", "--prune-channels", "0.25", "--prune-heads", "0.125",
+            *flags, "--calibration", DEMO / "calibration.safetensors", "--samples", 4, "--output", tmp_path / name, "--no-evaluation", check=0,
         )
     config = json.loads((tmp_path / "own/config.json").read_text())
     original = json.loads((DEMO / "config.json").read_text())
     widths = config["intermediate_sizes"]
     assert len(widths) == original["num_hidden_layers"] and len(set(widths)) > 1
     assert config["intermediate_size"] == max(widths)
-    assert "intermediate_sizes" not in json.loads((tmp_path / "uniform/config.json").read_text())
+    heads = config["num_key_value_heads_per_layer"]
+    assert sum(heads) == 21 and max(heads) == config["num_key_value_heads"] == 4
+    assert config["num_attention_heads"] == 8
+    uniform = json.loads((tmp_path / "uniform/config.json").read_text())
+    assert "intermediate_sizes" not in uniform and "num_key_value_heads_per_layer" not in uniform
     found = {name: compare(tmp_path / name, windows=4)["perplexity"] for name in ("own", "uniform")}
-    print(widths, found)
+    print(widths, heads, found)
     text = gpuinfer("run", tmp_path / "own", "--prompt", "The", "--max-tokens", 4, "--device", "simt", check=0).stdout
     assert text == gpuinfer("run", tmp_path / "own", "--prompt", "The", "--max-tokens", 4, check=0).stdout
     refused = gpuinfer("convert", tmp_path / "own", tmp_path / "own.gguf", "--format", "gguf")
@@ -154,6 +158,7 @@ def test_layers_lose_the_channels_that_contribute_least(tmp_path):
         (["--method", "magnitude"], "--sparsity"),
         (["--method", "magnitude", "--sparsity", "5:4"], "a pattern such as 2:4"),
         (["--method", "structured", "--prune-layers", "0.5", "--prune-heads", "0.5"], "alone"),
+        (["--method", "structured", "--prune-hidden", "0.5", "--prune-layers", "0.5"], "alone"),
         (["--method", "wanda", "--error-budget", "2"], "--error-budget"),
     ],
 )
@@ -161,6 +166,19 @@ def test_bad_requests_are_refused(tmp_path, flags, words):
     calibration = ["--calibration", DEMO / "calibration.safetensors"]
     result = gpuinfer("compress", DEMO, "--output", tmp_path / "out", *calibration, *flags, check=64)
     assert words in result.stderr.decode()
+
+
+def test_hidden_components_are_taken_out_of_the_whole_model(tmp_path):
+    gpuinfer(
+        "compress", DEMO, "--method", "structured", "--prune-hidden", "0.125", "--calibration",
+        DEMO / "calibration.safetensors", "--samples", 8, "--output", tmp_path / "out", "--no-evaluation", check=0,
+    )
+    config = json.loads((tmp_path / "out/config.json").read_text())
+    assert config["hidden_size"] == 224 and config["head_dim"] == 32 and config["tie_word_embeddings"]
+    assert read_tensors(tmp_path / "out/model.safetensors")["model.embed_tokens.weight"].shape[1] == 224
+    print(compare(tmp_path / "out", windows=4)["perplexity"])
+    text = gpuinfer("run", tmp_path / "out", "--prompt", "The", "--max-tokens", 4, "--device", "simt", check=0).stdout
+    assert text == gpuinfer("run", tmp_path / "out", "--prompt", "The", "--max-tokens", 4, check=0).stdout
 
 
 def test_layers_are_taken_out_whole(tmp_path):

@@ -17,10 +17,20 @@ typedef struct {
   size_t rows, columns, depth;
   float factor;
   int upper;  // 1: elements left of the diagonal need not be computed; what is there afterwards is undefined
+  int pairs;  // 1: elements of a and b are pairs of bfloat16 (bfloat16.h)
 } gpi_product_args;
 
 /// Each returns 0, or the number of scratch bytes that could not be had.
 size_t gpi_product(gpi_cpu* cpu, const gpi_product_args* args);
+
+/// `gram[i, j] += Σ_row input[row, i] · input[row, j]` from the diagonal on.
+typedef struct {
+  const float* input;  // [rows, columns]
+  size_t stride, rows, columns;
+  float* gram;  // [columns, columns]
+  int pairs;    // 1: the input is rounded to bfloat16; sums stay float32
+} gpi_gram_args;
+size_t gpi_gram(gpi_cpu* cpu, const gpi_gram_args* args);
 
 /// Replaces a symmetric positive definite matrix, of which only the upper triangle is read, by the upper
 /// triangular `U` with `UᵀU = matrix⁻¹`; the lower triangle becomes zero.
@@ -111,8 +121,13 @@ void gpi_select_smallest(const float* scores, size_t elements, size_t count, uin
 
 /// Sums over the rows of `input` `[rows, columns]`, added to what is there; `absmax`, `least` and `greatest`
 /// keep their extremes. All `[columns]`.
-void gpi_channel_statistics(gpi_cpu* cpu, const float* input, size_t stride, size_t rows, size_t columns,
-                            double* squares, double* sizes, float* absmax, float* least, float* greatest);
+typedef struct {
+  const float* input;
+  size_t stride, rows, columns;
+  double *squares, *sizes;
+  float *absmax, *least, *greatest;
+} gpi_channel_args;
+void gpi_channel_statistics(gpi_cpu* cpu, const gpi_channel_args* args);
 
 /// The most columns of a group of `gpi_spqr`.
 #define GPI_SPQR_GROUP 64

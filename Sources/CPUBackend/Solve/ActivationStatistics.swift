@@ -47,10 +47,11 @@ package struct ActivationStatistics {
         unsafe absolute.withUnsafeMutableBufferPointer { absolute in
           unsafe least.withUnsafeMutableBufferPointer { least in
             unsafe greatest.withUnsafeMutableBufferPointer { greatest in
-              unsafe gpi_channel_statistics(
-                backend.context, input.floats, input.rowStride, input.rows, input.columns,
-                squares.baseAddress, sizes.baseAddress, absolute.baseAddress, least.baseAddress,
-                greatest.baseAddress)
+              var arguments = unsafe gpi_channel_args(
+                input: input.floats, stride: input.rowStride, rows: input.rows, columns: input.columns,
+                squares: squares.baseAddress, sizes: sizes.baseAddress, absmax: absolute.baseAddress,
+                least: least.baseAddress, greatest: greatest.baseAddress)
+              unsafe gpi_channel_statistics(backend.context, &arguments)
             }
           }
         }

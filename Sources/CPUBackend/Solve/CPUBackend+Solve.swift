@@ -1,18 +1,19 @@
 internal import CCPUBackend
 package import Compute
+internal import Numerics
 
 /// Dense linear algebra for calibrated compression, on this backend's threads.
 extension CPUBackend {
-  /// `gram += Σ_t x_t · x_tᵀ`, of which only the upper triangle is kept up. input: float32 `[T, K]`.
+  /// `gram += Σ_t x_t · x_tᵀ`, of which only the upper triangle is kept up. input: float32 `[T, K]`, rounded to bfloat16
+  /// where that is the `productType`; sums are float32.
   package func accumulateGram(_ input: TensorView, into gram: Matrix) throws(KernelError) {
     let checks = OperandChecks("accumulateGram")
     try checks.matrix(input, "input", columns: gram.rows)
     precondition(gram.rows == gram.columns, "a Gram matrix is square")
-    var arguments = unsafe gpi_product_args(
-      a: input.floats, a_row: 1, a_depth: input.rowStride, b: input.floats, b_stride: input.rowStride,
-      c: gram.address(0, 0), c_stride: gram.columns, rows: gram.rows, columns: gram.rows, depth: input.rows,
-      factor: 1, upper: 1)
-    try checks.finish(unsafe gpi_product(context, &arguments))
+    var arguments = unsafe gpi_gram_args(
+      input: input.floats, stride: input.rowStride, rows: input.rows, columns: gram.rows,
+      gram: gram.address(0, 0), pairs: productType == .bfloat16 ? 1 : 0)
+    try checks.finish(unsafe gpi_gram(context, &arguments))
   }
 
   /// `target[:, from…] += factor · left · right[rows, from…]`, the rows of `right` being `rows`.
@@ -28,7 +29,7 @@ extension CPUBackend {
       a: left.address(0, 0), a_row: left.columns, a_depth: 1,
       b: right.address(rows.lowerBound, columns.lowerBound), b_stride: right.columns,
       c: target.address(0, columns.lowerBound), c_stride: target.columns, rows: left.rows,
-      columns: columns.count, depth: rows.count, factor: factor, upper: 0)
+      columns: columns.count, depth: rows.count, factor: factor, upper: 0, pairs: 0)
     try OperandChecks("multiply").finish(unsafe gpi_product(context, &arguments))
   }
 

@@ -60,9 +60,8 @@ struct GGUFModelMetadata {
   }
 
   private mutating func addCommon() throws(QuantizationError) {
-    if fields.value("intermediate_sizes") != nil {
-      throw fields.unsupported(
-        "intermediate_sizes", "layers of different widths", ["one width (compress --uniform)"])
+    for field in ["intermediate_sizes", "num_key_value_heads_per_layer"] where fields.value(field) != nil {
+      throw fields.unsupported(field, "layers of different widths", ["one width (compress --uniform)"])
     }
     let context = try count("max_position_embeddings", "n_positions", "seq_length", default: 2048)
     addCount("context_length", context)

@@ -25,16 +25,21 @@ package final class Calibrator {
   private let pending: Storage?
   /// One step's rows, for running ahead.
   private let scratch: Storage
-  /// Attention of all tokens, `[tokens, query width]`, of the layer that it was kept for; no larger than the residual
-  /// stream.
-  private var kept: Storage?
-  private var keptLayer: Int?
+  /// What one half of a layer gave its last projection, `[tokens, inputs]`, until that has been computed.
+  private var kept: Kept?
   private var attentionIsDone = false
   private let columns: Int
   /// Asked before each step of samples; where it says so, the walk ends with `Stopped`.
   package var shouldStop: () -> Bool = { false }
 
   package struct Stopped: Error, Equatable { package init() {} }
+
+  private struct Kept {
+    let point: TracePoint.LayerPoint
+    let layer: Int
+    let inputs: Int
+    let storage: Storage
+  }
 
   /// Samples that go through together.
   private struct Step {
@@ -45,6 +50,9 @@ package final class Calibrator {
 
   /// Rows of one step: enough to keep matrix products busy.
   private static let stepTokens = 512
+
+  /// More than this is computed again instead of being kept, unless it is no larger than the residual stream.
+  private static let keptBytes = 1 << 28
 
   package init(
     checkpoint: Checkpoint, samples: [[Int32]], backend: CPUBackend
@@ -86,31 +94,53 @@ package final class Calibrator {
 
   /// Statistics of the inputs read at `point` of a layer, with the weights as they are now.
   ///
-  /// - Parameter keepsAttention: `advanceAttention` is to go on from the attention measured here: nothing before the
-  ///   output projection changes until then.
+  /// - Parameter keeps: `advanceAttention` and `advanceFeedForward` are to go on from what is measured here at `.attention`
+  ///   and `.activated`: nothing before the half layer's last projection changes until then.
   package func statistics(
-    of point: TracePoint.LayerPoint, layer: Int, gram: Bool, keepsAttention: Bool = false
+    of point: TracePoint.LayerPoint, layer: Int, gram: Bool, keeps: Bool = false
   ) throws -> ActivationStatistics {
     var statistics = ActivationStatistics(inputs: inputs(of: point, layer), gram: gram)
-    let keeps = keepsAttention && point == .attention && statistics.inputs <= columns
-    if keeps, kept == nil { kept = try backend.allocate(byteCount: tokens * columns * 4) }
+    kept = nil
+    let byteCount = tokens * statistics.inputs * 4
+    let isLast = point == .attention || (point == .activated && (attentionIsDone || pending != nil))
+    if keeps, isLast, statistics.inputs <= columns || byteCount <= Self.keptBytes {
+      kept = Kept(
+        point: point, layer: layer, inputs: statistics.inputs,
+        storage: try backend.allocate(byteCount: byteCount))
+    }
     for step in steps {
       if shouldStop() { throw Stopped() }
       let found = try input(of: point, layer, step)
       try statistics.add(found, on: backend)
-      guard keeps, let kept else { continue }
-      precondition(found.rowStride == found.columns, "attention is written without gaps")
-      let rows = view(kept, step.first, step.count, columns: statistics.inputs)
+      guard let rows = keptRows(of: point, layer, step) else { continue }
+      precondition(found.rowStride == found.columns, "written without gaps")
       try unsafe backend.upload(
         UnsafeRawBufferPointer(start: found.address, count: found.shape.elementCount * 4), to: rows)
     }
-    if point == .attention { keptLayer = keeps ? layer : nil }
+    return statistics
+  }
+
+  /// nil where nothing was kept.
+  private func keptRows(
+    of point: TracePoint.LayerPoint, _ layer: Int, _ step: Step
+  ) -> TensorView? {
+    guard let kept, kept.point == point, kept.layer == layer else { return nil }
+    return view(kept.storage, step.first, step.count, columns: kept.inputs)
+  }
+
+  /// Statistics of what the output projection reads, once all layers have advanced.
+  package func finalStatistics(gram: Bool) throws -> ActivationStatistics {
+    var statistics = ActivationStatistics(inputs: columns, gram: gram)
+    for step in steps {
+      if shouldStop() { throw Stopped() }
+      try statistics.add(try graph.outputInput(rows(residual, step)), on: backend)
+    }
     return statistics
   }
 
   private func inputs(of point: TracePoint.LayerPoint, _ layer: Int) -> Int {
     switch point {
-    case .attention: graph.configuration.queryWidth
+    case .attention: graph.configuration.queryWidth(of: layer)
     case .activated: graph.configuration.intermediateSize(of: layer)
     default: columns
     }
@@ -145,8 +175,8 @@ package final class Calibrator {
     _ layer: Int, _ step: Step, to stream: TensorView, pending: TensorView?
   ) throws(KernelError) {
     let attention =
-      if let kept, keptLayer == layer {
-        view(kept, step.first, step.count, columns: graph.configuration.queryWidth)
+      if let kept = keptRows(of: .attention, layer, step) {
+        kept
       } else {
         try graph.attention(
           layer, try graph.attentionInput(layer, stream), step.plan, cache: cache)
@@ -163,7 +193,7 @@ package final class Calibrator {
       try addAttention(
         layer, step, to: rows(residual, step), pending: pending.map { rows($0, step) })
     }
-    keptLayer = nil
+    kept = nil
     attentionIsDone = true
   }
 
@@ -172,9 +202,15 @@ package final class Calibrator {
     for step in steps {
       if shouldStop() { throw Stopped() }
       let stream = rows(residual, step)
-      let activated = try graph.activated(layer, try graph.feedForwardInput(layer, stream))
+      let activated =
+        if let kept = keptRows(of: .activated, layer, step) {
+          kept
+        } else {
+          try graph.activated(layer, try graph.feedForwardInput(layer, stream))
+        }
       try graph.addFeedForward(layer, activated, to: stream, pending: pending.map { rows($0, step) })
     }
+    kept = nil
     attentionIsDone = false
   }
 

@@ -8,7 +8,7 @@ internal import Numerics
 ///
 ///     .compress/run.json               what is being done; another run's journal is refused
 ///     .compress/layer-003.safetensors  tensors of the layer under their final names
-///     .compress/stream-003.safetensors the calibration's residual stream behind it; only the last one is kept
+///     .compress/stream-003.safetensors the calibration's residual stream behind it: behind some layers, the last is kept
 ///     .compress/layer-003.json         its report; written last: with it the layer is done
 package struct Journal {
   package enum Problem: Error, Equatable, Sendable {
@@ -38,10 +38,14 @@ package struct Journal {
     if unsafe mkdir(path, 0o777) != 0, errno != EEXIST { throw .cannotWrite(path: path, code: errno) }
   }
 
-  /// Layers done, from the first.
-  package func finishedLayers() -> Int {
+  /// Layers, from the first, that need not be done again.
+  ///
+  /// - Parameter needsStream: going on takes the residual stream: layers behind the last one written are done again.
+  package func finishedLayers(of count: Int, needsStream: Bool) -> Int {
     var layer = 0
-    while unsafe access(path(layer, "json"), F_OK) == 0 { layer += 1 }
+    while layer < count, unsafe access(path(layer, "json"), F_OK) == 0 { layer += 1 }
+    guard needsStream, layer < count else { return layer }
+    while layer > 0, unsafe access(path(layer - 1, "stream"), F_OK) != 0 { layer -= 1 }
     return layer
   }
 
@@ -51,10 +55,13 @@ package struct Journal {
     return folder + (kind == "stream" ? "/stream-\(name).safetensors" : "/layer-\(name).\(kind)")
   }
 
-  package func write(layer: Int, tensors: [OutputTensor], report: JSONValue) throws {
+  package func write(
+    layer: Int, tensors: [OutputTensor], report: JSONValue, stream: OutputTensor? = nil
+  ) throws {
+    if let stream { try Self.write([stream], to: path(layer, "stream")) }
     try Self.write(tensors, to: path(layer, "safetensors"))
     try Self.write(report, to: path(layer, "json"))
-    if layer > 0 { unsafe unlink(path(layer - 1, "stream")) }
+    if stream != nil { for earlier in 0..<layer { unsafe unlink(path(earlier, "stream")) } }
   }
 
   package func report(layer: Int) throws -> JSONValue {

@@ -43,6 +43,7 @@ extension Recipe {
     case "true_sequential": options.trueSequential = try Self.flag(key, value)
     case "prune_heads": options.prunedHeads = try Self.number(key, value, 0...1)
     case "prune_channels": options.prunedChannels = try Self.number(key, value, 0...1)
+    case "prune_hidden": options.prunedHidden = try Self.number(key, value, 0...1)
     case "prune_layers": options.prunedLayers = try Self.number(key, value, 0...1)
     case "error_budget": options.errorBudget = value.isNull ? nil : try Self.number(key, value, 0...1)
     case "budget_bytes": budgetBytes = try Self.integer(key, value, 1...Int.max)
@@ -154,6 +155,7 @@ extension Recipe {
     object["true_sequential"] = .bool(options.trueSequential)
     if options.prunedHeads > 0 { object["prune_heads"] = .double(options.prunedHeads) }
     if options.prunedChannels > 0 { object["prune_channels"] = .double(options.prunedChannels) }
+    if options.prunedHidden > 0 { object["prune_hidden"] = .double(options.prunedHidden) }
     if options.prunedLayers > 0 { object["prune_layers"] = .double(options.prunedLayers) }
     if let budget = options.errorBudget { object["error_budget"] = .double(budget) }
     if let budget = budgetBytes {

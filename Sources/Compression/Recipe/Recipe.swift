@@ -101,6 +101,7 @@ package struct Recipe: Sendable, Equatable {
     package var prunedHeads = 0.0
     package var prunedChannels = 0.0
     package var prunedLayers = 0.0
+    package var prunedHidden = 0.0
     /// Pruning: as much of each linear layer as keeps the relative squared error of its outputs below this, up to
     /// `sparsity`; nil prunes `sparsity` everywhere.
     package var errorBudget: Double?

@@ -33,8 +33,8 @@ package struct CompressionSummary: Sendable {
 
   /// Of a model whose matrices were made smaller instead of being stored otherwise.
   package init(
-    structured parts: StructuredPruner.Parts, layers: Double = 0, source: Checkpoint, output: String,
-    calibration: CalibrationSet
+    structured parts: StructuredPruner.Parts, layers: Double = 0, hidden: Double = 0, source: Checkpoint,
+    output: String, calibration: CalibrationSet
   ) {
     var recipe = Recipe(method: "structured")
     recipe.scheme.bits = nil
@@ -42,6 +42,7 @@ package struct CompressionSummary: Sendable {
     recipe.options.prunedHeads = parts.heads
     recipe.options.prunedChannels = parts.channels
     recipe.options.prunedLayers = layers
+    recipe.options.prunedHidden = hidden
     self.init(
       recipe: recipe, format: .dense, source: source, output: output, calibration: calibration, sites: [],
       foldsRefused: [:])

@@ -14,13 +14,32 @@ package struct DependencyGroup: Sendable, Equatable {
   package let columns: Part
 }
 
-/// The groups of a family, derived from its description: the one place that knows about grouped queries and fused
-/// projections.
+/// Where the components of the residual stream are in a model. They go together as the rows and columns of a
+/// `DependencyGroup` do, but all over the model, and every component in the same places.
+package struct StreamGroup: Sendable, Equatable {
+  /// Of every layer: what has components for outputs, biases included.
+  package let writers: [LinearSite.Role]
+  /// Of every layer: what has them for inputs.
+  package let readers: [LinearSite.Role]
+  /// Modules outside of the layers that write them, `[rows, components]`.
+  package let tables: [String]
+  /// The module outside of the layers that reads them; nil where the first table is read once more (tied embeddings), so
+  /// that what is cut there is cut for both.
+  package let output: String?
+  /// Vectors with one element a component: norms of a layer by their places, and of the model by their modules.
+  package let layerNorms: [ModelGraph.LayerNorm]
+  package let norms: [String]
+}
+
+/// The groups of a family, derived from its description: the one place that knows about grouped queries, fused
+/// projections and tied embeddings.
 package struct DependencyGroups: Sendable {
   /// One a key/value head, with all query heads that share it.
   package let heads: [DependencyGroup]
   /// One a feed-forward channel.
   package let channels: [DependencyGroup]
+  /// One for all components of the residual stream.
+  package let stream: StreamGroup
 
   package init(_ configuration: ModelConfiguration) {
     let (dimension, shared) = (
@@ -57,5 +76,17 @@ package struct DependencyGroups: Sendable {
         rows: makers.map { .init(role: $0, indices: [channel]) },
         columns: .init(role: .down, indices: [channel]))
     }
+    stream = Self.stream(configuration.decoder, readers: heads.first?.rows.map(\.role) ?? [], makers)
+  }
+
+  private static func stream(
+    _ decoder: DecoderDescription, readers attention: [LinearSite.Role], _ makers: [LinearSite.Role]
+  ) -> StreamGroup {
+    var tables = [decoder.tokenEmbedding]
+    if case .learned(let table) = decoder.positions { tables.append(table) }
+    return StreamGroup(
+      writers: [.attentionOutput, .down], readers: attention + makers, tables: tables,
+      output: decoder.tiesEmbeddings ? nil : decoder.output.first, layerNorms: [.attention, .feedForward],
+      norms: (decoder.embeddingNorm.map { [$0] } ?? []) + [decoder.finalNorm])
   }
 }

@@ -8,11 +8,14 @@ struct ShapeFields: Sendable {
   let intermediate: String?
   /// Query heads, key/value heads and the head dimension; nil where the dimension follows from the hidden size.
   let heads: (query: String, keyValue: String, dimension: String)?
+  /// The width of the residual stream, with what is added to its mean square.
+  var hidden: (size: String, epsilon: String)?
 
   static func of(_ family: String) -> ShapeFields? {
     let llama = ShapeFields(
       layers: ["num_hidden_layers"], intermediate: "intermediate_size",
-      heads: ("num_attention_heads", "num_key_value_heads", "head_dim"))
+      heads: ("num_attention_heads", "num_key_value_heads", "head_dim"),
+      hidden: ("hidden_size", "rms_norm_eps"))
     return switch family {
     case "llama", "mistral", "qwen2": llama
     case "gpt2": ShapeFields(layers: ["n_layer"], intermediate: "n_inner", heads: nil)

@@ -7,7 +7,7 @@ internal import Numerics
 
 /// Takes whole heads and feed-forward channels out of every layer, by what the activations say they contribute: no
 /// gradients. The output is an ordinary, smaller model of the same family, or, where layers lose different numbers of
-/// channels, one that this program alone loads ("intermediate_sizes").
+/// them, one that this program alone loads (`WidthsPerLayer`).
 ///
 /// What a matrix lost is made up for by those of its inputs that stay, by least squares over the calibration tokens:
 /// `W' = W · H[:, kept] · H[kept, kept]⁻¹`.
@@ -16,7 +16,7 @@ package struct StructuredPruner {
     /// Part of the heads and of the feed-forward channels to take out.
     package var heads = 0.0
     package var channels = 0.0
-    /// Every layer loses as many channels; else those that contribute least go, wherever they are.
+    /// Every layer loses as many; else those that contribute least go, wherever they are.
     package var isUniform = true
     package var compensates = true
 
@@ -30,6 +30,8 @@ package struct StructuredPruner {
 
   package enum Problem: Error, Equatable, Sendable {
     case fixed(family: String, what: String)
+    /// Taking components out of the residual stream changes the mean that such norms subtract.
+    case centredNorms(family: String)
     case nothingLeft(what: String)
   }
 
@@ -67,16 +69,9 @@ package struct StructuredPruner {
     calibrator = try Calibrator(checkpoint: source, samples: calibration.samples, backend: backend)
   }
 
-  private func keptCount(_ count: Int, _ part: Double, _ what: String) throws(Problem) -> Int {
-    let kept = count - Int(Double(count) * part)
-    guard kept > 0 else { throw .nothingLeft(what: what) }
-    return kept
-  }
-
   /// Writes the smaller model.
   package mutating func run(output: String, progress: (Int, Int) -> Void = { _, _ in }) throws {
-    let heads = try keptCount(groups.heads.count, parts.heads, "heads")
-    let channels = try keptChannels()
+    let (heads, channels) = try keptCounts()
     let inventory = try TensorInventory(configuration, in: source)
     let transposed = configuration.decoder.weightOrder == .inputsFirst
     var tensors: [String: OutputTensor] = [:]
@@ -85,11 +80,13 @@ package struct StructuredPruner {
       let weights = try LayerWeights(
         sites, norms: inventory.norms(layer: layer, configuration.decoder), checkpoint: source,
         decoder: configuration.decoder)
-      let keptHeads = try prune(weights, groups.heads, keep: heads, point: .attention, layer, type)
+      let keptHeads = try prune(
+        weights, headGroups(layer), keep: heads[layer], point: .attention, layer, type)
       try calibrator.advanceAttention(layer)
       let keptChannels = try prune(
         weights, channelGroups(layer), keep: channels[layer], point: .activated, layer, type)
       try calibrator.advanceFeedForward(layer)
+      calibrator.graph.restore(layer: layer)
       kept.append((keptHeads, keptChannels))
       for site in sites {
         let made = keptRows(site, keptHeads, keptChannels)
@@ -110,54 +107,67 @@ package struct StructuredPruner {
     try write(tensors, heads: heads, channels: channels, to: output)
   }
 
-  // MARK: How many channels stay
+  // MARK: How many stay
+
+  private func headGroups(_ layer: Int) -> [DependencyGroup] {
+    Array(groups.heads.prefix(configuration.keyValueHeads(of: layer)))
+  }
 
   private func channelGroups(_ layer: Int) -> [DependencyGroup] {
     Array(groups.channels.prefix(configuration.intermediateSize(of: layer)))
   }
 
   /// Of each layer.
-  private func keptChannels() throws -> [Int] {
-    let counts = configuration.layers.indices.map { configuration.intermediateSize(of: $0) }
-    guard parts.channels > 0, !parts.isUniform else {
-      return try counts.map { try keptCount($0, parts.channels, "feed-forward channels") }
-    }
-    let scores = try channelScores()
-    let removed = counts.reduce(0) { $0 + Int(Double($1) * parts.channels) }
-    return try ChannelBudget.kept(scores, removing: removed)
+  private func keptCounts() throws -> (heads: [Int], channels: [Int]) {
+    let layers = configuration.layers.indices
+    let scores = parts.isUniform ? nil : try self.scores()
+    return (
+      try keptCounts(
+        layers.map { configuration.keyValueHeads(of: $0) }, parts.heads, scores?.map(\.heads), unit: 1,
+        "heads"),
+      try keptCounts(
+        layers.map { configuration.intermediateSize(of: $0) }, parts.channels, scores?.map(\.channels),
+        unit: GroupBudget.unit, "feed-forward channels")
+    )
   }
 
-  /// What each channel contributes to its layer's output, as a part of all of that layer's; from the model as it is.
-  private func channelScores() throws -> [[Double]] {
+  private func keptCounts(
+    _ counts: [Int], _ part: Double, _ scores: [[Double]]?, unit: Int, _ what: String
+  ) throws(Problem) -> [Int] {
+    func removed(_ count: Int) -> Int { Int(Double(count) * part) }
+    if let scores, part > 0 {
+      return try GroupBudget.kept(
+        scores, removing: removed(counts.reduce(0, +)), unit: unit, what)
+    }
+    guard counts.allSatisfy({ removed($0) < $0 }) else { throw .nothingLeft(what: what) }
+    return counts.map { $0 - removed($0) }
+  }
+
+  /// What each group contributes to its half layer's output, as a part of all that layer's; from the model as it is.
+  private func scores() throws -> [(heads: [Double], channels: [Double])] {
     let calibrator = try Calibrator(checkpoint: source, samples: samples, backend: backend)
     let inventory = try TensorInventory(configuration, in: source)
-    var all: [[Double]] = []
-    for (layer, sites) in inventory.sites(configuration).enumerated() {
+    return try inventory.sites(configuration).enumerated().map { layer, sites in
       let weights = try LayerWeights(
         sites, norms: inventory.norms(layer: layer, configuration.decoder), checkpoint: source,
         decoder: configuration.decoder)
+      func shares(_ groups: [DependencyGroup], _ point: TracePoint.LayerPoint) throws -> [Double] {
+        guard let reader = groups.first?.columns.role, let matrix = weights.linears[reader] else { return [] }
+        let statistics = try calibrator.statistics(of: point, layer: layer, gram: false, keeps: true)
+        return ReadInputs.shares(Self.scores(groups, ReadInputs(matrix: matrix, statistics: statistics)))
+      }
+      let heads = try shares(headGroups(layer), .attention)
       try calibrator.advanceAttention(layer)
-      let statistics = try calibrator.statistics(of: .activated, layer: layer, gram: false)
+      let channels = try shares(channelGroups(layer), .activated)
       try calibrator.advanceFeedForward(layer)
-      guard let matrix = weights.linears[.down] else { continue }
-      let scores = Self.scores(channelGroups(layer), matrix, statistics)
-      let total = scores.reduce(0) { $0 + $1 * $1 }.squareRoot()
-      all.append(scores.map { $0 / Swift.max(total, .leastNormalMagnitude) })
+      return (heads, channels)
     }
-    return all
   }
 
   /// The size of what each group adds to the reading matrix's output, over all tokens.
-  private static func scores(
-    _ groups: [DependencyGroup], _ matrix: Matrix, _ statistics: ActivationStatistics
-  ) -> [Double] {
-    groups.map { group in
-      group.columns.indices.reduce(0.0) { sum, column in
-        var norm = 0.0
-        for row in 0..<matrix.rows { norm += Double(matrix[row, column]) * Double(matrix[row, column]) }
-        return sum + (norm * statistics.sumSquares[column]).squareRoot()
-      }
-    }
+  private static func scores(_ groups: [DependencyGroup], _ inputs: ReadInputs) -> [Double] {
+    let contributions = inputs.contributions
+    return groups.map { group in group.columns.indices.reduce(0) { $0 + contributions[$1] } }
   }
 
   // MARK: One kind of group in one layer
@@ -169,14 +179,15 @@ package struct StructuredPruner {
   ) throws -> [Int] {
     guard keep < groups.count, let reader = groups.first?.columns.role, let matrix = weights.linears[reader]
     else { return Array(groups.indices) }
-    let statistics = try calibrator.statistics(of: point, layer: layer, gram: true)
-    let scores = Self.scores(groups, matrix, statistics)
+    let inputs = ReadInputs(
+      matrix: matrix, statistics: try calibrator.statistics(of: point, layer: layer, gram: true, keeps: true))
+    let scores = Self.scores(groups, inputs)
     let order = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }
     let kept = order.prefix(keep).sorted()
     let columns = kept.flatMap { groups[$0].columns.indices }
     let small =
       parts.compensates
-      ? try compensated(matrix, columns, statistics) : matrix.selectingColumns(columns)
+      ? try inputs.compensated(columns, on: backend) : matrix.selectingColumns(columns)
     small.round(to: type)
     for row in 0..<matrix.rows {
       for column in 0..<matrix.columns { matrix[row, column] = 0 }
@@ -184,22 +195,6 @@ package struct StructuredPruner {
     }
     try weights.install([reader], in: calibrator.graph)
     return kept
-  }
-
-  /// `W · H[:, kept] · H[kept, kept]⁻¹`; plain selection where the Gram matrix cannot be inverted.
-  private func compensated(
-    _ matrix: Matrix, _ columns: [Int], _ statistics: ActivationStatistics
-  ) throws -> Matrix {
-    guard let gram = statistics.gram?.copy() else { return matrix.selectingColumns(columns) }
-    gram.mirrorUpper()
-    var mean = 0.0
-    for column in 0..<gram.columns { mean += Double(gram[column, column]) / Double(gram.columns) }
-    for column in 0..<gram.columns { gram[column, column] += Float(0.01 * mean) }
-    let factor = gram.selecting(columns)
-    guard mean > 0, try backend.inverseFactor(factor) == nil else { return matrix.selectingColumns(columns) }
-    // H⁻¹ = UᵀU.
-    let seen = try backend.product(matrix, gram.selectingColumns(columns))
-    return try backend.product(backend.product(seen, factor.transposed()), factor)
   }
 
   private func keptRows(_ site: LinearSite, _ heads: [Int], _ channels: [Int]) -> [Int]? {
@@ -217,26 +212,29 @@ package struct StructuredPruner {
   // MARK: Output
 
   private func write(
-    _ tensors: [String: OutputTensor], heads: Int, channels: [Int], to output: String
+    _ tensors: [String: OutputTensor], heads: [Int], channels: [Int], to output: String
   ) throws {
     guard var object = source.configuration.object else { return }
-    let widest = channels.max() ?? 0
+    func write(_ counts: [Int], _ field: String, perLayer: String) {
+      let most = counts.max() ?? 0
+      object[field] = .integer(Int64(most))
+      let differ = counts.contains { $0 != most }
+      object[perLayer] = differ ? .array(counts.map { .integer(Int64($0)) }) : nil
+    }
     if let field = fields.intermediate, parts.channels > 0 {
-      object[field] = .integer(Int64(widest))
-      let differ = channels.contains { $0 != widest }
-      object["intermediate_sizes"] = differ ? .array(channels.map { .integer(Int64($0)) }) : nil
+      write(channels, field, perLayer: WidthsPerLayer.channels)
     }
     if let names = fields.heads, parts.heads > 0 {
+      write(heads, names.keyValue, perLayer: WidthsPerLayer.heads)
       let shared = configuration.queryHeads / configuration.keyValueHeads
-      object[names.query] = .integer(Int64(heads * shared))
-      object[names.keyValue] = .integer(Int64(heads))
+      object[names.query] = .integer(Int64((heads.max() ?? 0) * shared))
       object[names.dimension] = .integer(Int64(configuration.headDimension))
     }
     let json = JSONValue.object(object)
     // What loads it must see the layer that was computed here.
     let read = try ModelRegistry.configuration(from: json)
-    guard read.headDimension == configuration.headDimension, read.intermediateSize == widest,
-      read.keyValueHeads == heads,
+    guard read.headDimension == configuration.headDimension,
+      read.layers.indices.map({ read.keyValueHeads(of: $0) }) == heads,
       read.layers.indices.map({ read.intermediateSize(of: $0) }) == channels,
       read.layers.map(\.window) == configuration.layers.map(\.window)
     else { throw Problem.fixed(family: configuration.family, what: "a shape of this kind") }
@@ -250,6 +248,9 @@ extension StructuredPruner.Problem: CustomStringConvertible {
     switch self {
     case .fixed(let family, let what):
       "\(family) models have no field for \(what): such a model could not be loaded"
+    case .centredNorms(let family):
+      "\(family) models subtract the mean of the residual stream in their layer norms; components can be taken out only "
+        + "where norms are RMSNorm"
     case .nothingLeft(let what): "no \(what) would be left"
     }
   }

@@ -8,6 +8,7 @@ package struct ModelConfiguration: Sendable, Equatable {
   package var hiddenSize: Int
   /// Feed-forward channels of a layer; the most of any where they differ.
   package var intermediateSize: Int
+  /// Heads of a layer; the most of any where they differ.
   package var queryHeads: Int
   package var keyValueHeads: Int
   package var headDimension: Int
@@ -22,6 +23,8 @@ package struct ModelConfiguration: Sendable, Equatable {
     package var window: Int?
     /// Feed-forward channels, where structured pruning left layers of different widths; nil for the model's.
     package var intermediateSize: Int?
+    /// Key/value heads, likewise; each has as many query heads as in other layers.
+    package var keyValueHeads: Int?
     /// Multiplies the dot products of query and key.
     package var attentionScale: Float
 
@@ -33,10 +36,21 @@ package struct ModelConfiguration: Sendable, Equatable {
 
   package func intermediateSize(of layer: Int) -> Int { layers[layer].intermediateSize ?? intermediateSize }
 
-  package var hasLayersOfDifferentWidths: Bool { layers.contains { $0.intermediateSize != nil } }
+  package func keyValueHeads(of layer: Int) -> Int { layers[layer].keyValueHeads ?? keyValueHeads }
+
+  package func queryHeads(of layer: Int) -> Int {
+    queryHeads / keyValueHeads * keyValueHeads(of: layer)
+  }
+
+  package var hasLayersOfDifferentWidths: Bool {
+    layers.contains { $0.intermediateSize != nil || $0.keyValueHeads != nil }
+  }
 
   package var queryWidth: Int { queryHeads * headDimension }
   package var keyValueWidth: Int { keyValueHeads * headDimension }
+
+  package func queryWidth(of layer: Int) -> Int { queryHeads(of: layer) * headDimension }
+  package func keyValueWidth(of layer: Int) -> Int { keyValueHeads(of: layer) * headDimension }
 
   /// The longest sequence to serve when the user names none: `maxPositions`, stretched by the rope scaling where
   /// the configuration states the length before stretching (the rule vLLM users know).

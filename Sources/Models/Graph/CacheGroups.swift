@@ -29,9 +29,12 @@ package struct CacheGroups: Sendable, Equatable {
   package init(_ configuration: ModelConfiguration, _ limits: ModelLimits) {
     let count = configuration.layers.count
     // A policy applies to all layers, and replaces no windows.
-    let windows: [Int?] =
+    var windows: [Int?] =
       limits.groupsLayers && limits.policy == nil
       ? configuration.layers.map(\.window) : Array(repeating: nil, count: count)
+    // A place in a block has one size, whichever group's layer uses it.
+    let heads = Set(configuration.layers.indices.map { configuration.keyValueHeads(of: $0) })
+    if heads.count > 1, Set(windows).count > 1 { windows = Array(repeating: nil, count: count) }
     var kinds: [(window: Int?, layers: [Int])] = []
     for (layer, window) in windows.enumerated() {
       if let index = kinds.firstIndex(where: { $0.window == window }) {

@@ -141,11 +141,11 @@ struct StepViews {
   let residual: TensorView
   let hidden: TensorView
   let projected: TensorView
-  let query: TensorView
-  let key: TensorView
-  let value: TensorView
+  private(set) var query: TensorView
+  private(set) var key: TensorView
+  private(set) var value: TensorView
   let queryKeyValue: TensorView
-  let attention: TensorView
+  private(set) var attention: TensorView
   let feedForward: FeedForwardViews
   /// int32 `[T]`.
   let tokens: TensorView
@@ -161,7 +161,7 @@ struct StepViews {
   private let slots: TensorView
   private let slotStride: Int
   /// `blockTables` has those of all groups.
-  private let batch: AttentionBatch
+  private var batch: AttentionBatch
   let adapterRuns: [AdapterRun]
 
   init(
@@ -196,6 +196,19 @@ struct StepViews {
       sinkRopeRows = nil
     }
     self.batch = batch
+  }
+
+  /// The first columns of what attention reads and writes, for a layer with fewer heads than others.
+  func narrowed(to configuration: ModelConfiguration, layer: Int) -> StepViews {
+    if configuration.layers[layer].keyValueHeads == nil { return self }
+    var own = self
+    let (queries, keys) = (configuration.queryWidth(of: layer), configuration.keyValueWidth(of: layer))
+    own.query = query.columns(0..<queries)
+    own.key = key.columns(0..<keys)
+    own.value = value.columns(0..<keys)
+    own.attention = attention.reshaped(columns: queries)
+    own.batch.sinkQuery = batch.sinkQuery?.reshaped(columns: queries)
+    return own
   }
 
   /// int32 `[T]`: where a group's keys and values go.
@@ -242,6 +255,7 @@ extension ModelGraph {
     try observer?(.layer(index, .residual), step.residual)
     try observer?(.layer(index, .attentionNorm), step.hidden)
 
+    let step = step.narrowed(to: configuration, layer: index)
     let place = step.groups > 1 ? cacheGroups.places[index] : CacheGroups.Place(group: 0, layer: index)
     try attention(pass, step.hidden, step, cache, place: place, index: index)
     try backend.linear(step.attention, pass.weights.attentionOutput, accumulate: false, into: step.projected)

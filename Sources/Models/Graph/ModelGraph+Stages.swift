@@ -23,13 +23,14 @@ extension ModelGraph {
     return hidden
   }
 
-  /// What the output projection reads. `cache` has one layer.
+  /// What the output projection reads. `cache` is of `makeStageCache`.
   package func attention(
     _ layer: Int, _ hidden: TensorView, _ plan: StepPlan, cache: any KVCache
   ) throws(KernelError) -> TensorView {
-    let step = try stage(plan, cache)
+    let step = try stage(plan, cache).narrowed(to: configuration, layer: layer)
     try attention(
-      passes[layer], hidden, step, cache, place: CacheGroups.Place(group: 0, layer: 0), index: layer)
+      passes[layer], hidden, step, cache, place: CacheGroups.Place(group: 0, layer: stagePlace(of: layer)),
+      index: layer)
     return step.attention
   }
 
@@ -44,6 +45,13 @@ extension ModelGraph {
   package func feedForwardInput(_ layer: Int, _ residual: TensorView) throws(KernelError) -> TensorView {
     let hidden = workspace.hidden.prefix(rows: residual.rows)
     try backend.norm(passes[layer].feedForwardNorm, residual: residual, adding: nil, into: hidden)
+    return hidden
+  }
+
+  /// What the output projection reads, from the stream behind the last layer.
+  package func outputInput(_ residual: TensorView) throws(KernelError) -> TensorView {
+    let hidden = workspace.hidden.prefix(rows: residual.rows)
+    try backend.norm(finalNorm, residual: residual, adding: nil, into: hidden)
     return hidden
   }
 
@@ -63,14 +71,30 @@ extension ModelGraph {
     if let pending { try backend.add(pending, to: residual) }
   }
 
-  /// A pool for `blockCount` blocks of one layer.
+  /// A pool for `blockCount` blocks of one layer; where layers differ in their heads, of one layer of each kind.
   package func makeStageCache(blockCount: Int) throws(KernelError) -> any KVCache {
-    try backend.makeKVCache(cacheGeometry(blockCount: blockCount, layers: 1))
+    try backend.makeKVCache(stageGeometry(blockCount: blockCount))
+  }
+
+  private func stageGeometry(blockCount: Int) -> KVCacheGeometry {
+    let geometry = cacheGeometry(blockCount: blockCount)
+    return KVCacheGeometry(
+      heads: headCounts, blockCount: blockCount, blockSize: geometry.blockSize,
+      headDimension: geometry.headDimension, dataType: geometry.dataType)
+  }
+
+  /// Key/value heads that layers have, each number once, ascending.
+  private var headCounts: [Int] {
+    Set(configuration.layers.indices.map { configuration.keyValueHeads(of: $0) }).sorted()
+  }
+
+  /// A layer's place in a stage cache.
+  private func stagePlace(of layer: Int) -> Int {
+    headCounts.firstIndex(of: configuration.keyValueHeads(of: layer)) ?? 0
   }
 
   private func stage(_ plan: StepPlan, _ cache: any KVCache) throws(KernelError) -> StepViews {
-    let batch = try admit(
-      plan, cache, geometry: cacheGeometry(blockCount: cache.geometry.blockCount, layers: 1))
+    let batch = try admit(plan, cache, geometry: stageGeometry(blockCount: cache.geometry.blockCount))
     try send(plan)
     return StepViews(workspace, tokens: plan.tokens.count, batch: batch)
   }
@@ -98,6 +122,15 @@ extension ModelGraph {
     let placed = try backend.place(LinearWeight(dense: weight, bias: bias ?? present?.bias))
     recordings.removeAll()
     passes[site.layer].weights[site.role] = placed
+  }
+
+  /// Puts a layer's own weights back, so that what replaced them takes no memory any longer.
+  package func restore(layer: Int) {
+    let weights = weights.layers[layer]
+    recordings.removeAll()
+    passes[layer].weights = weights
+    passes[layer].attentionNorm = weights.attentionNorm.parameters
+    passes[layer].feedForwardNorm = weights.feedForwardNorm.parameters
   }
 
   package enum LayerNorm: String, Sendable, CaseIterable { case attention, feedForward }

@@ -106,12 +106,14 @@ package final class ModelGraph {
       rope = nil
     }
     let slopes = workspace.slopes
-    passes = zip(weights.layers, configuration.layers).map { weights, layer in
-      LayerPass(
+    passes = zip(weights.layers, configuration.layers.indices).map { weights, index in
+      let layer = configuration.layers[index]
+      return LayerPass(
         weights: weights, attentionNorm: weights.attentionNorm.parameters,
         feedForwardNorm: weights.feedForwardNorm.parameters,
         attention: AttentionParameters(
-          queryHeads: configuration.queryHeads, keyValueHeads: configuration.keyValueHeads,
+          queryHeads: configuration.queryHeads(of: index),
+          keyValueHeads: configuration.keyValueHeads(of: index),
           headDimension: configuration.headDimension, scale: layer.attentionScale,
           window: limits.policy?.window ?? layer.window, sinks: limits.policy?.sinks ?? 0,
           alibiSlopes: slopes, softcap: configuration.decoder.attentionSoftcap))
@@ -141,9 +143,15 @@ package final class ModelGraph {
   static func cacheGeometry(
     _ configuration: ModelConfiguration, _ blockCount: Int, _ type: DataType, layers: Int?
   ) -> KVCacheGeometry {
-    KVCacheGeometry(
-      layers: layers ?? configuration.layers.count, blockCount: blockCount, blockSize: ModelLimits.blockSize,
-      keyValueHeads: configuration.keyValueHeads, headDimension: configuration.headDimension, dataType: type)
+    let indices = configuration.layers.indices
+    // Places that several groups of layers use have room for any of them.
+    let heads =
+      layers.map { $0 == indices.count } ?? true
+      ? indices.map { configuration.keyValueHeads(of: $0) }
+      : Array(repeating: configuration.keyValueHeads, count: layers ?? indices.count)
+    return KVCacheGeometry(
+      heads: heads, blockCount: blockCount, blockSize: ModelLimits.blockSize,
+      headDimension: configuration.headDimension, dataType: type)
   }
 
   /// Reserves a pool of `blockCount` blocks.

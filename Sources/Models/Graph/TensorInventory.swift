@@ -226,6 +226,7 @@ extension ModelConfiguration {
     of layer: Int
   ) -> [(projection: DecoderDescription.Projection, outputs: Int, inputs: Int)] {
     let intermediateSize = intermediateSize(of: layer)
+    let (queryWidth, keyValueWidth) = (queryWidth(of: layer), keyValueWidth(of: layer))
     var all: [(projection: DecoderDescription.Projection, outputs: Int, inputs: Int)]
     switch decoder.attention {
     case .separate(let query, let key, let value):

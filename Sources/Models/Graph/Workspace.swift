@@ -148,8 +148,17 @@ struct FeedForwardViews {
     precondition(width < activated.shape[1], "a layer wider than the workspace")
     return FeedForwardViews(
       gate: gate.columns(0..<width), up: up.columns(0..<width),
-      activated: unsafe TensorView(
-        address: activated.address, shape: Shape(activated.rows, width), dataType: activated.dataType))
+      activated: activated.reshaped(columns: width))
+  }
+}
+
+extension TensorView {
+  /// As many rows of fewer columns at the start of this memory.
+  ///
+  /// - Precondition: rows without gaps.
+  func reshaped(columns: Int) -> TensorView {
+    precondition(columns <= self.columns && rowStride == self.columns, "rows wider than the memory")
+    return unsafe TensorView(address: address, shape: Shape(rows, columns), dataType: dataType)
   }
 }
 

@@ -3,6 +3,7 @@ internal import Checkpoints
 internal import Compression
 internal import JSON
 internal import Models
+internal import Numerics
 internal import Synchronization
 internal import Tokenizers
 
@@ -27,6 +28,9 @@ enum CompressCommand: Command {
       .flag("--no-evaluation", "Leave quality and speed out of the report."),
       .flag("--json", "Print the report as JSON."),
       .value("--threads", "N", default: "one per core", "Threads that compute."),
+      .value(
+        "--dtype", "TYPE", default: "float32",
+        "Arithmetic of the calibration's matrix products: float32, or bfloat16, up to twice as fast."),
     ],
     discussion: """
       Methods:
@@ -50,7 +54,8 @@ enum CompressCommand: Command {
 
     let isStopped = Stop()
     let signals = TerminationSignals()
-    let backend = CPUBackend(threads: threads)
+    let type = try arguments.choice("--dtype", as: CalibrationType.self) ?? .float32
+    let backend = CPUBackend(threads: threads, productType: type == .bfloat16 ? .bfloat16 : .float32)
     var progress = ProgressLine("compressing layer", total: configuration.layers.count)
     let compressor = try Compressor(
       job, backend: backend, shouldStop: { isStopped.isSet }, progress: { done, _ in progress.update(done) })
@@ -76,14 +81,19 @@ enum CompressCommand: Command {
       channels: try arguments.number("--prune-channels", in: 0...1) ?? 0,
       isUniform: arguments.has("--uniform"))
     let layers = try arguments.number("--prune-layers", in: 0...1) ?? 0
-    guard parts.heads > 0 || parts.channels > 0 || layers > 0 else {
+    let hidden = try arguments.number("--prune-hidden", in: 0...1) ?? 0
+    let inLayers = parts.heads > 0 || parts.channels > 0
+    guard inLayers || layers > 0 || hidden > 0 else {
       throw UsageError.missingOption(
-        "--prune-heads, --prune-channels or --prune-layers", command: specification.name)
+        "--prune-heads, --prune-channels, --prune-layers or --prune-hidden", command: specification.name)
     }
-    guard layers == 0 || (parts.heads == 0 && parts.channels == 0) else {
+    for (option, part, others) in [
+      ("--prune-layers", layers, inLayers || hidden > 0), ("--prune-hidden", hidden, inLayers || layers > 0),
+    ] where part > 0 && others {
       throw UsageError.invalidValue(
-        option: "--prune-layers", value: "\(layers)",
-        expected: "alone: take layers out first, then heads and channels of what is left")
+        option: option, value: "\(part)",
+        expected:
+          "alone: take out layers first, then hidden components, then heads and channels of what is left")
     }
     let source = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
     let configuration = try ModelRegistry.configuration(from: source.configuration)
@@ -92,8 +102,12 @@ enum CompressCommand: Command {
     }
     let threads = try arguments.integer("--threads", in: 1...1024)
     let backend = CPUBackend(threads: threads)
-    var progress = ProgressLine("pruning layer", total: configuration.layers.count)
-    if layers > 0 {
+    let passes = hidden > 0 ? 2 : 1
+    var progress = ProgressLine("pruning layer", total: passes * configuration.layers.count)
+    if hidden > 0 {
+      var pruner = try HiddenPruner(source, part: hidden, calibration: calibration, backend: backend)
+      try pruner.run(output: output) { done, _ in progress.update(done) }
+    } else if layers > 0 {
       var pruner = try LayerPruner(source, part: layers, calibration: calibration, backend: backend)
       try pruner.run(output: output) { done, _ in progress.update(done) }
     } else {
@@ -103,7 +117,8 @@ enum CompressCommand: Command {
     try finish(
       arguments,
       CompressionSummary(
-        structured: parts, layers: layers, source: source, output: output, calibration: calibration),
+        structured: parts, layers: layers, hidden: hidden, source: source, output: output,
+        calibration: calibration),
       source, threads, calibration)
   }
 
@@ -119,6 +134,8 @@ enum CompressCommand: Command {
     try Journal.write(Array(report.markdown.utf8), to: summary.output + "/compression_report.md")
     Console.write(arguments.has("--json") ? report.json.serialized(.pretty) + "\n" : report.markdown)
   }
+
+  private enum CalibrationType: String, CaseIterable { case float32, bfloat16 }
 
   /// Set by the thread that waits for signals, read by the one that works.
   private final class Stop: Sendable {

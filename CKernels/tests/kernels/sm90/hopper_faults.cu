@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include "device/device.h"
 #include "tests/kernels/hopper.h"
 
@@ -27,6 +29,7 @@ hopper_mistake_kernel(GPU_PARAMETER HopperMistakeArguments p) {
     if (is(HopperMistake::barrier_misaligned)) init_mbarrier(barrier + 4, 1);
     if (!is(HopperMistake::barrier_never_initialised)) init_mbarrier(barrier, 1);
     if (is(HopperMistake::barrier_initialised_twice)) init_mbarrier(barrier, 1);
+    if (is(HopperMistake::barrier_without_arrivals)) init_mbarrier(barrier + 8, 0);
     if (!is(HopperMistake::init_not_published)) publish_mbarriers();
   }
   if (!is(HopperMistake::no_barrier_after_init)) sync_block();
@@ -36,12 +39,21 @@ hopper_mistake_kernel(GPU_PARAMETER HopperMistakeArguments p) {
     int announced = tile_bytes;
     if (is(HopperMistake::expects_too_much)) announced += 16;
     if (is(HopperMistake::expects_too_little)) announced -= 16;
+    if (is(HopperMistake::announces_too_much)) announced = 1 << 20;
     if (is(HopperMistake::too_many_arrivals)) arrive_mbarrier_expecting(barrier, announced);
     arrive_mbarrier_expecting(barrier, announced);
     if (is(HopperMistake::no_map)) {
       load_box(tile, *reinterpret_cast<const TensorMap*>(reinterpret_cast<const char*>(&p) + 64), barrier, 0,
                0);
     }
+    if (is(HopperMistake::map_misaligned)) {
+      alignas(64) unsigned char copy[sizeof p.input + 8];
+      std::memcpy(copy + 8, &p.input, sizeof p.input);
+      load_box(tile, *reinterpret_cast<const TensorMap*>(copy + 8), barrier, 0, 0);
+    }
+    const auto* map = reinterpret_cast<const unsigned char*>(&p.input);
+    if (is(HopperMistake::bytes_not_of_sixteen)) load_bytes(tile, map, 24, barrier);
+    if (is(HopperMistake::bytes_from_between)) load_bytes(tile, map + 8, 16, barrier);
     if (is(HopperMistake::wrong_rank)) load_box(tile, p.input, barrier, 0, 0, 0);
     SharedAddress target = tile;
     if (is(HopperMistake::box_misaligned)) target += 64;
@@ -54,6 +66,7 @@ hopper_mistake_kernel(GPU_PARAMETER HopperMistakeArguments p) {
   if (is(HopperMistake::wrong_parity)) wait_mbarrier(barrier, 1);
 
   for (int i = thread; i < tile_bytes / 4; i += 128) {
+    if (is(HopperMistake::operand_not_written) && i == 0) continue;
     reinterpret_cast<uint32_t*>(array + tile_bytes)[i] = 0x3f803f80u;  // ones
   }
   if (is(HopperMistake::operand_published_by_another)) {
@@ -69,6 +82,7 @@ hopper_mistake_kernel(GPU_PARAMETER HopperMistakeArguments p) {
   if (is(HopperMistake::operand_misaligned)) a = a.advanced(128);
   if (is(HopperMistake::operand_out_of_bounds)) b = b.advanced(tile_bytes);
   if (is(HopperMistake::warps_disagree) && warp_index() == 2) b = b.advanced(32);
+  if (is(HopperMistake::lanes_disagree) && lane_index() == 7) b = b.advanced(32);
   if (!is(HopperMistake::no_wgmma_fence)) fence_wgmma();
   wgmma<bf16, false>(d, a, b, false);
   commit_wgmma();
@@ -99,7 +113,8 @@ Status make_hopper_mistake(Stream stream, const HopperMistakeArguments& argument
   // Of three warpgroups each thread has 168 registers.
   const bool crowded = arguments.mistake == HopperMistake::takes_too_many_registers ||
                        arguments.mistake == HopperMistake::gives_more_registers;
-  return launch(stream, "hopper_mistake", {{1, 1, 1}, crowded ? 384 : 128, shared_bytes + 1024},
+  const int warps = crowded ? 12 : arguments.mistake == HopperMistake::part_of_a_warpgroup ? 3 : 4;
+  return launch(stream, "hopper_mistake", {{1, 1, 1}, warps * warp_size, shared_bytes + 1024},
                 hopper_mistake_kernel, arguments);
 }
 
