@@ -1,7 +1,8 @@
-// output += scale · (x · B), x narrow and B its second matrix [rank, outputs]: what an adapter adds to a layer.
+// output += scale · (x · B), x narrow and B its second matrix [rank, outputs]: what an adapter adds to a
+// layer.
 //
-// Lanes are outputs, so nothing is summed across lanes, which for so short sums would be most of the work. A lane
-// takes the rank in ascending order, in every tile; then the scale, then the old value.
+// Lanes are outputs, so nothing is summed across lanes, which for so short sums would be most of the work. A
+// lane takes the rank in ascending order, in every tile; then the scale, then the old value.
 #pragma once
 
 #include "rows.h"
@@ -18,10 +19,9 @@ INLINE void expand_tile(const gpi_type type, const int mr, const int vectors, co
   UNROLL for (int m = 0; m < mr; m++) UNROLL for (int n = 0; n < vectors; n++) sums[m][n] = splat(0);
   for (size_t k = 0; k < a->rank; k++) {
     const char* w = (const char*)a->weight + k * a->weight_stride * type_bytes(type);
-    UNROLL for (int n = 0; n < vectors; n++)
-      weights[n] = vectors == EXPAND_VECTORS
-                       ? load_wide(w, column + (size_t)n * LANES, type)
-                       : load_part_wide(w, column + (size_t)n * LANES, a->outputs, type);
+    UNROLL for (int n = 0; n < vectors; n++) weights[n] =
+        vectors == EXPAND_VECTORS ? load_wide(w, column + (size_t)n * LANES, type)
+                                  : load_part_wide(w, column + (size_t)n * LANES, a->outputs, type);
     UNROLL for (int m = 0; m < mr; m++) {
       f32x16 input = splat(a->input[(row + m) * a->input_stride + k]);
       UNROLL for (int n = 0; n < vectors; n++) sums[m][n] = fma16(input, weights[n], sums[m][n]);

@@ -68,7 +68,6 @@ extension EngineCore {
     for step in state.batch.steps { state.policy.observe(step) }
   }
 
-
   private func decide(_ state: inout SpeculationState) {
     if state.adapts {
       state.decision = state.policy.decide(state.candidates, usesModel: state.source.costsSteps)

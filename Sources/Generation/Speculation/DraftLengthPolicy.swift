@@ -48,6 +48,7 @@ struct DraftLengthPolicy: Sendable {
   private var stepsSinceDrafts = 0
   private var stepsSincePlain = 0
   private var patience = Self.shortestPatience
+  private var triesOne = false
   private var lastLength = 0
   private var decision = Decision(length: 0, gain: 1)
   /// What the draft model is thought to take for the decision; nil before anything is known of it.
@@ -109,7 +110,9 @@ struct DraftLengthPolicy: Sendable {
     }
     if best.length == 0, stepsSinceDrafts >= patience {
       patience = min(2 * patience, Self.longestPatience)
-      best.length = min(2, longest)
+      // One draft may cost nothing where two cost much: each in turn.
+      best.length = min(triesOne ? 1 : 2, longest)
+      triesOne.toggle()
       best.isTrial = true
     }
     if let first = expectedDrafting, best.length > 0 {

@@ -89,7 +89,9 @@ package final class DraftModel: DraftSource {
 
   package func unread(_ id: SequenceID, _ scheduler: borrowing Scheduler) -> Int {
     scheduler.withTokens(of: id) { tokens in
-      guard id.slot < states.count, let state = states[id.slot], state.id == id else { return tokens.count - 1 }
+      guard id.slot < states.count, let state = states[id.slot], state.id == id else {
+        return tokens.count - 1
+      }
       return tokens.count - 1 - state.settled(tokens)
     } ?? 0
   }

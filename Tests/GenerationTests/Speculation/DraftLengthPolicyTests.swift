@@ -95,7 +95,8 @@ import Testing
   }
 
   @Test(
-    "A draft model that is never right is not asked at the price of what it has to read", arguments: [1, 4, 16])
+    "A draft model that is never right is not asked at the price of what it has to read",
+    arguments: [1, 4, 16])
   func reading(batch: Int) {
     // A token read costs a tenth of a step of one row: after 256 steps without drafts that is 25 steps a sequence.
     let machine = Machine(
@@ -166,7 +167,9 @@ import Testing
         policy.observe(rows: 1 + length, batch: 1, tokens: 1 + accepted, seconds: step + interruption)
       }
       let machine = Machine(step: { 1 + 0.15 * Double($0 - 1) }, acceptance: acceptance)
-      #expect(plain / seconds > max(0.97, 0.93 * best(machine, batch: 1, maxDrafts: 4)), "\(acceptance): \(plain / seconds)")
+      #expect(
+        plain / seconds > max(0.97, 0.93 * best(machine, batch: 1, maxDrafts: 4)),
+        "\(acceptance): \(plain / seconds)")
     }
   }
 
