@@ -43,7 +43,9 @@ void test_append(const AppendCase& c, CacheCodes kind) {
   for (int token = 0; token < c.tokens; ++token) {
     for (int i = 0; i < width; ++i) {
       T& element = key[size_t(token * stride + i)];
-      element = from_float<T>(std::ldexp(to_float(element), -c.spread * (i / c.dimension)));
+      // Some are so small beside the largest one that E4M3 has only its subnormal codes for them.
+      const int smaller = i % 7 == 3 ? 14 : 0;
+      element = from_float<T>(std::ldexp(to_float(element), -c.spread * (i / c.dimension) - smaller));
     }
   }
   // A head of nothing, and one that is not finite.

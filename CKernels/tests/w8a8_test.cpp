@@ -90,6 +90,8 @@ TEST("w8a8: rows, outputs and depth with tails") {
 TEST("w8a8: groups, and what an output may want") {
   test_w8a8<bf16, float>({5, 24, 384, 64, INFINITY, 0, ScaleType::float32, true, true, true});
   test_w8a8<f16, f16>({20, 40, 256, 32, INFINITY, 0, ScaleType::float16, true, false, false, 8});
+  // More tiles than stages.
+  test_w8a8<bf16, bf16>({3, 18, 640, 128});
 }
 
 TEST("w8a8: a fixed scale, which clips") { test_w8a8<bf16, bf16>({6, 24, 160, 160, INFINITY, 0.01f}); }

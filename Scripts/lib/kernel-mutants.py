@@ -84,7 +84,8 @@ def first_ones(mutant, paths):
     """Of the sources that depend on a mutated file those that most likely are enough to notice it."""
     some = [path for path in paths if path.endswith("_bf16.cu") and "_codes_" not in path]
     word = mutant.test.split()[0].rstrip(":")
-    return [path for path in some if word in path] or some or paths
+    named = [path for path in paths if word in path]
+    return [path for path in some if path in named] or named or some or paths
 
 
 def dependents(mutant, flavour):
