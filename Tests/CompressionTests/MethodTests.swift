@@ -84,6 +84,21 @@ struct MethodTests {
     #expect(throws: MethodError.self) { try rtn.check(recipe, hasCalibration: true) }
   }
 
+  @Test func `rounded activations are refused where no store can say so`() throws {
+    for name in ["spqr", "magnitude"] {
+      let method = try #require(MethodRegistry.method(named: name))
+      var recipe = method.defaults
+      try method.check(recipe, hasCalibration: true)
+      recipe.scheme.activations = .token
+      #expect(throws: MethodError.self) { try method.check(recipe, hasCalibration: true) }
+    }
+    let pruned = try #require(MethodRegistry.method(named: "sparsegpt"))
+    var recipe = pruned.defaults
+    recipe.scheme.bits = 8
+    recipe.scheme.activations = .token
+    try pruned.check(recipe, hasCalibration: true)
+  }
+
   @Test func `static groups are those of one group where there is but one`() throws {
     let problem = try Problem(rows: 20, columns: 64, seed: 3)
     let fitted = try problem.solve("gptq") { $0.actOrder = .none }

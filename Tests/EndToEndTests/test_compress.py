@@ -182,6 +182,9 @@ def test_gptq_is_that_of_a_straightforward_implementation(work):
         (["--method", "rtn", "--bits", "8", "--activations", "tensor"], 64, "--calibration"),
         (["--method", "llm.int8", "--activations", "tensor", "--calibration", str(DEMO / "calibration.safetensors")],
          64, "token by token"),
+        (["--method", "spqr", "--activations", "token", "--calibration", str(DEMO / "calibration.safetensors")],
+         64, "leave --activations out"),
+        (["--method", "magnitude", "--sparsity", "2:4", "--activations", "token"], 64, "--bits"),
     ],
 )
 def test_bad_requests_are_refused(tmp_path, flags, code, words):

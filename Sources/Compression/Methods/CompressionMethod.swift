@@ -90,18 +90,22 @@ package struct CompressionMethod: Sendable {
   package let name: String
   package let summary: String
   package let need: Need
+  /// Its stores can say how activations are rounded.
+  package let roundsActivations: Bool
   /// A recipe with this method's usual settings.
   package let defaults: Recipe
   package let balance: Balance?
   package let solve: Solve
 
   package init(
-    name: String, summary: String, need: Need, defaults: (inout Recipe) -> Void = { _ in },
+    name: String, summary: String, need: Need, roundsActivations: Bool = true,
+    defaults: (inout Recipe) -> Void = { _ in },
     balance: Balance? = nil, solve: @escaping Solve
   ) {
     self.name = name
     self.summary = summary
     self.need = need
+    self.roundsActivations = roundsActivations
     var recipe = Recipe(method: name)
     defaults(&recipe)
     self.defaults = recipe
@@ -111,7 +115,14 @@ package struct CompressionMethod: Sendable {
 
   /// Refuses what this method cannot do, before anything is read or written for it.
   package func check(_ recipe: Recipe, hasCalibration: Bool) throws(MethodError) {
-    if recipe.scheme.activations == .tensor, recipe.options.outlierThreshold != nil, name != "spqr" {
+    guard roundsActivations || recipe.scheme.activations == .none else {
+      throw .unsupported(
+        method: name, reason: "its weights meet activations as they are; leave --activations out")
+    }
+    if recipe.scheme.activations != .none, recipe.scheme.bits == nil {
+      throw .needsBits(method: "\(name) with --activations")
+    }
+    if recipe.scheme.activations == .tensor, recipe.options.outlierThreshold != nil {
       throw .unsupported(
         method: "--activations tensor", reason: "outlying activations are found token by token")
     }

@@ -8,6 +8,7 @@ extension CompressionMethod {
   /// in 16 bits wherever they lie.
   static let spqr = CompressionMethod(
     name: "spqr", summary: "GPTQ in small groups, single outlying weights in 16 bits", need: .gram,
+    roundsActivations: false,
     defaults: { recipe in
       recipe.scheme = LayerScheme(bits: 3, groupSize: 16, convention: .realZero)
       recipe.options.damping = 1
