@@ -7,6 +7,7 @@
 //   ROW_GROUP        attention rows computed side by side
 //   PRODUCT_M, PRODUCT_N   rows by vectors of columns of a product's register tile
 #include "attention.h"
+#include "expand.h"
 #include "kernels.h"
 #include "linear.h"
 #include "rows.h"
@@ -37,6 +38,7 @@ const gpi_kernels GPI_KERNELS = {
     .stored_round = stored_round,
     .stored_int8 = stored_int8,
     .narrow = narrow,
+    .expand = expand_outputs,
     .product_rows = PRODUCT_M,
     .product_columns = PRODUCT_COLUMNS,
     .packed_tiles = PACKED_TILES,

@@ -166,6 +166,13 @@ void gpi_narrow(gpi_cpu* cpu, const gpi_narrow_args* a) {
   run_rows(cpu, cpu->kernels->narrow, a, divide_up(a->count, 16), 16);
 }
 
+void gpi_expand(gpi_cpu* cpu, const gpi_expand_args* a) {
+  size_t fair = divide_up(a->outputs, gpi_pool_threads(cpu->pool) * 4);
+  gpi_rows_job job = {.args = a, .chunk_rows = round_up(at_least(fair, 1), 64)};
+  gpi_run(cpu, cpu->kernels->expand, &job, divide_up(a->outputs, job.chunk_rows),
+          a->rows * a->rank * a->outputs < 4 * SMALL_PRODUCT);
+}
+
 void gpi_append(gpi_cpu* cpu, const gpi_append_args* a) {
   run_rows(cpu, gpi_append_rows, a, a->tokens, 2 * a->kv_heads * a->head_dim);
 }

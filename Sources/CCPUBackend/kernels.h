@@ -107,6 +107,7 @@ typedef struct {
   gpi_work stored_round;
   gpi_work stored_int8;
   gpi_work narrow;
+  gpi_work expand;
   size_t product_rows, product_columns;  // of one register tile
   size_t packed_tiles;                   // row tiles of one packing chunk
   gpi_work pack_product;

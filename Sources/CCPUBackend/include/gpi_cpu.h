@@ -163,6 +163,21 @@ typedef struct {
   size_t count;
 } gpi_narrow_args;
 
+/// `output += scale * input * weight`: weight [rank, outputs], input [rows, rank].
+typedef struct {
+  const float* input;
+  size_t input_stride;
+  const void* weight;
+  size_t weight_stride;
+  gpi_type weight_type;
+  float scale;
+  float* output;
+  size_t output_stride;
+  size_t rows;
+  size_t rank;
+  size_t outputs;
+} gpi_expand_args;
+
 /// Each returns 0, or the number of scratch bytes that could not be had, and then has written
 /// nothing.
 size_t gpi_linear(gpi_cpu* cpu, const gpi_linear_args* args);
@@ -173,6 +188,7 @@ void gpi_map_rows(gpi_cpu* cpu, const gpi_map_args* args);
 void gpi_rope(gpi_cpu* cpu, const gpi_rope_args* args);
 void gpi_gather(gpi_cpu* cpu, const gpi_gather_args* args);
 void gpi_narrow(gpi_cpu* cpu, const gpi_narrow_args* args);
+void gpi_expand(gpi_cpu* cpu, const gpi_expand_args* args);
 
 /// Sums `bytes` of memory with all threads: the read bandwidth that a matrix-vector product can at best have.
 uint64_t gpi_read_memory(gpi_cpu* cpu, const void* data, size_t bytes);

@@ -13,23 +13,29 @@ extension EngineCore {
     let start = options.clock.now()
     state.batch.removeAll()
     state.candidates.removeAll(keepingCapacity: true)
+    state.draftingSeconds = 0
     let maxDrafts = state.policy.maxDrafts
+    let usesModel = state.source.costsSteps
     for sequence in state.decoding where live(sequence.id) === sequence {
-      let room = min(scheduler.draftRoom(of: sequence.id), maxDrafts)
-      state.batch.add(
-        DraftBatch.Subject(
-          id: sequence.id, limit: max(room, 0), sampling: sequence.sampling,
-          isShared: sequence.request.sharesCache))
+      let room = max(min(scheduler.draftRoom(of: sequence.id), maxDrafts), 0)
       let acceptance = sequence.acceptance ?? state.policy.acceptance
       state.candidates.append(
-        DraftLengthPolicy.Candidate(acceptance: acceptance.probability, available: max(room, 0)))
+        DraftLengthPolicy.Candidate(
+          acceptance: acceptance.probability, available: room,
+          unread: usesModel ? state.source.unread(sequence.id, scheduler) : 0))
     }
-    state.draftingSeconds = 0
-    if state.batch.subjects.isEmpty { return }
+    if state.candidates.isEmpty { return }
 
-    let usesModel = state.source.costsSteps
     if usesModel { decide(&state) } else { state.decision.length = maxDrafts }
     if state.decision.length > 0 {
+      for sequence in state.decoding where live(sequence.id) === sequence {
+        let index = state.batch.subjects.count
+        state.batch.add(
+          DraftBatch.Subject(
+            id: sequence.id,
+            limit: state.decision.leftOut.contains(index) ? 0 : state.candidates[index].available,
+            sampling: sequence.sampling, isShared: sequence.request.sharesCache))
+      }
       state.batch.limit(to: state.decision.length)
       do throws(KernelError) {
         try state.source.propose(&state.batch, scheduler)
@@ -59,10 +65,7 @@ extension EngineCore {
       }
     }
     state.draftingSeconds = Self.seconds(start, options.clock.now())
-    if usesModel {
-      state.policy.observeDrafting(
-        sequences: state.batch.subjects.count, length: state.decision.length, seconds: state.draftingSeconds)
-    }
+    for step in state.batch.steps { state.policy.observe(step) }
   }
 
   private func decide(_ state: inout SpeculationState) {

@@ -13,7 +13,9 @@
 /// gain, as what it takes is half of every comparison.
 ///
 /// Whatever is believed, an account is kept of what drafts brought: where they lost more time than `lossShare` of all
-/// steps' and a start, there are none until that is paid.
+/// steps' and a start, there are none until that is paid. A draft model that was not asked for long has much to read first, and
+/// nobody knows whether that comes back: sequences are drafted for as the account can pay for their reading, those with the
+/// least to read first.
 ///
 /// A pure function of the calls made on it.
 struct DraftLengthPolicy: Sendable {
@@ -22,6 +24,8 @@ struct DraftLengthPolicy: Sendable {
     var acceptance: Double
     /// Drafts it has, or could get.
     var available: Int
+    /// Tokens that a draft model would have to read first, beside the last one.
+    var unread = 0
   }
 
   struct Decision: Sendable, Equatable {
@@ -30,22 +34,25 @@ struct DraftLengthPolicy: Sendable {
     var gain: Double
     /// Nothing speaks for it but that it has not been tried for long.
     var isTrial = false
+    /// Candidates that get none, whatever the length.
+    var leftOut: Set<Int> = []
   }
 
   let maxDrafts: Int
   let largestBatch: Int?
   private(set) var costs = StepCosts()
-  /// By sequences in the step; seconds a draft.
+  /// Of the draft model's steps.
   private(set) var draftCosts = StepCosts()
   /// Over all sequences; what is expected of a new one.
   private(set) var acceptance = AcceptanceEstimate(prior: 0.7, weight: 4, memory: 0.99)
   private var stepsSinceDrafts = 0
   private var stepsSincePlain = 0
   private var patience = Self.shortestPatience
+  private var triesOne = false
   private var lastLength = 0
   private var decision = Decision(length: 0, gain: 1)
-  /// The draft model takes its first steps.
-  private var triesModel = false
+  /// What the draft model is thought to take for the decision; nil before anything is known of it.
+  private var expectedDrafting: Double?
   /// In steps without drafts of the batch at the time.
   private(set) var credit = Self.firstCredit
 
@@ -79,24 +86,67 @@ struct DraftLengthPolicy: Sendable {
     guard known >= 2, let plain = costs.seconds(rows: batch),
       stepsSincePlain < min(Self.plainInterval, 4 * known), credit > 0
     else { return settle(Decision(length: 0, gain: 1)) }
-    if usesModel, draftCosts.isEmpty {
-      triesModel = true
-      return settle(Decision(length: longest, gain: 1, isTrial: true))
-    }
-
+    var candidates = candidates
     var best = Decision(length: 0, gain: 1)
+    expectedDrafting = nil
+    if usesModel {
+      let reading = reading(candidates, plain: plain)
+      best.leftOut = reading.leftOut
+      for index in reading.leftOut { candidates[index].available = 0 }
+      guard candidates.contains(where: { $0.available > 0 }) else { return settle(best) }
+      guard let step = draftCosts.seconds(rows: batch) else {
+        best.length = min(2, longest)
+        best.isTrial = true
+        return settle(best)
+      }
+      expectedDrafting = reading.seconds + step
+    }
     for length in 1...longest {
       let gain = self.gain(candidates, length, plain: plain, usesModel: usesModel)
-      if gain > best.gain { best = Decision(length: length, gain: gain) }
+      if gain > best.gain { (best.length, best.gain) = (length, gain) }
     }
     if best.length > 0, best.gain < (lastLength > 0 ? Self.leastKeptGain : Self.leastGain) {
-      best = Decision(length: 0, gain: 1)
+      (best.length, best.gain) = (0, 1)
     }
     if best.length == 0, stepsSinceDrafts >= patience {
       patience = min(2 * patience, Self.longestPatience)
-      return settle(Decision(length: min(2, longest), gain: 1, isTrial: true))
+      // One draft may cost nothing where two cost much: each in turn.
+      best.length = min(triesOne ? 1 : 2, longest)
+      triesOne.toggle()
+      best.isTrial = true
+    }
+    if let first = expectedDrafting, best.length > 0 {
+      expectedDrafting = first + Double(best.length - 1) * (draftCosts.seconds(rows: batch) ?? 0)
     }
     return settle(best)
+  }
+
+  /// Which sequences are not drafted for, as the account cannot pay for what the draft model would have to read first; and what
+  /// reading the others takes beside a step of the draft model. A full account pays for one sequence however far behind it
+  /// is; before anything is known, one is tried.
+  private func reading(
+    _ candidates: [Candidate], plain: Double
+  ) -> (leftOut: Set<Int>, seconds: Double) {
+    let order = candidates.indices.filter { candidates[$0].available > 0 }.sorted {
+      (candidates[$0].unread, $0) < (candidates[$1].unread, $1)
+    }
+    let step = draftCosts.seconds(rows: candidates.count)
+    var (rows, seconds) = (0, 0.0)
+    for (place, index) in order.enumerated() {
+      rows += candidates[index].unread
+      if let step {
+        let next = max(0, (draftCosts.seconds(rows: candidates.count + rows) ?? step) - step)
+        let isFree = candidates[index].unread <= maxDrafts
+        if isFree || next <= max(credit, 1) * plain || (place == 0 && credit >= Self.mostCredit) {
+          seconds = next
+          continue
+        }
+      } else if place == 0 {
+        continue
+      }
+      return (Set(order[place...]), seconds)
+    }
+    return ([], seconds)
   }
 
   private mutating func settle(_ decision: Decision) -> Decision {
@@ -135,23 +185,19 @@ struct DraftLengthPolicy: Sendable {
     if rows == batch, decision.length == 0 {
       credit += Self.lossShare
     } else {
-      // What such steps usually take: an interruption is nobody's fault. But in a try the draft model may have had much to
-      // read; only where it is the first, that says nothing about those behind it.
+      // What such steps usually take: an interruption is nobody's fault. What the draft model's first try takes says nothing
+      // about those behind it.
       let step = min(seconds, costs.seconds(rows: rows) ?? seconds)
-      let usual = Double(decision.length) * (draftCosts.seconds(rows: batch) ?? 0)
-      var drafts = min(drafting, usual)
-      if decision.isTrial { drafts = triesModel ? min(drafting, Self.firstCredit / 2 * plain) : drafting }
-      triesModel = false
+      var drafts = min(drafting, expectedDrafting ?? Self.firstCredit / 2 * plain)
+      if decision.isTrial, expectedDrafting != nil { drafts = drafting }
       let spent = step + drafts
       credit += Double(tokens) / Double(batch) - spent / plain
     }
     credit = min(credit, Self.mostCredit)
   }
 
-  /// A round of the draft model: `seconds` for `length` drafts of each of `sequences`.
-  mutating func observeDrafting(sequences: Int, length: Int, seconds: Double) {
-    if length > 0 { draftCosts.observe(rows: sequences, seconds: seconds / Double(length)) }
-  }
+  /// A step of the draft model.
+  mutating func observe(_ step: DraftStep) { draftCosts.observe(rows: step.rows, seconds: step.seconds) }
 
   mutating func record(accepted: Int, of drafts: Int) { acceptance.record(accepted: accepted, of: drafts) }
 }

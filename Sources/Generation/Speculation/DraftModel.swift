@@ -27,6 +27,7 @@ package final class DraftModel: DraftSource {
   /// Subjects with drafts in the round, by their index in the batch.
   private var active: [Int] = []
   private var proposals: [[Int32]] = []
+  private let clock: MonotonicClock
 
   private struct State {
     var id: SequenceID
@@ -35,10 +36,21 @@ package final class DraftModel: DraftSource {
     var computed = 0
     /// Drafts read behind `computed` tokens.
     var readDrafts: [Int32] = []
+
+    /// Tokens read that are final now that `tokens` are: drafts that were right need not be read again.
+    func settled(_ tokens: Span<Int32>) -> Int {
+      var count = computed
+      for draft in readDrafts {
+        if count >= tokens.count - 1 || tokens[count] != draft { break }
+        count += 1
+      }
+      return count
+    }
   }
 
   /// - Precondition: the model has one table for all its layers (`ModelLimits.groupsLayers`).
-  package init(_ model: any EngineModel) {
+  package init(_ model: any EngineModel, clock: MonotonicClock = .system) {
+    self.clock = clock
     precondition(model.limits.groups == .whole, "a draft model whose layers are grouped")
     self.model = model
     pool = KVBlockPool(blockCount: model.limits.blockCount)
@@ -59,9 +71,9 @@ package final class DraftModel: DraftSource {
     proposals = Array(repeating: [], count: batch.subjects.count)
     for index in batch.subjects.indices {
       if plan.entries.count == model.limits.maxSequences { break }
-      if catchUp(batch.subjects[index], scheduler) { active.append(index) }
+      if batch.subjects[index].limit > 0, catchUp(batch.subjects[index], scheduler) { active.append(index) }
     }
-    try draw(batch)
+    try draw(&batch)
     var drafted = 1
     while !active.isEmpty {
       plan.removeAll()
@@ -69,10 +81,19 @@ package final class DraftModel: DraftSource {
         proposals[index].count < drafted || batch.subjects[index].limit <= drafted
       }
       for index in active { extend(batch.subjects[index], proposals[index][drafted - 1], scheduler) }
-      try draw(batch)
+      try draw(&batch)
       drafted += 1
     }
     for index in batch.subjects.indices { batch.propose(proposals[index], for: index) }
+  }
+
+  package func unread(_ id: SequenceID, _ scheduler: borrowing Scheduler) -> Int {
+    scheduler.withTokens(of: id) { tokens in
+      guard id.slot < states.count, let state = states[id.slot], state.id == id else {
+        return tokens.count - 1
+      }
+      return tokens.count - 1 - state.settled(tokens)
+    } ?? 0
   }
 
   /// Adds what a sequence gained to the step. Returns whether the step reaches its last token.
@@ -86,10 +107,7 @@ package final class DraftModel: DraftSource {
     let budget = model.limits.maxBatchTokens - plan.tokens.count
     return scheduler.withTokens(of: subject.id) { tokens in
       guard var state = states[slot] else { return false }
-      for draft in state.readDrafts {
-        if state.computed >= tokens.count - 1 || tokens[state.computed] != draft { break }
-        state.computed += 1
-      }
+      state.computed = state.settled(tokens)
       state.readDrafts.removeAll(keepingCapacity: true)
       let end = min(tokens.count, state.computed + budget)
       let reach = min(end + subject.limit, model.limits.maxModelLength)
@@ -119,8 +137,9 @@ package final class DraftModel: DraftSource {
   }
 
   /// Runs the step and draws the next draft of every active sequence.
-  private func draw(_ batch: DraftBatch) throws(KernelError) {
+  private func draw(_ batch: inout DraftBatch) throws(KernelError) {
     if plan.tokens.isEmpty { return }
+    let start = clock.now()
     plan.decodeCount =
       plan.entries.count { $0.tokenCount == 1 } == plan.entries.count ? plan.entries.count : 0
     let stride = rows.lazy.map(\.count).max() ?? 0
@@ -141,6 +160,7 @@ package final class DraftModel: DraftSource {
         proposals[index].append(token)
       }
     }
+    batch.note(DraftStep(rows: plan.tokens.count, seconds: EngineCore.seconds(start, clock.now())))
   }
 
   // MARK: The plan

@@ -8,6 +8,9 @@ package protocol DraftSource: AnyObject {
   /// Proposing costs steps of a model, so the length is decided before; otherwise after, by what was found.
   var costsSteps: Bool { get }
 
+  /// Tokens of a sequence that a model would have to read before its first guess, beside the last one.
+  func unread(_ id: SequenceID, _ scheduler: borrowing Scheduler) -> Int
+
   /// Adds proposals for the batch's subjects, at most `limit` tokens for each.
   ///
   /// - Throws: the source cannot go on, and the engine with it.
@@ -18,6 +21,16 @@ package protocol DraftSource: AnyObject {
 
   /// The sequence is over.
   func forget(_ id: SequenceID)
+}
+
+extension DraftSource {
+  package func unread(_ id: SequenceID, _ scheduler: borrowing Scheduler) -> Int { 0 }
+}
+
+/// A step of a model that drafts.
+package struct DraftStep: Sendable {
+  package var rows: Int
+  package var seconds: Double
 }
 
 /// The sequences of one round of proposals, and what was proposed.
@@ -39,13 +52,18 @@ package struct DraftBatch {
 
   package private(set) var subjects: [Subject] = []
   package private(set) var tokens: [Int32] = []
+  /// What the proposals took, where a model made them.
+  package private(set) var steps: [DraftStep] = []
 
   package init() {}
 
   package mutating func removeAll() {
     subjects.removeAll(keepingCapacity: true)
     tokens.removeAll(keepingCapacity: true)
+    steps.removeAll(keepingCapacity: true)
   }
+
+  package mutating func note(_ step: DraftStep) { steps.append(step) }
 
   package mutating func add(_ subject: Subject) { subjects.append(subject) }
 

@@ -75,10 +75,13 @@ enum SpeculationBench: Benchmark {
     _ = try tokensPerSecond(speculative, prompts, tokens)
     let before = speculative.statistics().speculation
     var (without, with) = ([Double](), [Double]())
-    for _ in 0..<repetitions {
-      without.append(try tokensPerSecond(plain, prompts, tokens))
+    for repetition in 0..<repetitions {
+      // In pairs, whose first one is not always the same.
+      if repetition % 2 == 0 { without.append(try tokensPerSecond(plain, prompts, tokens)) }
       with.append(try tokensPerSecond(speculative, prompts, tokens))
+      if repetition % 2 == 1 { without.append(try tokensPerSecond(plain, prompts, tokens)) }
     }
+    let ratios = zip(with, without).map { $0 / $1 }
     let after = speculative.statistics().speculation
     var report = BenchReport(name: name)
     report.setting = [
@@ -89,6 +92,8 @@ enum SpeculationBench: Benchmark {
     report.add("plain, median", median(without), "tokens/s")
     report.add("speculative, median", median(with), "tokens/s")
     report.add("ratio of the medians", median(with) / median(without), "times")
+    report.add("median of the pairs' ratios", median(ratios), "times")
+    report.add("ratio of all tokens and all time", harmonicMean(with) / harmonicMean(without), "times")
     if let before, let after {
       let work = SpeculationWork(from: before, to: after)
       report.add("predicted from acceptance and step times", work.gain(plain: median(without)), "times")
@@ -103,6 +108,11 @@ enum SpeculationBench: Benchmark {
   }
 
   private static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+
+  /// Of rates over equal work: the rate of all of it.
+  private static func harmonicMean(_ values: [Double]) -> Double {
+    Double(values.count) / values.reduce(0) { $0 + 1 / $1 }
+  }
 
   /// Pieces of `--text`, or the prompt for every sequence.
   private static func prompts(

@@ -8,11 +8,12 @@ import Testing
   private struct Machine {
     /// Seconds of a step of so many rows.
     var step: (Int) -> Double
+    /// The draft model's.
     var draftStep: ((Int) -> Double)?
     var acceptance: Double
   }
 
-  /// Runs `steps` steps of `batch` sequences; returns tokens a second over those of plain decoding, and the lengths.
+  /// Runs `steps` steps of `batch` new sequences; returns tokens a second over those of plain decoding, and the lengths.
   private func run(
     _ machine: Machine, batch: Int, steps: Int, maxDrafts: Int = 5, policy: inout DraftLengthPolicy
   ) -> (gain: Double, lengths: [Int]) {
@@ -20,28 +21,40 @@ import Testing
     var (seconds, tokens) = (0.0, 0)
     var lengths: [Int] = []
     let usesModel = machine.draftStep != nil
+    // What the draft model has not read: the prompts, at first.
+    var unread = Array(repeating: usesModel ? 8 : 0, count: batch)
     for _ in 0..<steps {
-      let candidates = (0..<batch).map { _ in
-        DraftLengthPolicy.Candidate(acceptance: policy.acceptance.probability, available: maxDrafts)
+      let candidates = unread.map {
+        DraftLengthPolicy.Candidate(
+          acceptance: policy.acceptance.probability, available: maxDrafts, unread: $0)
       }
       let decision = policy.decide(candidates, usesModel: usesModel)
       lengths.append(decision.length)
-      var (rows, emitted) = (0, 0)
-      for _ in 0..<batch {
-        rows += 1 + decision.length
+      let noise = Double.random(in: 0.9...1.1, using: &random)
+      let asked = decision.length > 0 ? unread.indices.filter { !decision.leftOut.contains($0) } : []
+      var drafting = 0.0
+      if let draftStep = machine.draftStep {
+        for place in 0..<decision.length {
+          let rows = asked.count + (place == 0 ? asked.reduce(0) { $0 + unread[$1] } : 0)
+          policy.observe(DraftStep(rows: rows, seconds: draftStep(rows) * noise))
+          drafting += draftStep(rows) * noise
+        }
+      }
+      var emitted = batch
+      for sequence in unread.indices where usesModel { unread[sequence] += 1 }
+      for sequence in asked {
         var accepted = 0
         while accepted < decision.length, Double.random(in: 0..<1, using: &random) < machine.acceptance {
           accepted += 1
         }
-        emitted += 1 + accepted
-        if decision.length > 0 { policy.record(accepted: accepted, of: decision.length) }
+        emitted += accepted
+        if usesModel { unread[sequence] = 1 }
+        policy.record(accepted: accepted, of: decision.length)
       }
-      let noise = Double.random(in: 0.9...1.1, using: &random)
+      let rows = batch + asked.count * decision.length
       let step = machine.step(rows) * noise
-      let drafting = Double(decision.length) * (machine.draftStep?(batch) ?? 0) * noise
       seconds += step + drafting
       tokens += emitted
-      if usesModel { policy.observeDrafting(sequences: batch, length: decision.length, seconds: drafting) }
       policy.observe(rows: rows, batch: batch, tokens: emitted, seconds: step, drafting: drafting)
     }
     return (Double(tokens) / seconds / (Double(batch) / machine.step(batch)), lengths)
@@ -78,6 +91,23 @@ import Testing
         // What loses little may be taken for a gain by the noise of a tenth, now and then.
         #expect(lengths.suffix(500).filter { $0 > 0 }.count < 50, "\(name) keeps trying")
       }
+    }
+  }
+
+  @Test(
+    "A draft model that is never right is not asked at the price of what it has to read",
+    arguments: [1, 4, 16])
+  func reading(batch: Int) {
+    // A token read costs a tenth of a step of one row: after 256 steps without drafts that is 25 steps a sequence.
+    let machine = Machine(
+      step: { 1 + 0.05 * Double($0) }, draftStep: { 0.2 + 0.1 * Double($0) }, acceptance: 0.05)
+    var policy = DraftLengthPolicy(maxDrafts: 4)
+    let first = run(machine, batch: batch, steps: 256, maxDrafts: 4, policy: &policy)
+    #expect(first.gain > 0.95, "\(first.gain)")
+    for _ in 0..<12 {
+      // Any 256 steps: an account that may be overdrawn by one long reading only looks good in the mean of many.
+      let gain = run(machine, batch: batch, steps: 256, maxDrafts: 4, policy: &policy).gain
+      #expect(gain > 0.97, "\(gain)")
     }
   }
 
@@ -137,7 +167,9 @@ import Testing
         policy.observe(rows: 1 + length, batch: 1, tokens: 1 + accepted, seconds: step + interruption)
       }
       let machine = Machine(step: { 1 + 0.15 * Double($0 - 1) }, acceptance: acceptance)
-      #expect(plain / seconds > max(0.97, 0.9 * best(machine, batch: 1, maxDrafts: 4)), "\(acceptance)")
+      #expect(
+        plain / seconds > max(0.97, 0.93 * best(machine, batch: 1, maxDrafts: 4)),
+        "\(acceptance): \(plain / seconds)")
     }
   }
 

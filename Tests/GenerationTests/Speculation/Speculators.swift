@@ -23,6 +23,7 @@ final class SpoilingSource: DraftSource {
     source.observe(id, token: token, isShared: isShared)
   }
   func forget(_ id: SequenceID) { source.forget(id) }
+  func unread(_ id: SequenceID, _ scheduler: borrowing Scheduler) -> Int { source.unread(id, scheduler) }
 
   func propose(_ batch: inout DraftBatch, _ scheduler: borrowing Scheduler) throws(KernelError) {
     try source.propose(&batch, scheduler)
