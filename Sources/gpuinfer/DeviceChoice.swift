@@ -55,11 +55,15 @@ struct DeviceChoice: Sendable {
         expected: "\(device == .cpu ? "float32 or bfloat16" : "bfloat16 or float16") on the device "
           + device.rawValue)
     }
-    if computeType == .bfloat16, device == .cpu, !InstructionSet.best.multipliesBFloat16 {
-      Console.error(
-        "--dtype bfloat16: this processor has no bfloat16 dot products (avx512_bf16); they are emulated, slower than float32"
-      )
-    }
+    if computeType == .bfloat16, device == .cpu { Self.sayWhetherBFloat16IsEmulated() }
+  }
+
+  /// On stderr.
+  static func sayWhetherBFloat16IsEmulated() {
+    if InstructionSet.best.multipliesBFloat16 { return }
+    Console.error(
+      "--dtype bfloat16: this processor has no bfloat16 dot products (avx512_bf16); they are emulated, slower than float32"
+    )
   }
 
   /// Must be called on the thread that will use the backend. Without a checkpoint `auto` is bfloat16.

@@ -26,8 +26,7 @@ package struct StreamGroup: Sendable, Equatable {
   /// The module outside of the layers that reads them; nil where the first table is read once more (tied embeddings), so
   /// that what is cut there is cut for both.
   package let output: String?
-  /// Vectors with one element a component: norms of a layer by their places, and of the model by their modules.
-  package let layerNorms: [ModelGraph.LayerNorm]
+  /// Norms outside of the layers, with one element a component, as both norms of every layer have.
   package let norms: [String]
 }
 
@@ -86,7 +85,7 @@ package struct DependencyGroups: Sendable {
     if case .learned(let table) = decoder.positions { tables.append(table) }
     return StreamGroup(
       writers: [.attentionOutput, .down], readers: attention + makers, tables: tables,
-      output: decoder.tiesEmbeddings ? nil : decoder.output.first, layerNorms: [.attention, .feedForward],
+      output: decoder.tiesEmbeddings ? nil : decoder.output.first,
       norms: (decoder.embeddingNorm.map { [$0] } ?? []) + [decoder.finalNorm])
   }
 }

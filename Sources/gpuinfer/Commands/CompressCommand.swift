@@ -54,8 +54,7 @@ enum CompressCommand: Command {
 
     let isStopped = Stop()
     let signals = TerminationSignals()
-    let type = try arguments.choice("--dtype", as: CalibrationType.self) ?? .float32
-    let backend = CPUBackend(threads: threads, productType: type == .bfloat16 ? .bfloat16 : .float32)
+    let backend = try backend(arguments, threads: threads)
     var progress = ProgressLine("compressing layer", total: configuration.layers.count)
     let compressor = try Compressor(
       job, backend: backend, shouldStop: { isStopped.isSet }, progress: { done, _ in progress.update(done) })
@@ -101,7 +100,7 @@ enum CompressCommand: Command {
       throw MethodError.needsCalibration(method: "structured")
     }
     let threads = try arguments.integer("--threads", in: 1...1024)
-    let backend = CPUBackend(threads: threads)
+    let backend = try backend(arguments, threads: threads)
     let passes = hidden > 0 ? 2 : 1
     var progress = ProgressLine("pruning layer", total: passes * configuration.layers.count)
     if hidden > 0 {
@@ -136,6 +135,12 @@ enum CompressCommand: Command {
   }
 
   private enum CalibrationType: String, CaseIterable { case float32, bfloat16 }
+
+  private static func backend(_ arguments: ParsedArguments, threads: Int?) throws -> CPUBackend {
+    let type = try arguments.choice("--dtype", as: CalibrationType.self) ?? .float32
+    if type == .bfloat16 { DeviceChoice.sayWhetherBFloat16IsEmulated() }
+    return CPUBackend(threads: threads, productType: type == .bfloat16 ? .bfloat16 : .float32)
+  }
 
   /// Set by the thread that waits for signals, read by the one that works.
   private final class Stop: Sendable {
