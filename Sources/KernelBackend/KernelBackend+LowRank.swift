@@ -22,6 +22,43 @@ extension KernelBackend {
       scale: update.scale)
   }
 
+  /// As adapters are placed. The rows between both products lie in scratch memory, reserved here.
+  func place(_ correction: LowRankCorrection) throws(KernelError) -> LowRankCorrection {
+    let padded = (correction.rank + lowRankUnit - 1) / lowRankUnit * lowRankUnit
+    let (inputs, outputs) = (correction.a.shape[1], correction.b.shape[0])
+    let (a, b) = (
+      HostTensor.copy(correction.a.floats, .float32, correction.a.shape),
+      HostTensor.copy(correction.b.floats, .float32, correction.b.shape)
+    )
+    _ = try scratch(atLeast: Self.correctedRows * padded * activationType.byteCount)
+    return LowRankCorrection(
+      a: try place(Self.padded(a, to: Shape(padded, inputs)), as: activationType),
+      b: try place(Self.padded(b, to: Shape(outputs, padded)), as: activationType))
+  }
+
+  /// Rows that are corrected at once.
+  private static let correctedRows = 512
+
+  /// `output += (input · Aᵀ) · Bᵀ` for a correction that was placed here.
+  func add(
+    _ correction: LowRankCorrection, of input: TensorView, to output: TensorView
+  ) throws(KernelError) {
+    let update = LowRankUpdate(
+      down: LinearWeight(dense: correction.a), up: LinearWeight(dense: correction.b), scale: 1)
+    let bytes = Self.correctedRows * correction.rank * activationType.byteCount
+    guard let scratch = try scratch(atLeast: bytes) else {
+      throw .outOfMemory(requestedBytes: bytes, availableBytes: nil)
+    }
+    for start in stride(from: 0, to: input.rows, by: Self.correctedRows) {
+      let rows = start..<min(start + Self.correctedRows, input.rows)
+      let shrunk = unsafe TensorView(
+        address: scratch.address, shape: Shape(rows.count, correction.rank), dataType: activationType)
+      try add(
+        [LowRankRun(update, rows: 0..<rows.count)], of: input.rows(rows), through: shrunk,
+        to: output.rows(rows))
+    }
+  }
+
   /// A copy with zeros behind its rows and columns.
   private static func padded(_ tensor: Tensor, to shape: Shape) -> Tensor {
     if tensor.shape == shape { return tensor }
