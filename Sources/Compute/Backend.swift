@@ -55,15 +55,15 @@ package protocol Backend: AnyObject {
     _ input: TensorView, _ weight: LinearWeight, accumulate: Bool, into output: TensorView
   ) throws(KernelError)
 
-  /// Makes the matrices of an update usable by this backend.
-  func place(_ update: LowRankUpdate) throws(KernelError) -> LowRankUpdate
+  /// Makes the updates of linear layers that read the same input usable by this backend; nil for those that have none.
+  func place(_ updates: [LowRankUpdate?]) throws(KernelError) -> LowRankGroup
 
-  /// Adds each run's update to its rows: `output += scale · (input · downᵀ) · upᵀ`. input `[T, K]`, output `[T, N]`; no row
-  /// is in two runs.
+  /// Adds each run's updates to its rows of the outputs: `output += scale · (input · downᵀ) · upᵀ`. input `[T, K]`, each output
+  /// `[T, N]` with its own N, in the order of `place`; no row is in two runs.
   ///
-  /// - Parameter shrunk: `[T, r]` for the largest rank, rounded up to a multiple of `lowRankUnit`; overwritten.
+  /// - Parameter shrunk: `[T, Σ r]` for the largest ranks, each rounded up to a multiple of `lowRankUnit`; overwritten.
   func add(
-    _ runs: [LowRankRun], of input: TensorView, through shrunk: TensorView, to output: TensorView
+    _ runs: [LowRankRun], of input: TensorView, through shrunk: TensorView, to outputs: [TensorView]
   ) throws(KernelError)
 
   /// Rotates heads in place by the angles of `table` at each token's position. query `[T, Hq·D]`, key `[T, Hkv·D]`.

@@ -3,37 +3,35 @@ package import Compute
 internal import Numerics
 
 extension KernelBackend {
-  /// Both matrices in the activation's type, their rank filled up with zeros to what the kernels multiply at once. The scale
+  /// All matrices in the activation's type, their ranks filled up with zeros to what the kernels multiply at once. The scale
   /// stays apart, in float32.
-  package func place(_ update: LowRankUpdate) throws(KernelError) -> LowRankUpdate {
-    let checks = OperandChecks("place")
-    guard case .dense(let down) = update.down.store, case .dense(let up) = update.up.store else {
-      throw .unsupported(operation: "place", reason: "an update that is not dense")
+  package func place(_ updates: [LowRankUpdate?]) throws(KernelError) -> LowRankGroup {
+    let (down, ranks) = try LowRankGroup.stacked(
+      updates.compactMap { $0 }, unit: lowRankUnit, OperandChecks("place"))
+    var members: [LowRankGroup.Member] = []
+    for (target, update) in updates.enumerated() {
+      guard let update else { continue }
+      let own = ranks[members.count]
+      let up = Self.widened(update.up, to: own.count)
+      members.append(
+        LowRankGroup.Member(
+          target: target, ranks: own, up: LinearWeight(dense: try place(up, as: activationType)),
+          scale: update.scale))
     }
-    try checks.type(down.view, "down", [.float32])
-    try checks.type(up.view, "up", [.float32])
-    let (rank, inputs, outputs) = (update.down.outputs, update.down.inputs, update.up.outputs)
-    try checks.require(update.up.inputs == rank, "a rank of \(rank) and of \(update.up.inputs)")
-    let padded = (rank + lowRankUnit - 1) / lowRankUnit * lowRankUnit
-    return LowRankUpdate(
-      down: LinearWeight(
-        dense: try place(Self.padded(down, to: Shape(padded, inputs)), as: activationType)),
-      up: LinearWeight(dense: try place(Self.padded(up, to: Shape(outputs, padded)), as: activationType)),
-      scale: update.scale)
+    return LowRankGroup(down: LinearWeight(dense: try place(down, as: activationType)), members: members)
   }
 
   /// As adapters are placed. The rows between both products lie in scratch memory, reserved here.
   func place(_ correction: LowRankCorrection) throws(KernelError) -> LowRankCorrection {
-    let padded = (correction.rank + lowRankUnit - 1) / lowRankUnit * lowRankUnit
-    let (inputs, outputs) = (correction.a.shape[1], correction.b.shape[0])
-    let (a, b) = (
-      HostTensor.copy(correction.a.floats, .float32, correction.a.shape),
-      HostTensor.copy(correction.b.floats, .float32, correction.b.shape)
-    )
-    _ = try scratch(atLeast: Self.correctedRows * padded * activationType.byteCount)
-    return LowRankCorrection(
-      a: try place(Self.padded(a, to: Shape(padded, inputs)), as: activationType),
-      b: try place(Self.padded(b, to: Shape(outputs, padded)), as: activationType))
+    let update = LowRankUpdate(
+      down: HostTensor.copy(correction.a.floats, .float32, correction.a.shape),
+      up: HostTensor.copy(correction.b.floats, .float32, correction.b.shape), scale: 1)
+    let group = try place([update])
+    guard case .dense(let a) = group.down.store, case .dense(let b)? = group.members.first?.up.store else {
+      throw .unsupported(operation: "place", reason: "a correction without a rank")
+    }
+    _ = try scratch(atLeast: Self.correctedRows * a.shape[0] * activationType.byteCount)
+    return LowRankCorrection(a: a, b: b)
   }
 
   /// Rows that are corrected at once.
@@ -43,78 +41,86 @@ extension KernelBackend {
   func add(
     _ correction: LowRankCorrection, of input: TensorView, to output: TensorView
   ) throws(KernelError) {
-    let update = LowRankUpdate(
-      down: LinearWeight(dense: correction.a), up: LinearWeight(dense: correction.b), scale: 1)
-    let bytes = Self.correctedRows * correction.rank * activationType.byteCount
+    let rank = correction.rank
+    let group = LowRankGroup(
+      down: LinearWeight(dense: correction.a),
+      members: [.init(target: 0, ranks: 0..<rank, up: LinearWeight(dense: correction.b), scale: 1)])
+    let bytes = Self.correctedRows * rank * activationType.byteCount
     guard let scratch = try scratch(atLeast: bytes) else {
       throw .outOfMemory(requestedBytes: bytes, availableBytes: nil)
     }
     for start in stride(from: 0, to: input.rows, by: Self.correctedRows) {
       let rows = start..<min(start + Self.correctedRows, input.rows)
       let shrunk = unsafe TensorView(
-        address: scratch.address, shape: Shape(rows.count, correction.rank), dataType: activationType)
+        address: scratch.address, shape: Shape(rows.count, rank), dataType: activationType)
       try add(
-        [LowRankRun(update, rows: 0..<rows.count)], of: input.rows(rows), through: shrunk,
-        to: output.rows(rows))
+        [LowRankRun(group, rows: 0..<rows.count)], of: input.rows(rows), through: shrunk,
+        to: [output.rows(rows)])
     }
   }
 
-  /// A copy with zeros behind its rows and columns.
-  private static func padded(_ tensor: Tensor, to shape: Shape) -> Tensor {
-    if tensor.shape == shape { return tensor }
-    let (rows, columns) = (tensor.shape[0], tensor.shape[1])
-    return unsafe HostTensor.make(.float32, shape) { bytes in
+  /// A copy with zeros behind its columns.
+  private static func widened(_ tensor: Tensor, to columns: Int) -> Tensor {
+    let (rows, own) = (tensor.shape[0], tensor.shape[1])
+    if own == columns { return tensor }
+    return unsafe HostTensor.make(.float32, Shape(rows, columns)) { bytes in
       let values = unsafe bytes.bindMemory(to: Float.self)
       let source = unsafe tensor.view.address.assumingMemoryBound(to: Float.self)
       unsafe values.update(repeating: 0)
       for row in 0..<rows {
-        for column in 0..<columns {
-          unsafe values[row * shape[1] + column] = source[row * columns + column]
-        }
+        for column in 0..<own { unsafe values[row * columns + column] = source[row * own + column] }
       }
     }
   }
 
-  /// Two launches for all runs (of each 64): rows are grouped by adapter, and a block's rows have one.
+  /// Two launches an output for all runs (of each 64): rows are grouped by adapter, and a block's rows have one.
   package func add(
-    _ runs: [LowRankRun], of input: TensorView, through shrunk: TensorView, to output: TensorView
+    _ runs: [LowRankRun], of input: TensorView, through shrunk: TensorView, to outputs: [TensorView]
+  ) throws(KernelError) {
+    let checks = OperandChecks("addLowRank")
+    try checks.matrix(input, "input", types: [activationType])
+    try checks.matrix(shrunk, "shrunk", rows: input.rows, types: [activationType])
+    for run in runs { try run.check(checks, of: input, through: shrunk, to: outputs) }
+    for (target, output) in outputs.enumerated() { try add(runs, of: input, through: shrunk, target, output) }
+  }
+
+  private func add(
+    _ runs: [LowRankRun], of input: TensorView, through shrunk: TensorView, _ target: Int,
+    _ output: TensorView
   ) throws(KernelError) {
     let name = "addLowRank"
     let checks = OperandChecks(name)
-    guard let first = runs.first?.update else { return }
-    let (inputs, outputs) = (first.down.inputs, first.up.outputs)
-    try checks.matrix(input, "input", columns: inputs, types: [activationType])
-    try checks.matrix(
-      output, "output", rows: input.rows, columns: outputs, types: [activationType, .float32])
-    try checks.matrix(shrunk, "shrunk", rows: input.rows, types: [activationType])
+    try checks.matrix(output, "output", rows: input.rows, types: [activationType, .float32])
     var entries: [gpi_kernel_lora_run] = unsafe []
     unsafe entries.reserveCapacity(runs.count)
     for run in runs {
-      guard case .dense(let down) = run.update.down.store, case .dense(let up) = run.update.up.store else {
+      guard let member = run.group.members.first(where: { $0.target == target }) else { continue }
+      guard case .dense(let stack) = run.group.down.store, case .dense(let up) = member.up.store else {
         throw .unsupported(operation: name, reason: "an update that was not placed on this device")
       }
-      let rank = down.shape[0]
-      try checks.matrix(down.view, "down", rows: rank, columns: inputs, types: [activationType])
-      try checks.matrix(up.view, "up", rows: outputs, columns: rank, types: [activationType])
-      try checks.require(
-        run.rows.lowerBound >= 0 && run.rows.upperBound <= input.rows && rank <= shrunk.columns
-          && rank % lowRankUnit == 0,
-        "rows \(run.rows) of \(input.rows) with rank \(rank) through \(shrunk.columns) columns")
+      let rank = member.ranks.count
+      try checks.matrix(stack.view, "down", columns: input.columns, types: [activationType])
+      try checks.matrix(
+        up.view, "up", rows: output.columns, columns: rank, types: [activationType])
+      try checks.require(rank % lowRankUnit == 0, "a rank of \(rank)")
       try unsafe entries.append(
         gpi_kernel_lora_run(
-          down: down.view.address, up: up.view.address, first: count(run.rows.lowerBound, name),
-          end: count(run.rows.upperBound, name), rank: count(rank, name), scale: run.update.scale))
+          down: stack.view.rows(member.ranks).address, up: up.view.address,
+          first: count(run.rows.lowerBound, name), end: count(run.rows.upperBound, name),
+          rank: count(rank, name), scale: member.scale))
     }
+    if unsafe entries.isEmpty { return }
     try unsafe entries.withUnsafeBufferPointer { entries throws(KernelError) in
       var arguments = try unsafe gpi_kernel_lora(
         element: element, output_element: output.dataType.element, rows: count(input.rows, name),
-        outputs: count(outputs, name), inputs: count(inputs, name), input: input.address,
+        outputs: count(output.columns, name), inputs: count(input.columns, name), input: input.address,
         input_stride: Int64(input.rowStride), shrunk: shrunk.address,
         shrunk_stride: Int64(shrunk.rowStride), output: output.address,
         output_stride: Int64(output.rowStride), runs: entries.baseAddress,
         run_count: count(entries.count, name))
       try unsafe launch(
-        .lowRank, &arguments, name, describe: "\(runs.count) adapters from \(inputs) to \(outputs)")
+        .lowRank, &arguments, name,
+        describe: "\(entries.count) adapters from \(input.columns) to \(output.columns)")
     }
   }
 }

@@ -32,16 +32,16 @@ struct LowRankTests {
       let b = bench.random(outputs * rank).map { rounded($0, to: type) }
       let x = bench.random(rows * inputs)
       let before = bench.random(rows * outputs)
-      let update = try bench.backend.place(
-        LowRankUpdate(
-          down: try bench.tensor(a, Shape(rank, inputs), type: .float32),
-          up: try bench.tensor(b, Shape(outputs, rank), type: .float32), scale: 0.75))
-      if case .dense(let up) = update.up.store { #expect(up.dataType == type) }
+      let update = LowRankUpdate(
+        down: try bench.tensor(a, Shape(rank, inputs), type: .float32),
+        up: try bench.tensor(b, Shape(outputs, rank), type: .float32), scale: 0.75)
+      let group = try bench.backend.place([update])
+      if case .dense(let up) = group.members[0].up.store { #expect(up.dataType == type) }
       func added(_ input: TensorView, to output: TensorView) throws -> [Float] {
         let shrunk = try bench.matrix(
           Array(repeating: .nan, count: input.rows * (rank + 2)), input.rows, rank + 2)
         try bench.backend.add(
-          [LowRankRun(update, rows: 0..<input.rows)], of: input, through: shrunk, to: output)
+          [LowRankRun(group, rows: 0..<input.rows)], of: input, through: shrunk, to: [output])
         return try bench.read(output)
       }
       let found = try added(
@@ -69,6 +69,42 @@ struct LowRankTests {
     }
   }
 
+  @Test(
+    "Layers that read the same input, some of them left out, give the bits of each alone",
+    arguments: [1, 2, 5, 40])
+  func groups(rows: Int) throws {
+    let (inputs, ranks, widths) = (96, [16, 3, 16], [64, 40, 33])
+    for set in InstructionSet.available {
+      let bench = Workbench(seed: UInt64(rows), instructionSet: set)
+      let updates = try zip(ranks, widths).enumerated().map { index, shape in
+        index == 1 && rows == 2
+          ? nil
+          : LowRankUpdate(
+            down: try bench.tensor(bench.random(shape.0 * inputs), Shape(shape.0, inputs), type: .float32),
+            up: try bench.tensor(bench.random(shape.1 * shape.0), Shape(shape.1, shape.0), type: .float32),
+            scale: Float(1 + index))
+      }
+      let input = try bench.matrix(bench.random(rows * inputs), rows, inputs)
+      let before = widths.map { bench.random(rows * $0) }
+      func added(_ chosen: [LowRankUpdate?]) throws -> [[Float]] {
+        let outputs = try zip(before, widths).map { try bench.matrix($0, rows, $1) }
+        try bench.backend.add(
+          [LowRankRun(try bench.backend.place(chosen), rows: 0..<rows)], of: input,
+          through: try bench.matrix(Array(repeating: .nan, count: rows * 48), rows, 48), to: outputs)
+        return try outputs.map { try bench.read($0) }
+      }
+      let together = try added(updates)
+      for index in widths.indices {
+        guard updates[index] != nil else {
+          #expect(together[index] == before[index], "\(set), layer \(index)")
+          continue
+        }
+        let alone = try added(updates.indices.map { $0 == index ? updates[$0] : nil })
+        #expect(together[index] == alone[index] && alone[index] != before[index], "\(set), layer \(index)")
+      }
+    }
+  }
+
   @Test("Matrices that do not fit each other, the rows or the memory between are refused")
   func refused() throws {
     let bench = Workbench()
@@ -76,18 +112,25 @@ struct LowRankTests {
       try bench.tensor(bench.random(rows * columns), Shape(rows, columns), type: .float32)
     }
     #expect(throws: KernelError.self) {
-      try bench.backend.place(LowRankUpdate(down: try tensor(4, 8), up: try tensor(8, 5), scale: 1))
+      try bench.backend.place([LowRankUpdate(down: try tensor(4, 8), up: try tensor(8, 5), scale: 1)])
     }
-    let update = try bench.backend.place(
-      LowRankUpdate(down: try tensor(4, 8), up: try tensor(6, 4), scale: 1))
+    let update = LowRankUpdate(down: try tensor(4, 8), up: try tensor(6, 4), scale: 1)
+    let other = LowRankUpdate(down: try tensor(4, 9), up: try tensor(6, 4), scale: 1)
+    #expect(throws: KernelError.self) { try bench.backend.place([update, other]) }
+    #expect(throws: KernelError.self) { try bench.backend.place([nil, nil]) }
+    let group = try bench.backend.place([update])
     let input = try bench.matrix(bench.random(16), 2, 8)
     for (rows, columns, outputs) in [(0..<3, 4, 6), (0..<2, 3, 6), (0..<2, 4, 7)] {
       #expect(throws: KernelError.self) {
         try bench.backend.add(
-          [LowRankRun(update, rows: rows)], of: input,
+          [LowRankRun(group, rows: rows)], of: input,
           through: try bench.matrix(bench.random(2 * columns), 2, columns),
-          to: try bench.matrix(bench.random(2 * outputs), 2, outputs))
+          to: [try bench.matrix(bench.random(2 * outputs), 2, outputs)])
       }
+    }
+    #expect(throws: KernelError.self) {
+      try bench.backend.add(
+        [LowRankRun(group, rows: 0..<2)], of: input, through: try bench.matrix(bench.random(8), 2, 4), to: [])
     }
   }
 }

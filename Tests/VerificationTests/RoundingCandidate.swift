@@ -71,24 +71,36 @@ final class RoundingCandidate: Backend {
     try narrow("linear", wide, output)
   }
 
-  func place(_ update: LowRankUpdate) throws(KernelError) -> LowRankUpdate {
-    LowRankUpdate(down: try place(update.down), up: try place(update.up), scale: update.scale)
+  func place(_ updates: [LowRankUpdate?]) throws(KernelError) -> LowRankGroup {
+    let (down, ranks) = try LowRankGroup.stacked(updates.compactMap { $0 }, OperandChecks("place"))
+    var members: [LowRankGroup.Member] = []
+    for (target, update) in updates.enumerated() {
+      guard let update else { continue }
+      members.append(
+        LowRankGroup.Member(
+          target: target, ranks: ranks[members.count], up: try place(LinearWeight(dense: update.up)),
+          scale: update.scale))
+    }
+    return LowRankGroup(down: try place(LinearWeight(dense: down)), members: members)
   }
 
   /// What lies between the two products is rounded, too.
   func add(
-    _ runs: [LowRankRun], of input: TensorView, through shrunk: TensorView, to output: TensorView
+    _ runs: [LowRankRun], of input: TensorView, through shrunk: TensorView, to outputs: [TensorView]
   ) throws(KernelError) {
     for run in runs {
-      let part = shrunk.rows(run.rows).columns(0..<run.update.down.outputs)
-      let wide = try widened(part)
+      let all = shrunk.rows(run.rows).columns(0..<run.group.down.outputs)
+      let wide = try widened(all)
       try inner.linear(
-        try widened(input.rows(run.rows)).view, run.update.down, accumulate: false, into: wide.view)
-      try write(try read(wide.view).map { run.update.scale * $0 }, part)
-      let rows = output.rows(run.rows)
-      let sum = try widened(rows)
-      try inner.linear(try widened(part).view, run.update.up, accumulate: true, into: sum.view)
-      try narrow("addLowRank", sum, rows)
+        try widened(input.rows(run.rows)).view, run.group.down, accumulate: false, into: wide.view)
+      for member in run.group.members {
+        let part = all.columns(member.ranks)
+        try write(try read(wide.view.columns(member.ranks)).map { member.scale * $0 }, part)
+        let rows = outputs[member.target].rows(run.rows)
+        let sum = try widened(rows)
+        try inner.linear(try widened(part).view, member.up, accumulate: true, into: sum.view)
+        try narrow("addLowRank", sum, rows)
+      }
     }
   }
 

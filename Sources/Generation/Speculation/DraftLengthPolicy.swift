@@ -185,9 +185,9 @@ struct DraftLengthPolicy: Sendable {
     if rows == batch, decision.length == 0 {
       credit += Self.lossShare
     } else {
-      // What such steps usually take: an interruption is nobody's fault. What the draft model's first try takes says nothing
-      // about those behind it.
-      let step = min(seconds, costs.seconds(rows: rows) ?? seconds)
+      // What such steps usually take, as with those without drafts: an interruption is nobody's fault, and the lucky ones alone
+      // would be a gain nobody has. What the draft model's first try takes says nothing about those behind it.
+      let step = costs.seconds(rows: rows) ?? seconds
       var drafts = min(drafting, expectedDrafting ?? Self.firstCredit / 2 * plain)
       if decision.isTrial, expectedDrafting != nil { drafts = drafting }
       let spent = step + drafts

@@ -3,13 +3,38 @@ internal import Checkpoints
 internal import Numerics
 internal import Scheduling
 
-/// The updates of one adapter by layer and role.
-typealias AdapterUpdates = [[LinearSite.Role: LowRankUpdate]]
+/// An input that linear layers read, and those layers; a fused projection stands in the place of the first.
+enum AdapterInput: Int, CaseIterable {
+  case attention, attentionOutput, feedForward, down
+
+  /// In the order of the outputs of `adapt`.
+  var roles: [[LinearSite.Role]] {
+    switch self {
+    case .attention: [[.query, .queryKeyValue], [.key], [.value]]
+    case .attentionOutput: [[.attentionOutput]]
+    case .feedForward: [[.up], [.gate]]
+    case .down: [[.down]]
+    }
+  }
+}
+
+/// The updates of one adapter: layer by layer, for each `AdapterInput`.
+struct AdapterUpdates {
+  private var groups: [LowRankGroup?]
+
+  init(layers: Int) { groups = Array(repeating: nil, count: layers * AdapterInput.allCases.count) }
+
+  subscript(layer: Int, input: AdapterInput) -> LowRankGroup? {
+    get { groups[layer * AdapterInput.allCases.count + input.rawValue] }
+    set { groups[layer * AdapterInput.allCases.count + input.rawValue] = newValue }
+  }
+}
 
 /// Adapters beside the weights: one base model in memory, several in a step.
 ///
-/// The scheduler puts the rows of an adapter beside each other (`StepPlan.adapterRuns`), so that each run is two small
-/// matrix products added to the layer's own, whatever form its weight is stored in; devices do all runs at once:
+/// The scheduler puts the rows of an adapter beside each other (`StepPlan.adapterRuns`), so that each run is small matrix
+/// products added to the layers' own, whatever form their weights are stored in: one for all layers that read the same
+/// input, and one more for each. Devices do all runs at once:
 ///
 /// ```
 /// rows of the step   | no adapter …… | adapter 3 …… | adapter 5 … |
@@ -28,9 +53,17 @@ extension ModelGraph {
         reason: "it has rank \(adapter.rank) and at most \(limits.maxAdapterRank) was reserved for "
           + "(--max-lora-rank)")
     }
-    var updates: AdapterUpdates = Array(repeating: [:], count: configuration.layers.count)
-    for update in adapter.updates {
-      updates[update.site.layer][update.site.role] = try place(update)
+    var updates = AdapterUpdates(layers: configuration.layers.count)
+    var byRole: [[LinearSite.Role: LowRankUpdate]] = configuration.layers.map { _ in [:] }
+    for update in adapter.updates { byRole[update.site.layer][update.site.role] = read(update) }
+    for (layer, found) in byRole.enumerated() {
+      for input in AdapterInput.allCases {
+        let own = input.roles.map { roles in roles.lazy.compactMap { found[$0] }.first }
+        if own.allSatisfy({ $0 == nil }) { continue }
+        do throws(KernelError) {
+          updates[layer, input] = try backend.place(own)
+        } catch { throw .kernel(error) }
+      }
     }
     adapters[id] = updates
   }
@@ -39,15 +72,12 @@ extension ModelGraph {
 
   package func hasAdapter(_ id: Int32) -> Bool { id == 0 || adapters[id] != nil }
 
-  private func place(_ update: Adapter.Update) throws(ModelError) -> LowRankUpdate {
-    let down = Self.floats(update.down)
+  private func read(_ update: Adapter.Update) -> LowRankUpdate {
     var up = Self.floats(update.up)
     if update.site.role == .queryKeyValue, case .fused(_, .perHead) = configuration.decoder.attention {
       up = up.stackingHeads(configuration.headDimension)
     }
-    do throws(KernelError) {
-      return try backend.place(LowRankUpdate(down: down, up: up, scale: update.scale))
-    } catch { throw .kernel(error) }
+    return LowRankUpdate(down: Self.floats(update.down), up: up, scale: update.scale)
   }
 
   /// A copy in float32: adapters are small, and their scale would round in a narrower type.
@@ -57,17 +87,19 @@ extension ModelGraph {
     }
   }
 
-  /// Adds to `output` what the adapters of the step say about one linear layer of `input`.
+  /// Adds to `outputs` what the adapters of the step say about the linear layers that read `values`, in the order of
+  /// `AdapterInput.roles`.
   func adapt(
-    _ role: LinearSite.Role, _ layer: Int, _ input: TensorView, into output: TensorView, _ runs: [AdapterRun]
+    _ input: AdapterInput, _ layer: Int, _ values: TensorView, into outputs: [TensorView],
+    _ runs: [AdapterRun]
   ) throws(KernelError) {
     guard !runs.isEmpty, let buffer = workspace.adapted else { return }
     var updates: [LowRankRun] = []
     for run in runs {
-      guard let update = adapters[run.adapter]?[layer][role] else { continue }
-      updates.append(LowRankRun(update, rows: run.rows))
+      guard let group = adapters[run.adapter]?[layer, input] else { continue }
+      updates.append(LowRankRun(group, rows: run.rows))
     }
     if updates.isEmpty { return }
-    try backend.add(updates, of: input, through: buffer.prefix(rows: input.rows), to: output)
+    try backend.add(updates, of: values, through: buffer.prefix(rows: values.rows), to: outputs)
   }
 }

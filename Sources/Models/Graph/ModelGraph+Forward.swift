@@ -260,7 +260,7 @@ extension ModelGraph {
     let place = step.groups > 1 ? cacheGroups.places[index] : CacheGroups.Place(group: 0, layer: index)
     try attention(pass, step.hidden, step, cache, place: place, index: index)
     try backend.linear(step.attention, pass.weights.attentionOutput, accumulate: false, into: step.projected)
-    try adapt(.attentionOutput, index, step.attention, into: step.projected, step.adapterRuns)
+    try adapt(.attentionOutput, index, step.attention, into: [step.projected], step.adapterRuns)
     try observer?(.layer(index, .attentionOutput), step.projected)
   }
 
@@ -274,12 +274,10 @@ extension ModelGraph {
       try backend.linear(hidden, query, accumulate: false, into: step.query)
       try backend.linear(hidden, key, accumulate: false, into: step.key)
       try backend.linear(hidden, value, accumulate: false, into: step.value)
-      try adapt(.query, index, hidden, into: step.query, step.adapterRuns)
-      try adapt(.key, index, hidden, into: step.key, step.adapterRuns)
-      try adapt(.value, index, hidden, into: step.value, step.adapterRuns)
+      try adapt(.attention, index, hidden, into: [step.query, step.key, step.value], step.adapterRuns)
     case .fused(let weight):
       try backend.linear(hidden, weight, accumulate: false, into: step.queryKeyValue)
-      try adapt(.queryKeyValue, index, hidden, into: step.queryKeyValue, step.adapterRuns)
+      try adapt(.attention, index, hidden, into: [step.queryKeyValue], step.adapterRuns)
     }
     if var rope {
       if let table = step.ropeTable { rope.table = table }
@@ -317,7 +315,7 @@ extension ModelGraph {
     try activate(pass, step.hidden, inner, index: index, step.adapterRuns)
     try observer?(.layer(index, .activated), inner.activated)
     try backend.linear(inner.activated, pass.weights.down, accumulate: isParallel, into: step.projected)
-    try adapt(.down, index, inner.activated, into: step.projected, step.adapterRuns)
+    try adapt(.down, index, inner.activated, into: [step.projected], step.adapterRuns)
     try observer?(.layer(index, .feedForwardOutput), step.projected)
   }
 
@@ -328,15 +326,16 @@ extension ModelGraph {
     let activation = configuration.decoder.activation
     let (gate, up, activated) = (inner.gate, inner.up, inner.activated)
     try backend.linear(hidden, pass.weights.up, accumulate: false, into: up)
-    try adapt(.up, index, hidden, into: up, runs)
-    try observer?(.layer(index, .up), up)
     if let weight = pass.weights.gate {
       try backend.linear(hidden, weight, accumulate: false, into: gate)
-      try adapt(.gate, index, hidden, into: gate, runs)
+      try adapt(.feedForward, index, hidden, into: [up, gate], runs)
+      try observer?(.layer(index, .up), up)
       try observer?(.layer(index, .gate), gate)
       backend.expect(readers: pass.readers.activation)
       try backend.activation(activation, gate: gate, up: up, into: activated)
     } else {
+      try adapt(.feedForward, index, hidden, into: [up], runs)
+      try observer?(.layer(index, .up), up)
       backend.expect(readers: pass.readers.activation)
       try backend.activation(activation, gate: up, up: nil, into: activated)
     }

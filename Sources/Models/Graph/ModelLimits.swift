@@ -33,8 +33,8 @@ package struct ModelLimits: Sendable, Equatable {
     self.cacheType = cacheType
   }
 
-  /// Columns of what an adapter's first matrix gives, for the largest rank.
-  var adapterColumns: Int { (maxAdapterRank + lowRankUnit - 1) / lowRankUnit * lowRankUnit }
+  /// Columns of what an adapter's first matrices give of one input, for the largest rank: three projections read the attention's.
+  var adapterColumns: Int { 3 * ((maxAdapterRank + lowRankUnit - 1) / lowRankUnit * lowRankUnit) }
 
   /// Tokens in a block of the key/value cache.
   package static let blockSize = 16

@@ -88,11 +88,14 @@ package struct Bench {
     down: [Float], up: [Float], inputs: Int, outputs: Int, scale: Float
   ) throws(KernelError) -> LowRankUpdate {
     let rank = down.count / inputs
-    let placed = try backend.place(
-      LowRankUpdate(
-        down: try hostTensor(down, Shape(rank, inputs), .float32),
-        up: try hostTensor(up, Shape(outputs, rank), .float32), scale: scale))
-    kept.weights += [placed.down, placed.up]
+    return LowRankUpdate(
+      down: try hostTensor(down, Shape(rank, inputs), .float32),
+      up: try hostTensor(up, Shape(outputs, rank), .float32), scale: scale)
+  }
+
+  func group(_ updates: [LowRankUpdate?]) throws(KernelError) -> LowRankGroup {
+    let placed = try backend.place(updates)
+    kept.weights += [placed.down] + placed.members.map(\.up)
     return placed
   }
 

@@ -9,14 +9,18 @@ enum LowRankCases {
       update([(3, 0), (20, 4), (1, 64), (2, 0), (9, 24)], inputs: 128, outputs: 72),
       update([(17, 256)], inputs: 72, outputs: 40), update([(4, 16), (4, 32)], inputs: 37, outputs: 23),
       update([(2, 16), (30, 40)], inputs: 64, outputs: 64, padding: 16),
+      update([(3, 8), (2, 0), (1, 20)], inputs: 48, outputs: 40, 24, 24),
     ]
   }
 
-  /// - Parameter runs: rows and rank of each; rank 0 for rows without an adapter.
+  /// - Parameters:
+  ///   - runs: rows and rank of each; rank 0 for rows without an adapter.
+  ///   - widths: of the outputs that are computed from the input. Every second run says nothing about the last of several.
   private static func update(
-    _ runs: [(rows: Int, rank: Int)], inputs: Int, outputs: Int, padding: Int = 0
+    _ runs: [(rows: Int, rank: Int)], inputs: Int, outputs widths: Int..., padding: Int = 0
   ) -> OperationCase {
     let parts = runs.map { "\($0.rows) of rank \($0.rank)" }.joined(separator: ", ")
+    let outputs = widths.map(String.init).joined(separator: " and ")
     let shape = "\(parts), \(inputs) -> \(outputs)" + (padding > 0 ? ", rows apart" : "")
     let rank = runs.map(\.rank).max() ?? 0
     // Both sides sum in float32; a candidate rounds what lies between the two products to its type, too.
@@ -29,23 +33,29 @@ enum LowRankCases {
         bench.signed(bench.values.normal(count, stream, deviation: deviation, bench.weightType))
       }
       let input = try bench.activation(operand(rows * inputs, 0), Shape(rows, inputs), padding: padding)
-      let output = try bench.activation(operand(rows * outputs, 1), Shape(rows, outputs), padding: padding)
-      let columns = (rank + lowRankUnit - 1) / lowRankUnit * lowRankUnit
+      let targets = try widths.enumerated().map { target, width throws(KernelError) in
+        try bench.activation(
+          operand(rows * width, UInt32(1 + 100 * target)), Shape(rows, width), padding: padding)
+      }
+      let columns = widths.count * ((rank + lowRankUnit - 1) / lowRankUnit * lowRankUnit)
       let shrunk = try bench.output(Shape(rows, columns))
       var updates: [LowRankRun] = []
       var start = 0
       for (index, run) in runs.enumerated() {
         defer { start += run.rows }
         if run.rank == 0 { continue }
-        let stream = UInt32(2 + 2 * index)
-        let update = try bench.update(
-          down: operand(run.rank * inputs, stream, 1 / Float(inputs).squareRoot()),
-          up: operand(outputs * run.rank, stream + 1), inputs: inputs, outputs: outputs,
-          scale: 0.75 + 3 / Float(run.rank))
-        updates.append(LowRankRun(update, rows: start..<start + run.rows))
+        let group = try widths.enumerated().map { target, width throws(KernelError) -> LowRankUpdate? in
+          if target > 0, target == widths.count - 1, index % 2 == 0 { return nil }
+          let stream = UInt32(2 + 2 * index + 100 * target)
+          return try bench.update(
+            down: operand(run.rank * inputs, stream, 1 / Float(inputs).squareRoot()),
+            up: operand(width * run.rank, stream + 1), inputs: inputs, outputs: width,
+            scale: 0.75 + Float(3 + target) / Float(run.rank))
+        }
+        updates.append(LowRankRun(try bench.group(group), rows: start..<start + run.rows))
       }
-      try bench.backend.add(updates, of: input.view, through: shrunk.view, to: output.view)
-      return try bench.read(output.view)
+      try bench.backend.add(updates, of: input.view, through: shrunk.view, to: targets.map(\.view))
+      return try targets.map { target throws(KernelError) in try bench.read(target.view) }.flatMap { $0 }
     }
   }
 }

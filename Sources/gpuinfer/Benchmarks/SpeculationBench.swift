@@ -1,49 +1,72 @@
 internal import Generation
 internal import Tokenizers
 
-/// What speculation did between two looks at its counters.
+/// What speculation did in the timed runs of some engines.
 private struct SpeculationWork {
-  let drafted: Double
-  let accepted: Double
-  /// Of a draft whose predecessors were: the α of the formulas.
-  let acceptance: Double
-  /// Of the steps with each number of drafts that came up, their drafting included.
-  let secondsByLength: [(length: Int, seconds: Double)]
-  private let seconds: Double
-  private let expectedTokens: Double
+  private(set) var drafted = 0.0
+  private(set) var accepted = 0.0
+  private var tried = 0.0
+  private var seconds = 0.0
+  private var sequenceSteps = 0.0
+  /// By the number of drafts.
+  private var verifications: [Double]
+  private var steps: [Double]
+  private var stepSeconds: [Double]
 
-  init(from before: SpeculationStatistics, to after: SpeculationStatistics) {
-    drafted = Double(after.draftTokens - before.draftTokens)
-    accepted = Double(after.acceptedTokens - before.acceptedTokens)
-    acceptance = accepted / max(Double(after.triedTokens - before.triedTokens), 1)
-    seconds = after.seconds - before.seconds
-    secondsByLength = after.stepsByLength.indices.compactMap { length in
-      let steps = after.stepsByLength[length] - before.stepsByLength[length]
-      if steps == 0 { return nil }
-      return (length, (after.secondsByLength[length] - before.secondsByLength[length]) / Double(steps))
+  init(maxDrafts: Int) {
+    verifications = Array(repeating: 0, count: maxDrafts + 1)
+    (steps, stepSeconds) = (verifications, verifications)
+  }
+
+  mutating func add(from before: SpeculationStatistics, to after: SpeculationStatistics) {
+    drafted += Double(after.draftTokens - before.draftTokens)
+    accepted += Double(after.acceptedTokens - before.acceptedTokens)
+    tried += Double(after.triedTokens - before.triedTokens)
+    seconds += after.seconds - before.seconds
+    sequenceSteps += Double(after.sequenceSteps - before.sequenceSteps)
+    for length in steps.indices {
+      verifications[length] += Double(
+        after.verificationsByLength[length] - before.verificationsByLength[length])
+      steps[length] += Double(after.stepsByLength[length] - before.stepsByLength[length])
+      stepSeconds[length] += after.secondsByLength[length] - before.secondsByLength[length]
     }
-    var tokens = Double(after.sequenceSteps - before.sequenceSteps)
-    for length in after.verificationsByLength.indices {
-      let count = Double(after.verificationsByLength[length] - before.verificationsByLength[length])
-      tokens += count * (AcceptanceEstimate.expectedTokens(acceptance, drafts: length) - 1)
-    }
-    expectedTokens = tokens
+  }
+
+  /// Of a draft whose predecessors were accepted: the α of the formulas.
+  var acceptance: Double { accepted / max(tried, 1) }
+
+  /// Of the steps with each number of drafts that came up, their drafting included.
+  var secondsByLength: [(length: Int, seconds: Double)] {
+    steps.indices.compactMap { steps[$0] > 0 ? ($0, stepSeconds[$0] / steps[$0]) : nil }
   }
 
   /// The tokens that such an acceptance makes expect, in the time of the steps, over those of plain decoding.
   ///
   /// - Parameter plain: tokens a second.
-  func gain(plain: Double) -> Double { seconds > 0 ? expectedTokens / seconds / plain : 0 }
+  func gain(plain: Double) -> Double {
+    var tokens = sequenceSteps
+    for length in verifications.indices {
+      tokens += verifications[length] * (AcceptanceEstimate.expectedTokens(acceptance, drafts: length) - 1)
+    }
+    return seconds > 0 ? tokens / seconds / plain : 0
+  }
 }
 
 /// Greedy decoding with and without speculation, in turn on the same machine.
+///
+/// Two engines that do the same are not equally fast: where their memory happens to lie makes some hundredths. So engines are
+/// started anew several times, and a second one without speculation runs beside them: what it gains over the first is
+/// what such a comparison cannot see.
 enum SpeculationBench: Benchmark {
   static let name = "speculation"
 
   /// The same three options as `serve` has.
-  static let options = EngineFlags.options.filter {
-    ["--speculative-config", "--speculative-model", "--num-speculative-tokens"].contains($0.name)
-  }
+  static let options =
+    EngineFlags.options.filter {
+      ["--speculative-config", "--speculative-model", "--num-speculative-tokens"].contains($0.name)
+    } + [.value("--engines", "N", default: "3", "speculation: how often the engines are started anew.")]
+
+  private enum Role: Int, CaseIterable { case plain, speculative, plainAgain }
 
   static func run(_ arguments: ParsedArguments) throws -> BenchReport {
     let settings =
@@ -52,6 +75,7 @@ enum SpeculationBench: Benchmark {
     let batch = try arguments.integer("--batch", in: 1...4096) ?? 1
     let tokens = try arguments.integer("--max-tokens", in: 1...100_000) ?? 256
     let repetitions = try arguments.integer("--repetitions", in: 1...1000) ?? 3
+    let rounds = try arguments.integer("--engines", in: 1...1000) ?? 3
     var loading = LoadingOptions()
     loading.maxSequences = batch
     loading.maxBatchTokens = max(512, batch * (settings.maxDrafts + 1))
@@ -61,50 +85,68 @@ enum SpeculationBench: Benchmark {
     let draft = try model.draftModel(settings, loading)
     let reservation = try model.reservation(on: device.profile(for: model.checkpoint), loading, draft: draft)
     let prompts = try prompts(arguments, model.tokenizer, count: batch)
+    func start(_ role: Role) throws -> Engine {
+      let isSpeculative = role == .speculative
+      return try model.startEngine(
+        reservation, EngineOptions(), speculation: isSpeculative ? settings : nil,
+        draft: isSpeculative ? draft : nil
+      ) { [checkpoint = model.checkpoint] in try device.makeBackend(for: checkpoint) }
+    }
 
-    let plain = try model.startEngine(reservation, EngineOptions()) {
-      [checkpoint = model.checkpoint] in try device.makeBackend(for: checkpoint)
+    var speeds = Role.allCases.map { _ in [Double]() }
+    var work = SpeculationWork(maxDrafts: settings.maxDrafts)
+    var deviceName = ""
+    // Every role comes first, second and third equally often.
+    func order(_ turn: Int) -> [Role] { Role.allCases.map { Role.allCases[($0.rawValue + turn) % 3] } }
+    for round in 0..<rounds {
+      var engines: [Role: Engine] = [:]
+      defer { for engine in engines.values { engine.stop() } }
+      for role in order(round) {
+        let engine = try start(role)
+        engines[role] = engine
+        deviceName = engine.information.device
+        // Warm, so that the policy knows what steps cost and the prompts are in the prefix caches.
+        _ = try tokensPerSecond(engine, prompts, tokens)
+      }
+      let before = engines[.speculative]?.statistics().speculation
+      for repetition in 0..<repetitions {
+        for role in order(repetition) {
+          guard let engine = engines[role] else { continue }
+          speeds[role.rawValue].append(try tokensPerSecond(engine, prompts, tokens))
+        }
+      }
+      if let before, let after = engines[.speculative]?.statistics().speculation {
+        work.add(from: before, to: after)
+      }
     }
-    defer { plain.stop() }
-    let speculative = try model.startEngine(
-      reservation, EngineOptions(), speculation: settings, draft: draft
-    ) { [checkpoint = model.checkpoint] in try device.makeBackend(for: checkpoint) }
-    defer { speculative.stop() }
-    // Warm, so that the policy knows what steps cost and the prompts are in the prefix caches.
-    _ = try tokensPerSecond(plain, prompts, tokens)
-    _ = try tokensPerSecond(speculative, prompts, tokens)
-    let before = speculative.statistics().speculation
-    var (without, with) = ([Double](), [Double]())
-    for repetition in 0..<repetitions {
-      // In pairs, whose first one is not always the same.
-      if repetition % 2 == 0 { without.append(try tokensPerSecond(plain, prompts, tokens)) }
-      with.append(try tokensPerSecond(speculative, prompts, tokens))
-      if repetition % 2 == 1 { without.append(try tokensPerSecond(plain, prompts, tokens)) }
-    }
-    let ratios = zip(with, without).map { $0 / $1 }
-    let after = speculative.statistics().speculation
+    let (plain, with, again) = (speeds[0], speeds[1], speeds[2])
     var report = BenchReport(name: name)
     report.setting = [
-      ("model", path), ("device", plain.information.device), ("method", settings.methodName),
+      ("model", path), ("device", deviceName), ("method", settings.methodName),
       ("tokens drafted at most", "\(settings.maxDrafts)"), ("adaptive", settings.adapts ? "yes" : "no"),
       ("batch", "\(batch)"), ("output tokens of a sequence", "\(tokens)"),
+      ("runs", "\(rounds) starts of the engines, \(repetitions) each"),
     ]
-    report.add("plain, median", median(without), "tokens/s")
+    report.add("plain, median", median(plain + again), "tokens/s")
     report.add("speculative, median", median(with), "tokens/s")
-    report.add("ratio of the medians", median(with) / median(without), "times")
-    report.add("median of the pairs' ratios", median(ratios), "times")
-    report.add("ratio of all tokens and all time", harmonicMean(with) / harmonicMean(without), "times")
-    if let before, let after {
-      let work = SpeculationWork(from: before, to: after)
-      report.add("predicted from acceptance and step times", work.gain(plain: median(without)), "times")
-      for (length, seconds) in work.secondsByLength {
-        report.add(length == 0 ? "step without drafts" : "step with \(length)", 1e6 * seconds, "us")
-      }
-      report.add("drafted", work.drafted, "tokens")
-      report.add("accepted", 100 * work.accepted / max(work.drafted, 1), "%")
-      report.add("accepted, given those before", 100 * work.acceptance, "%")
+    report.add("median of the ratios run by run", median(ratios(with, plain, again)), "times")
+    let without = harmonicMean(plain + again)
+    report.add("ratio of all tokens and all time", harmonicMean(with) / without, "times")
+    report.add("predicted from acceptance and step times", work.gain(plain: without), "times")
+    report.add("plain over plain, run by run", median(zip(again, plain).map { $0 / $1 }), "times")
+    report.add("plain over plain, all time", harmonicMean(again) / harmonicMean(plain), "times")
+    for (length, seconds) in work.secondsByLength {
+      report.add(length == 0 ? "step without drafts" : "step with \(length)", 1e6 * seconds, "us")
     }
+    report.add("drafted", work.drafted, "tokens")
+    report.add("accepted", 100 * work.accepted / max(work.drafted, 1), "%")
+    report.add("accepted, given those before", 100 * work.acceptance, "%")
     return report
+  }
+
+  /// To the mean of the two plain runs beside each.
+  private static func ratios(_ with: [Double], _ plain: [Double], _ again: [Double]) -> [Double] {
+    with.indices.map { 2 * with[$0] / (plain[$0] + again[$0]) }
   }
 
   private static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }

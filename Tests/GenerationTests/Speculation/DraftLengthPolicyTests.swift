@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Testing
 
@@ -130,17 +131,18 @@ import Testing
     var policy = DraftLengthPolicy(maxDrafts: 4)
     let candidates = Array(
       repeating: DraftLengthPolicy.Candidate(acceptance: 0.99, available: 4), count: batch)
-    var (seconds, tokens) = (0.0, 0)
+    // Others on the machine only ever make a step slower, and some much.
+    func noise() -> Double { 1 - 0.2 * log(1 - Double.random(in: 0..<1, using: &random)) }
+    var (seconds, plain) = (0.0, 0.0)
     for _ in 0..<4000 {
       // The candidates promise nearly everything and keep nothing; rows cost little.
       let rows = batch * (1 + policy.decide(candidates, usesModel: false).length)
-      let step =
-        (1 + 0.2 * Double(rows - batch) / Double(batch)) * Double.random(in: 0.95...1.05, using: &random)
+      let step = (1 + 0.2 * Double(rows - batch) / Double(batch)) * noise()
       seconds += step
-      tokens += batch
+      plain += noise()
       policy.observe(rows: rows, batch: batch, tokens: batch, seconds: step)
     }
-    #expect(Double(tokens) / Double(batch) / seconds > 0.97)
+    #expect(plain / seconds > 0.97)
     // It still looks now and then.
     #expect(policy.costs.count(rows: 5 * batch) > 1)
   }
