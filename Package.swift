@@ -104,6 +104,7 @@ let kernelSources = [
   "simt/barriers.cpp",
   "simt/block.cpp",
   "simt/bulk_copies.cpp",
+  "simt/checker/accesses.cpp",
   "simt/checker/checker.cpp",
   "simt/checker/global_shadow.cpp",
   "simt/checker/shared_shadow.cpp",

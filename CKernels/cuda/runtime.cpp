@@ -145,6 +145,8 @@ void release(gpi_kernel_context* context, void* memory) {
 
 gpi_kernel_status allocate_host(gpi_kernel_context*, int64_t byte_count, void** memory) {
   if (byte_count <= 0) return fail(GPI_KERNEL_INVALID, "an allocation of no bytes");
+  // Mapped for kernels at this address wherever addresses are unified, as on all devices of 64-bit systems
+  // (CUDA Programming Guide, "Automatic Mapping of Host Allocated Host Memory").
   return check(cudaMallocHost(memory, size_t(byte_count)), "cudaMallocHost");
 }
 

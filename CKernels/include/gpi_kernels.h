@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 /// Counts up with every change of a struct or of the table.
-#define GPI_KERNEL_ABI 8
+#define GPI_KERNEL_ABI 9
 
 typedef enum {
   GPI_KERNEL_OK = 0,
@@ -140,7 +140,8 @@ typedef struct gpi_kernel_table {
   // Memory. Device memory is aligned to 256 bytes; `byte_count` is above 0.
   gpi_kernel_status (*allocate)(gpi_kernel_context* context, int64_t byte_count, void** memory);
   void (*release)(gpi_kernel_context* context, void* memory);
-  /// Host memory that copies reach without passing through another buffer.
+  /// Host memory that copies reach without passing through another buffer, and kernels at the same address,
+  /// over the bus.
   gpi_kernel_status (*allocate_host)(gpi_kernel_context* context, int64_t byte_count, void** memory);
   void (*release_host)(gpi_kernel_context* context, void* memory);
 

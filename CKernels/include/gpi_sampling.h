@@ -53,7 +53,9 @@ typedef struct {
   int64_t output_stride;
   /// [rows]
   const gpi_kernel_logits_row* settings;
-  /// [any, ceil(vocabulary / 32)]: bit `i % 32` of word `i / 32` allows token i
+  /// [any, ceil(vocabulary / 32)]: bit `i % 32` of word `i / 32` allows token i. Rows, which begin at
+  /// multiples of 16 bytes, are read once, so that they may lie in memory from `allocate_host`; null without
+  /// masks.
   const uint32_t* masks;
   const gpi_kernel_logit_edit* edits;
   const gpi_kernel_seen_token* seen;

@@ -20,6 +20,9 @@ using FeedArguments = gpi_kernel_feed;
 /// The most alternatives that `token_logprobs` reports.
 constexpr int most_logprobs = 1024;
 
+/// Words from one row of masks to the next.
+GPU_DEVICE_OR_HOST int mask_stride(int vocabulary) { return (vocabulary + 127) / 128 * 4; }
+
 /// All but the last: `invalid_arguments` for negative counts, a stride shorter than a row, or a vocabulary
 /// that is empty or of a million tokens and more. The output may be the input where each row is the input's
 /// of its own number.

@@ -97,10 +97,13 @@ void perform(Block& block, BulkStore& store) {
 void check_store(Block& block, BulkStore& store) {
   const int agent = block.checker->agent(AgentKind::store, block.running().index);
   store.epoch = block.checker->next_epoch(agent);
+  // `wait_stores` waits until shared memory has been read: nobody in this launch ever knows of the writes.
+  const int writer = block.checker->agent(AgentKind::stored, block.running().index);
+  const uint32_t written = block.checker->next_epoch(writer);
   for (int index = 0; index < store.box.rows(); ++index) {
     const Box::Row row = store.box.row(index);
     if (!row.source) continue;
-    block.checker->access_global(block, row.source, row.count, true, store.site);
+    block.checker->access_global_as(block, writer, written, row.source, row.count, true, store.site);
     for_each_chunk(store.box, store.source, index, [&](uint32_t address, int offset) {
       const Overlap part = overlap(row, offset);
       if (part.count == 0) return;

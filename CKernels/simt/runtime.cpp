@@ -101,11 +101,15 @@ void release(gpi_kernel_context*, void* memory) { simt::DeviceMemory::release(me
 
 gpi_kernel_status allocate_host(gpi_kernel_context*, int64_t byte_count, void** memory) {
   if (byte_count <= 0) return fail(GPI_KERNEL_INVALID, "an allocation of no bytes");
-  *memory = std::malloc(size_t(byte_count));
-  return *memory ? GPI_KERNEL_OK : fail(GPI_KERNEL_OUT_OF_MEMORY, "out of host memory");
+  try {
+    *memory = simt::DeviceMemory::allocate(size_t(byte_count), "pinned host memory");
+  } catch (const std::bad_alloc&) {
+    return fail(GPI_KERNEL_OUT_OF_MEMORY, "out of host memory");
+  }
+  return GPI_KERNEL_OK;
 }
 
-void release_host(gpi_kernel_context*, void* memory) { std::free(memory); }
+void release_host(gpi_kernel_context*, void* memory) { simt::DeviceMemory::release(memory); }
 
 gpi_kernel_status create_stream(gpi_kernel_context* context, gpi_kernel_stream** stream) {
   auto* made = new (std::nothrow) gpi_kernel_stream{context, {}, nullptr};

@@ -135,6 +135,43 @@ TEST("checker: blocks that touch what another writes") {
       "block conflict: write at offset 20 of device memory 'numbers', which another block read at tests/");
 }
 
+std::string fault_of(HandOver order, const simt::Options& options) {
+  DeviceArray<float> numbers("numbers", std::vector<float>(64, -1.0f));
+  std::string fault =
+      fault_of_launch(options, [&](Stream stream) { return hand_over(stream, {order, numbers.data()}); });
+  if (order != HandOver::barriers && order != HandOver::warp_barriers) return fault;
+  for (int i = 0; i < 64; ++i) {
+    EXPECT(numbers[size_t(i)] == float(order == HandOver::barriers ? 63 - i : i ^ 1));
+  }
+  return fault;
+}
+
+TEST("checker: races of a block's threads in device memory, whatever the schedule") {
+  for (const simt::Options& options : all_ways()) {
+    EXPECT(fault_of(HandOver::barriers, options) == "");
+    EXPECT(fault_of(HandOver::warp_barriers, options) == "");
+  }
+  for (HandOver order : {HandOver::vote_before_reads, HandOver::vote_before_writes,
+                         HandOver::warp_barriers_across_warps, HandOver::same_value}) {
+    auto report = [&](const simt::Options& options) { return fault_of(order, options); };
+    expect_report_text(report, "kernel hand_over, block (0, 0, 0), thread ");
+    expect_report_text(report, " tests/kernels/faults.cu:");
+    expect_report_text(report, " of device memory 'numbers' is not ordered after the ");
+  }
+  if (!checked) return;
+  simt::Options options;
+  EXPECT_TEXT(fault_of(HandOver::same_value, options), "thread 1 (warp 0, lane 1), tests/kernels/faults.cu:");
+  EXPECT_TEXT(
+      fault_of(HandOver::same_value, options),
+      "race: write at offset 28 of device memory 'numbers' is not ordered after the write by thread 0 at "
+      "tests/kernels/faults.cu:");
+  EXPECT_TEXT(fault_of(HandOver::vote_before_reads, options), "race: read at offset ");
+  EXPECT_TEXT(fault_of(HandOver::vote_before_reads, options), " is not ordered after the write by thread ");
+  EXPECT_TEXT(
+      fault_of(HandOver::vote_before_writes, options),
+      "race: write at offset 0 of device memory 'numbers' is not ordered after the read by thread 63 at ");
+}
+
 TEST("checker: a vote is no barrier") {
   DeviceArray<float> output("output", 32);
   simt::Stream stream;

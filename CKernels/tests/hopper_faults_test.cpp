@@ -14,6 +14,7 @@ std::string fault_of(HopperMistake mistake, simt::Options options = {}) {
   d.address = output.data();
   EXPECT(encode_tensor_map(arguments.output, d) == 0);
   arguments.mistake = mistake;
+  arguments.stored = output.data();
   return fault_of_launch(options, [&](Stream stream) { return make_hopper_mistake(stream, arguments); });
 }
 
@@ -100,6 +101,10 @@ TEST("hopper, checker: the asynchronous proxy and what is in flight") {
                 "read of an accumulator of a wgmma in flight, issued at tests/");
   expect_report(HopperMistake::operand_overwritten, "after the read by the wgmma of warpgroup 0 at tests/");
   expect_report(HopperMistake::store_not_published, "proxy: asynchronous read of shared offset");
+  expect_report(
+      HopperMistake::store_read_back,
+      "race: read at offset 10 of device memory 'output' is not ordered after the write by the bulk "
+      "stores of thread 0 at tests/");
   expect_report(HopperMistake::store_source_overwritten,
                 "after the read by the bulk stores of thread 0 at tests/");
 }

@@ -167,12 +167,12 @@ TEST("sampling: masks, biases and penalties") {
       LogitsRow r = {-1, int(edits.size()), 0, int(seen.size()), 0, 1, 0, 0, row, -1};
       if (row % 2 == 1) {
         s.allowed.resize(size_t(vocabulary));
-        r.mask = int(masks.size()) / ((vocabulary + 31) / 32);
-        masks.resize(masks.size() + size_t(vocabulary + 31) / 32);
+        r.mask = int(masks.size()) / mask_stride(vocabulary);
+        masks.resize(masks.size() + size_t(mask_stride(vocabulary)));
         for (int token = 0; token < vocabulary; ++token) {
           s.allowed[size_t(token)] = random.below(3) > 0;
           if (!s.allowed[size_t(token)]) continue;
-          masks[size_t(r.mask) * size_t((vocabulary + 31) / 32) + size_t(token / 32)] |= 1u << (token % 32);
+          masks[size_t(r.mask * mask_stride(vocabulary) + token / 32)] |= 1u << (token % 32);
         }
       }
       if (row > 0) {
@@ -196,7 +196,7 @@ TEST("sampling: masks, biases and penalties") {
         s.edits.erase(token);
         if (row == 3) {
           s.allowed[size_t(token)] = true;
-          masks[size_t(r.mask) * size_t((vocabulary + 31) / 32) + size_t(token / 32)] |= 1u << (token % 32);
+          masks[size_t(r.mask * mask_stride(vocabulary) + token / 32)] |= 1u << (token % 32);
         }
         s.seen[token] += 1;
       }
@@ -252,6 +252,33 @@ TEST("sampling: masks, biases and penalties") {
         EXPECT(output[i * size_t(vocabulary) + size_t(token)] == expected[size_t(chosen[i])][size_t(token)]);
       }
     }
+  }
+}
+
+TEST("sampling: a mask of more tokens than a tile holds") {
+  // Two whole tiles of 2^18 tokens, and a third that ends within a word and within 16 bytes of words.
+  const int vocabulary = (1 << 19) + 97, last = vocabulary - 1;
+  const int allowed[] = {0, 31, (1 << 18) - 1, 1 << 18, (1 << 18) + 40, (1 << 19) - 1, 1 << 19, last};
+  // The row's end is all of it that is there: what follows is out of bounds.
+  std::vector<uint32_t> mask(size_t(vocabulary + 31) / 32);
+  for (int token : allowed) mask[size_t(token / 32)] |= 1u << (token % 32);
+  DeviceArray<float> logits("logits", std::vector<float>(size_t(vocabulary), 0.5f));
+  DeviceArray<LogitsRow> rows("rows", std::vector<LogitsRow>{{0, 0, 0, 0, 0, 1, 0, 0, 0, -1}});
+  DeviceArray<uint32_t> masks("masks", mask);
+  DeviceArray<int32_t> broken("broken", 1);
+  simt::Stream stream;
+  const LogitsArguments arguments = {
+      GPI_KERNEL_FLOAT32, 1,           vocabulary,   logits.data(), vocabulary, logits.data(),
+      vocabulary,         rows.data(), masks.data(), nullptr,       nullptr,    nullptr,
+      broken.data()};
+  if (process_logits(&stream, arguments) != 0) return fail(__FILE__, __LINE__, stream.fault);
+  const int* next = allowed;
+  for (int token = 0; token < vocabulary; ++token) {
+    const bool is_allowed = next != std::end(allowed) && *next == token;
+    if (is_allowed) ++next;
+    if (logits[size_t(token)] == (is_allowed ? 0.5f : -INFINITY)) continue;
+    fail(__FILE__, __LINE__, "token " + std::to_string(token));
+    break;
   }
 }
 

@@ -5,8 +5,10 @@ internal import Numerics
 /// Samples on a device: settings that come with the step's own numbers, kernels, one copy back with all results.
 ///
 /// ```
-/// settings   | how each row is drawn | what changes a row | rows with log-probabilities | edits | seen | masks |
-///            part of the step's block, in one copy with its tokens; alone where masks are ready only after the launch
+/// settings   | how each row is drawn | what changes a row | rows with log-probabilities | edits | seen |
+///            part of the step's block, in one copy with its tokens
+/// masks      in pinned memory, where the kernel reads each once, over the bus, while it reads the row: they are known
+///            only after the launch, and a copy of their own would stand between the step and its sampling
 /// logits ────┬─────────────────────────────── sample ──┬─→ tokens, failures   by row of logits
 ///            └─ process_logits ─→ changed ─── sample ──┘         │
 ///               64 rows at a time                                │
@@ -31,6 +33,8 @@ final class KernelTokenSampler: TokenSampler {
   /// Pinned memory of one batch under way.
   private struct Slot {
     let results: HostBuffer
+    let masks: HostBuffer
+    /// The results are there, and the masks have been read.
     let done: KernelEvent
   }
   private let slots: [Slot]
@@ -54,7 +58,10 @@ final class KernelTokenSampler: TokenSampler {
     for _ in 0..<2 {
       slots.append(
         Slot(
-          results: try HostBuffer(device, byteCount: capacity.resultBytes), done: try KernelEvent(device)))
+          results: try HostBuffer(device, byteCount: capacity.resultBytes),
+          masks: try HostBuffer(
+            device, byteCount: max(16, 4 * SamplingLayout.maskStride(capacity) * capacity.masks)),
+          done: try KernelEvent(device)))
     }
     self.backend = backend
     self.capacity = capacity
@@ -126,6 +133,9 @@ final class KernelTokenSampler: TokenSampler {
       try block.send(place)
     }
     let settings = unsafe block.address + place.lowerBound
+    // A slot is free: its last batch has been collected.
+    unsafe SamplingLayout.writeMasks(batch, to: slot.masks.base)
+    let masks = batch.masks.isEmpty ? nil : unsafe slot.masks.base.assumingMemoryBound(to: UInt32.self)
 
     let unchanged = batch.rows.count - batch.changedRows
     if unchanged > 0 {
@@ -134,7 +144,7 @@ final class KernelTokenSampler: TokenSampler {
     var start = 0
     while start < batch.changedRows {
       let lot = start..<min(start + capacity.changedRows, batch.changedRows)
-      try unsafe change(lot, layout, settings, logits, inputs)
+      try unsafe change(lot, layout, settings, masks, logits, inputs)
       try unsafe draw(
         unchanged + lot.lowerBound..<unchanged + lot.upperBound, settings, from: changed,
         stride: capacity.changedStride, broken: broken)
@@ -182,8 +192,8 @@ final class KernelTokenSampler: TokenSampler {
   }
 
   private func change(
-    _ rows: Range<Int>, _ layout: SamplingLayout, _ settings: UnsafeMutableRawPointer, _ logits: TensorView,
-    _ inputs: TensorView?
+    _ rows: Range<Int>, _ layout: SamplingLayout, _ settings: UnsafeMutableRawPointer,
+    _ masks: UnsafePointer<UInt32>?, _ logits: TensorView, _ inputs: TensorView?
   ) throws(KernelError) {
     let row = MemoryLayout<gpi_kernel_logits_row>.stride
     var arguments = try unsafe gpi_kernel_process_logits(
@@ -192,7 +202,7 @@ final class KernelTokenSampler: TokenSampler {
       input_stride: Int64(logits.rowStride), output: changed, output_stride: Int64(capacity.changedStride),
       settings: (settings + layout.changes + rows.lowerBound * row)
         .assumingMemoryBound(to: gpi_kernel_logits_row.self),
-      masks: (settings + layout.masks).assumingMemoryBound(to: UInt32.self),
+      masks: masks,
       edits: (settings + layout.edits).assumingMemoryBound(to: gpi_kernel_logit_edit.self),
       seen: (settings + layout.seen).assumingMemoryBound(to: gpi_kernel_seen_token.self),
       tokens: inputs?.int32s, broken: broken)

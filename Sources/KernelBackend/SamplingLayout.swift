@@ -5,14 +5,13 @@ internal import Compute
 /// starts at a multiple of 16 bytes.
 ///
 /// ```
-/// | sampling rows: unchanged ones, then changed ones | logits rows | rows with log-probabilities | edits | seen | masks |
+/// | sampling rows: unchanged ones, then changed ones | logits rows | rows with log-probabilities | edits | seen |
 /// ```
 struct SamplingLayout {
   let changes: Int
   let logprobRows: Int
   let edits: Int
   let seen: Int
-  let masks: Int
   let byteCount: Int
 
   init(_ batch: borrowing SamplingBatch) {
@@ -27,7 +26,6 @@ struct SamplingLayout {
     logprobRows = part(batch.logprobRows * 4)
     edits = part(batch.edits.count * MemoryLayout<gpi_kernel_logit_edit>.stride)
     seen = part(batch.seen.count * MemoryLayout<gpi_kernel_seen_token>.stride)
-    masks = part(batch.masks.count * 4)
     byteCount = end
     precondition(end <= batch.capacity.inputBytes, "settings larger than what was planned for them")
   }
@@ -73,9 +71,20 @@ struct SamplingLayout {
       unsafe seen[index] = gpi_kernel_seen_token(
         token: batch.seen[index].token, in_output: batch.seen[index].inOutput)
     }
+  }
+
+  /// Words from one mask to the next, so that each starts at a multiple of 16 bytes.
+  static func maskStride(_ capacity: SamplingCapacity) -> Int { (capacity.maskWords + 3) & ~3 }
+
+  /// - Precondition: `maskStride` words a mask at `base`.
+  @unsafe static func writeMasks(_ batch: borrowing SamplingBatch, to base: UnsafeMutableRawPointer) {
+    let (words, stride) = (batch.capacity.maskWords, maskStride(batch.capacity))
     unsafe batch.masks.withUnsafeBytes { masks in
       guard let source = masks.baseAddress else { return }
-      unsafe (base + self.masks).copyMemory(from: source, byteCount: masks.count)
+      for number in 0..<masks.count / (4 * words) {
+        unsafe (base + 4 * number * stride)
+          .copyMemory(from: source + 4 * number * words, byteCount: 4 * words)
+      }
     }
   }
 

@@ -1,5 +1,6 @@
-// Those who access memory on behalf of threads: the loads that complete an mbarrier, the stores of a thread,
-// the products of a warpgroup. Each has a slot in the clocks, like a thread.
+// Those who access memory on behalf of threads: the loads that complete an mbarrier, the stores of a thread
+// (their reads and their writes end at different times), the products of a warpgroup. Each has a slot in the
+// clocks, like a thread.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,7 @@
 
 namespace gpu::simt {
 
-enum class AgentKind { load, store, product };
+enum class AgentKind { load, store, stored, product };
 
 class Agents {
  public:
@@ -35,7 +36,8 @@ class Agents {
     const Agent& agent = agents_[size_t(slot - first())];
     const std::string key = std::to_string(agent.key);
     if (agent.kind == AgentKind::load) return "the bulk loads of the mbarrier at offset " + key;
-    if (agent.kind == AgentKind::store) return "the bulk stores of thread " + key;
+    if (agent.kind == AgentKind::store || agent.kind == AgentKind::stored)
+      return "the bulk stores of thread " + key;
     return "the wgmma of warpgroup " + key;
   }
 

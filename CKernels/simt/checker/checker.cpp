@@ -25,6 +25,7 @@ void Checker::begin_block(Block& block) {
   }
   agents_.begin_block(launch_.threads);
   shared_.begin_block(block.shared.size(), agents_);
+  global_.begin_block(agents_);
 }
 
 void Checker::access(Block& block, const void* address, int bytes, int alignment, bool write, Place place) {
@@ -55,7 +56,14 @@ void Checker::access_shared(Block& block, uint32_t address, int bytes, bool writ
 }
 
 void Checker::access_global(Block& block, const void* address, int bytes, bool write, Place place) {
-  if (!global_.access(block, address, bytes, write, place)) {
+  const int thread = block.running().index;
+  access_global_as(block, thread, epoch(thread), address, bytes, write, place);
+}
+
+void Checker::access_global_as(Block& block, int slot, uint32_t epoch, const void* address, int bytes,
+                               bool write, Place place) {
+  if (!global_.access(block, clocks_[size_t(block.running().index)], slot, epoch, address, bytes, write,
+                      place)) {
     block.fail(place, "%s of %d bytes at %p, which is no memory of the device", write ? "write" : "read",
                bytes, address);
   }
@@ -77,16 +85,18 @@ void Checker::end_copy(Block& block, uint32_t address, int bytes, Place place) {
 }
 
 void Checker::begin_load(Block& block, BulkLoad& load) {
+  load.agent = agent(AgentKind::load, int(load.barrier - SharedMemory::base));
+  load.epoch = next_epoch(load.agent);
   if (load.source) {
-    access_global(block, load.source, load.bytes, false, load.site);
+    access_global_as(block, load.agent, load.epoch, load.source, load.bytes, false, load.site);
   } else {
     for (int index = 0; index < load.box.rows(); ++index) {
       const Box::Row row = load.box.row(index);
-      if (row.source) access_global(block, row.source, row.count, false, load.site);
+      if (row.source) {
+        access_global_as(block, load.agent, load.epoch, row.source, row.count, false, load.site);
+      }
     }
   }
-  load.agent = agent(AgentKind::load, int(load.barrier - SharedMemory::base));
-  load.epoch = next_epoch(load.agent);
   shared_.begin_load(block, clocks_[size_t(block.running().index)], load.agent, load.epoch,
                      load.destination - SharedMemory::base, load.bytes, load.site);
 }

@@ -27,6 +27,9 @@ class Checker {
   /// One that is known to be to shared memory, at a 32-bit address within bounds; or to global memory.
   void access_shared(Block& block, uint32_t address, int bytes, bool write, Place place);
   void access_global(Block& block, const void* address, int bytes, bool write, Place place);
+  /// To global memory, by an agent of the running thread.
+  void access_global_as(Block& block, int slot, uint32_t epoch, const void* address, int bytes, bool write,
+                        Place place);
   /// An atomic addition, to an address within bounds.
   void add_atomically(Block& block, uint32_t address, int bytes, Place place);
   void begin_copy(Block& block, uint32_t address, int bytes, Place place);

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "simt/checker/accesses.h"
+#include "simt/checker/agents.h"
 #include "simt/device_memory.h"
 #include "simt/place.h"
 
@@ -11,38 +13,54 @@ namespace gpu::simt {
 
 class Block;
 
-/// Finds accesses outside of every allocation, and blocks that touch what another block writes: nothing
-/// orders the blocks of a launch.
+/// Finds accesses outside of every allocation, races between the threads of a block, and blocks that touch
+/// what another block writes: nothing orders the blocks of a launch.
 class GlobalShadow {
  public:
   GlobalShadow();
 
+  void begin_block(const Agents& agents);
+
+  /// Slot `slot`, in its epoch `epoch`, accesses `bytes` bytes on behalf of somebody whose clock is `now`.
   /// False when the address lies neither in nor near an allocation; else checks, and calls `block.fail` on a
   /// fault.
-  bool access(Block& block, const void* address, int bytes, bool write, Place place);
+  bool access(Block& block, const Clock& now, int slot, uint32_t epoch, const void* address, int bytes,
+              bool write, Place place);
 
  private:
-  static constexpr size_t granule = 2;
   /// An access this close to an allocation is taken for one that missed it.
   static constexpr size_t neighbourhood = 512;
 
+  static constexpr int32_t nobody = -1;
+  static constexpr int32_t several = -2;
+
   struct Cell {
-    /// Linear block indices, -1 for none; `reader` is -2 for several.
-    int64_t writer = -1;
-    int64_t reader = -1;
-    Place write_place;
-    Place read_place;
+    /// Linear indices of blocks; the reader may be `several`.
+    int32_t writer = nobody;
+    int32_t reader = nobody;
+    /// Of the only block that has been here. When others have, their conflict is found before any race.
+    Accesses accesses;
   };
   struct Region {
     Allocation allocation;
     /// Empty until first touched.
     std::vector<Cell> cells;
+    /// Of a cell, in bytes: the largest power of two up to 16 that all accesses so far are multiples of.
+    size_t granule = 16;
   };
 
-  void check_blocks(Block& block, Region& region, size_t offset, int bytes, bool write, Place place);
+  /// Makes the cells of a region so small that an access consists of whole ones.
+  void refine(Region& region, size_t offset, size_t bytes, int32_t own);
+
+  void check_blocks(Block& block, const Region& region, const Cell& cell, size_t offset, bool write,
+                    Place place) const;
+  void check_threads(Block& block, const Region& region, const Cell& cell, size_t offset, const Clock& now,
+                     int slot, bool write, Place place) const;
 
   std::vector<Region> regions_;
   size_t last_ = 0;
+  AccessLog log_;
+  const Agents* agents_ = nullptr;
 };
 
 }  // namespace gpu::simt

@@ -7,8 +7,7 @@ namespace gpu::simt {
 void SharedShadow::begin_block(int shared_bytes, const Agents& agents) {
   agents_ = &agents;
   cells_.assign((size_t(shared_bytes) + granule - 1) / granule, Cell());
-  free_readers_.clear();
-  for (size_t i = 0; i < readers_.size(); ++i) free_readers_.push_back(int32_t(i));
+  log_.clear();
 }
 
 void SharedShadow::access(Block& block, const Clock& now, int thread, uint32_t offset, int bytes, bool write,
@@ -27,7 +26,7 @@ void SharedShadow::access(Block& block, const Clock& now, int thread, uint32_t o
       if (!cell.initialised) {
         block.fail(place, "read of uninitialised shared memory at offset %u", index * granule);
       }
-      note_read(cell, now, thread, now[thread], place);
+      log_.note_read(cell.accesses, now, thread, now[thread], place);
     }
   }
 }
@@ -42,15 +41,13 @@ void SharedShadow::add_atomically(Block& block, const Clock& now, int thread, ui
     }
     if (cell.copy_in_flight) {
       block.fail_against(
-          place, cell.write_place,
+          place, cell.accesses.write_place,
           "atomic addition at shared offset %u while an asynchronous copy to it is in flight, issued",
           index * granule);
     }
     check_write_before(block, cell, now, thread, index * granule, true, place);
     check_reads_before(block, cell, now, thread, index * granule, place);
-    if (cell.adders < 0) cell.adders = take_epochs();
-    readers_[size_t(cell.adders)].learn(thread, now[thread]);
-    cell.write_place = place;
+    log_.note_addition(cell.accesses, thread, now[thread], place);
   }
 }
 
@@ -60,7 +57,7 @@ void SharedShadow::begin_copy(Block& block, const Clock& now, int thread, uint32
   for (uint32_t index = offset / granule; index <= last; ++index) {
     Cell& cell = cells_[index];
     if (cell.copy_in_flight) {
-      block.fail_against(place, cell.write_place,
+      block.fail_against(place, cell.accesses.write_place,
                          "asynchronous copy to shared offset %u while another is in flight, issued",
                          index * granule);
     }
@@ -118,14 +115,14 @@ void SharedShadow::read_async(Block& block, const Clock& now, int agent, uint32_
     if (!cell.initialised) {
       block.fail(place, "asynchronous read of uninitialised shared memory at offset %u", index * granule);
     }
-    note_read(cell, now, agent, epoch, place);
+    log_.note_read(cell.accesses, now, agent, epoch, place);
   }
 }
 
 void SharedShadow::check_no_copy(Block& block, const Cell& cell, uint32_t offset, const char* what,
                                  Place place) {
   if (!cell.copy_in_flight) return;
-  block.fail_against(place, cell.write_place,
+  block.fail_against(place, cell.accesses.write_place,
                      "%s of shared offset %u while an asynchronous copy to it is in flight, issued", what,
                      offset);
 }
@@ -133,16 +130,18 @@ void SharedShadow::check_no_copy(Block& block, const Cell& cell, uint32_t offset
 void SharedShadow::check_published(Block& block, const Cell& cell, const Clock& now, uint32_t offset,
                                    bool write, Place place) {
   int unpublished = -1;
-  if (cell.adders >= 0) {
-    const Clock& epochs = readers_[size_t(cell.adders)];
+  const Accesses& accesses = cell.accesses;
+  if (accesses.adders >= 0) {
+    const Clock& epochs = log_.adders(accesses);
     for (int other = 0; other < epochs.size(); ++other) {
       if (epochs[other] > now[agents_->published(other)]) unpublished = other;
     }
-  } else if (cell.writer >= 0 && cell.generic && cell.write_epoch > now[agents_->published(cell.writer)]) {
-    unpublished = cell.writer;
+  } else if (accesses.writer >= 0 && cell.generic &&
+             accesses.write_epoch > now[agents_->published(accesses.writer)]) {
+    unpublished = accesses.writer;
   }
   if (unpublished < 0) return;
-  block.fail_against(place, cell.write_place,
+  block.fail_against(place, cell.accesses.write_place,
                      "proxy: asynchronous %s of shared offset %u, which %s wrote without a fence_async_proxy "
                      "that is known here,",
                      write ? "write" : "read", offset, agents_->name(unpublished).c_str());
@@ -150,79 +149,34 @@ void SharedShadow::check_published(Block& block, const Cell& cell, const Clock& 
 
 void SharedShadow::check_write_before(Block& block, const Cell& cell, const Clock& now, int slot,
                                       uint32_t offset, bool write, Place place) {
-  if (cell.writer < 0 || cell.writer == slot || cell.write_epoch <= now[cell.writer]) return;
-  block.fail_against(place, cell.write_place,
+  const int writer = log_.writer_racing_with(cell.accesses, now, slot);
+  if (writer < 0) return;
+  block.fail_against(place, cell.accesses.write_place,
                      "race: %s of shared offset %u is not ordered after the write by %s",
-                     write ? "write" : "read", offset, agents_->name(cell.writer).c_str());
+                     write ? "write" : "read", offset, agents_->name(writer).c_str());
 }
 
 void SharedShadow::check_additions_before(Block& block, const Cell& cell, const Clock& now, int slot,
                                           uint32_t offset, bool write, Place place) {
-  if (cell.adders < 0) return;
-  const Clock& epochs = readers_[size_t(cell.adders)];
-  for (int other = 0; other < epochs.size(); ++other) {
-    if (other == slot || epochs[other] <= now[other]) continue;
-    block.fail_against(place, cell.write_place,
-                       "race: %s of shared offset %u is not ordered after the atomic addition by %s",
-                       write ? "write" : "read", offset, agents_->name(other).c_str());
-  }
-}
-
-int32_t SharedShadow::take_epochs() {
-  if (free_readers_.empty()) {
-    free_readers_.push_back(int32_t(readers_.size()));
-    readers_.emplace_back();
-  }
-  int32_t index = free_readers_.back();
-  free_readers_.pop_back();
-  readers_[size_t(index)].clear();
-  return index;
+  const int adder = log_.adder_racing_with(cell.accesses, now, slot);
+  if (adder < 0) return;
+  block.fail_against(place, cell.accesses.write_place,
+                     "race: %s of shared offset %u is not ordered after the atomic addition by %s",
+                     write ? "write" : "read", offset, agents_->name(adder).c_str());
 }
 
 void SharedShadow::check_reads_before(Block& block, const Cell& cell, const Clock& now, int slot,
                                       uint32_t offset, Place place) {
-  int racing = -1;
-  if (cell.reader >= 0) {
-    if (cell.reader != slot && cell.read_epoch > now[cell.reader]) racing = cell.reader;
-  } else if (cell.reader == several) {
-    const Clock& epochs = readers_[size_t(cell.readers)];
-    for (int other = 0; other < epochs.size() && racing < 0; ++other) {
-      if (other != slot && epochs[other] > now[other]) racing = other;
-    }
-  }
-  if (racing < 0) return;
-  block.fail_against(place, cell.read_place,
+  const int reader = log_.reader_racing_with(cell.accesses, now, slot);
+  if (reader < 0) return;
+  block.fail_against(place, cell.accesses.read_place,
                      "race: write of shared offset %u is not ordered after the read by %s", offset,
-                     agents_->name(racing).c_str());
-}
-
-void SharedShadow::note_read(Cell& cell, const Clock& now, int slot, uint32_t epoch, Place place) {
-  cell.read_place = place;
-  if (cell.reader == several) {
-    readers_[size_t(cell.readers)].learn(slot, epoch);
-  } else if (cell.reader < 0 || cell.reader == slot || cell.read_epoch <= now[cell.reader]) {
-    // A read that happened after the last one stands for both.
-    cell.reader = int16_t(slot);
-    cell.read_epoch = epoch;
-  } else {
-    cell.readers = take_epochs();
-    Clock& epochs = readers_[size_t(cell.readers)];
-    epochs.learn(cell.reader, cell.read_epoch);
-    epochs.learn(slot, epoch);
-    cell.reader = several;
-  }
+                     agents_->name(reader).c_str());
 }
 
 void SharedShadow::note_write(Cell& cell, int slot, uint32_t epoch, bool generic, Place place) {
-  cell.writer = int16_t(slot);
-  cell.write_epoch = epoch;
+  log_.note_write(cell.accesses, slot, epoch, place);
   cell.generic = generic;
-  cell.write_place = place;
-  if (cell.reader == several) free_readers_.push_back(cell.readers);
-  if (cell.adders >= 0) free_readers_.push_back(cell.adders);
-  cell.adders = -1;
-  cell.reader = -1;
-  cell.readers = -1;
 }
 
 }  // namespace gpu::simt

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "simt/checker/accesses.h"
 #include "simt/checker/agents.h"
 #include "simt/checker/clock.h"
 #include "simt/place.h"
@@ -40,23 +41,12 @@ class SharedShadow {
 
  private:
   struct Cell {
-    uint32_t write_epoch = 0;
-    uint32_t read_epoch = 0;
-    int16_t writer = -1;
-    /// The last reader, or `several`.
-    int16_t reader = -1;
-    /// Index into `readers_` when there are several, else -1.
-    int32_t readers = -1;
-    /// Index into `readers_` of the epochs of those who added atomically since the last plain write, or -1.
-    int32_t adders = -1;
+    Accesses accesses;
     bool initialised = false;
     bool copy_in_flight = false;
     /// Whether the last write went through the generic proxy.
     bool generic = true;
-    Place write_place;
-    Place read_place;
   };
-  static constexpr int16_t several = -2;
 
   void check_reads_before(Block& block, const Cell& cell, const Clock& now, int slot, uint32_t offset,
                           Place place);
@@ -67,16 +57,11 @@ class SharedShadow {
   void check_published(Block& block, const Cell& cell, const Clock& now, uint32_t offset, bool write,
                        Place place);
   void check_no_copy(Block& block, const Cell& cell, uint32_t offset, const char* what, Place place);
-  int32_t take_epochs();
-  void note_read(Cell& cell, const Clock& now, int slot, uint32_t epoch, Place place);
   void note_write(Cell& cell, int slot, uint32_t epoch, bool generic, Place place);
 
   const Agents* agents_ = nullptr;
   std::vector<Cell> cells_;
-  /// Last read (or addition) epoch of every slot, for cells that several have read (or added to) since they
-  /// were last written.
-  std::vector<Clock> readers_;
-  std::vector<int32_t> free_readers_;
+  AccessLog log_;
 };
 
 }  // namespace gpu::simt

@@ -166,7 +166,7 @@ GPU_DEVICE void memory_mistake(const MistakeArguments& p, float* shared, int thr
       sync_block();
       if (thread == 0) p.global[0] = shared[0];
       if (thread == 40) {
-        copy_async(base, p.global);
+        copy_async(base, p.global + 4);
         commit_copies();
         wait_copies<0>();
       }
@@ -217,6 +217,27 @@ exchange_kernel(ExchangeArguments p) {
   p.output[lane] = values[31 - lane];
 }
 
+GPU_KERNEL(64, 1)
+hand_over_kernel(HandOverArguments p) {
+  const int thread = thread_index();
+  const bool in_warps = p.order == HandOver::warp_barriers || p.order == HandOver::warp_barriers_across_warps;
+  auto order = [&](bool is_vote) {
+    if (in_warps) {
+      sync_warp();
+    } else if (is_vote) {
+      ballot(true);
+    } else {
+      sync_block();
+    }
+  };
+  p.numbers[p.order == HandOver::same_value ? 7 : thread] = float(thread);
+  order(p.order == HandOver::vote_before_reads);
+  const bool in_pairs = p.order == HandOver::warp_barriers || p.order == HandOver::vote_before_reads;
+  const float found = p.numbers[in_pairs ? thread ^ 1 : 63 - thread];
+  order(p.order == HandOver::vote_before_writes);
+  p.numbers[thread] = found;
+}
+
 }  // namespace
 
 Status make_mistake(Stream stream, const MistakeArguments& arguments) {
@@ -232,6 +253,10 @@ Status exchange_lanes(Stream stream, const ExchangeArguments& arguments) {
   shape.threads = 32;
   shape.shared_bytes = 32 * sizeof(float);
   return launch(stream, "exchange", shape, exchange_kernel, arguments);
+}
+
+Status hand_over(Stream stream, const HandOverArguments& arguments) {
+  return launch(stream, "hand_over", {{1, 1, 1}, 64, 0}, hand_over_kernel, arguments);
 }
 
 }  // namespace gpu::test

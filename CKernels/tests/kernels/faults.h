@@ -67,4 +67,24 @@ struct ExchangeArguments {
 };
 Status exchange_lanes(Stream stream, const ExchangeArguments& arguments);
 
+/// What orders the threads that hand numbers over to each other through device memory.
+enum class HandOver : int {
+  barriers,
+  /// Within a warp, by barriers of the warp; and across warps by nothing else.
+  warp_barriers,
+  warp_barriers_across_warps,
+  /// A vote takes the place of the barrier between writing and reading, or between reading and writing again.
+  vote_before_reads,
+  vote_before_writes,
+  /// All write what all others write.
+  same_value,
+};
+struct HandOverArguments {
+  HandOver order;
+  /// 64 floats, which come back as 63 … 0; exchanged in pairs for `warp_barriers` and `vote_before_reads`.
+  float* numbers;
+};
+/// Runs one block of 64 threads.
+Status hand_over(Stream stream, const HandOverArguments& arguments);
+
 }  // namespace gpu::test

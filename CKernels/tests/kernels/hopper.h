@@ -52,11 +52,14 @@ enum class HopperMistake : int {
   operand_overwritten,
   store_not_published,
   store_source_overwritten,
+  store_read_back,
 };
 struct HopperMistakeArguments {
   /// Boxes of 64 rows of 64 bf16, swizzled by 128 bytes.
   TensorMap input, output;
   HopperMistake mistake;
+  /// What `output` describes.
+  const bf16* stored;
 };
 Status make_hopper_mistake(Stream stream, const HopperMistakeArguments& arguments);
 

@@ -26,7 +26,8 @@ package protocol TokenSampler: AnyObject {
   /// rows that failed are some token of the vocabulary.
   var tokens: TensorView { get }
 
-  /// Writes the settings of the batch that is enqueued next beside what else its step sends.
+  /// Writes the settings of the batch that is enqueued next beside what else its step sends; all but the masks, which may
+  /// still be restricted.
   ///
   /// - Parameters:
   ///   - host: what the block gave when it was opened; whoever did that sends it.
@@ -37,7 +38,8 @@ package protocol TokenSampler: AnyObject {
   ) -> Int
 
   /// Enqueues a batch, which may be empty, over float32 logits `[any, vocabularySize]` on the device, and the copy of its
-  /// results to the host. Settings that were not written with the step are sent first, in a copy of their own.
+  /// results to the host. Settings that were not written with the step are sent first, in a copy of their own; masks never
+  /// are: the device reads them in the host's memory.
   /// - Parameter inputs: int32, the tokens of the step; nil where no row has a fresh one.
   func enqueue(
     _ batch: borrowing SamplingBatch, logits: TensorView, inputs: TensorView?

@@ -6,7 +6,8 @@
 /// seen    | 5: twice in the output | …  ←──────────┤
 /// masks   | 1 bit a token |             ←──────────┘
 /// ```
-/// Filled anew for each step, without allocating.
+/// Filled anew for each step, without allocating. What the masks allow may become less after the step has been launched,
+/// until it is sampled; nothing else changes.
 package struct SamplingBatch: Sendable {
   package struct Row: Sendable, Equatable {
     /// Of the step's logits.
@@ -171,12 +172,30 @@ package struct SamplingBatch: Sendable {
 
   /// Adds a mask and gives its number; nil when there is no room for another.
   ///
-  /// - Precondition: `capacity.maskWords` words.
-  package mutating func mask(_ words: [UInt32]) -> Int? {
-    precondition(words.count == capacity.maskWords, "a mask has a bit a token of the vocabulary")
+  /// - Parameter words: `capacity.maskWords` of them; nil allows all, for a row that is restricted later.
+  package mutating func mask(_ words: [UInt32]?) -> Int? {
     let number = masks.count / max(capacity.maskWords, 1)
     if number >= capacity.masks { return nil }
-    masks.append(contentsOf: words)
+    if let words {
+      precondition(words.count == capacity.maskWords, "a mask has a bit a token of the vocabulary")
+      masks.append(contentsOf: words)
+    } else {
+      masks.append(contentsOf: repeatElement(.max, count: capacity.maskWords))
+    }
     return number
+  }
+
+  // MARK: Until the batch is sampled
+
+  /// Takes away from what a row may be given all that `words` does not allow.
+  ///
+  /// - Parameter row: of the logits; one that is here, and has a mask.
+  package mutating func restrict(row: Int, to words: [UInt32]) {
+    precondition(words.count == capacity.maskWords, "a mask has a bit a token of the vocabulary")
+    guard let place = places(ofRow: row), let number = rows[place].changes?.mask, number >= 0 else {
+      preconditionFailure("row \(row) was added without a mask")
+    }
+    let first = number * words.count
+    for index in words.indices { masks[first + index] &= words[index] }
   }
 }

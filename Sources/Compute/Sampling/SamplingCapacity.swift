@@ -40,10 +40,8 @@ package struct SamplingCapacity: Sendable, Equatable {
   /// Floats of a changed row, so that each starts at a multiple of 16 bytes.
   package var changedStride: Int { (vocabularySize + 3) & ~3 }
 
-  /// Bytes of the settings that a step sends: at most 96 for a row, and 8 for an edit or a token.
-  package var inputBytes: Int {
-    96 * rows + 8 * edits + 8 * seenTokens + 4 * maskWords * masks + 256
-  }
+  /// Bytes of the settings that a step sends, all but the masks: at most 96 for a row, and 8 for an edit or a token.
+  package var inputBytes: Int { 96 * rows + 8 * edits + 8 * seenTokens + 256 }
   /// Bytes of the results that a step gives: token, failure, and a log-probability with failure and rank a row.
   package var resultBytes: Int { 20 * rows + 8 * alternatives }
 

@@ -5,7 +5,7 @@ internal import Scheduling
 ///
 /// ```
 /// device   |  step 1  |  step 2  |  step 3  |
-/// host     plan 2, launch, settings ┤ take 1, report 1, commands ├ plan 3, launch, settings ┤ take 2 …
+/// host     plan 2, settings, launch ┤ take 1, report 1, commands ├ plan 3, settings, launch ┤ take 2 …
 /// ```
 /// Step 2 reads the tokens that step 1 samples where they lie. What step 1 ends (a stop token, a failure) is computed once
 /// more for nothing. The host's part is all that it does with tokens: events, log-probabilities, and what other threads
@@ -29,20 +29,32 @@ extension EngineCore {
     if hasNext { swap(&work, &nextWork) }
   }
 
-  /// Enqueues a step, and then the sampling of its rows. How they are sampled is sent with the step, in one copy; but
-  /// where grammars make masks while the device computes, it is put together after that, and sent by itself.
+  /// Enqueues a step, and then the sampling of its rows. How they are sampled is sent with the step, in one copy; only
+  /// grammars' masks, which are made while the device computes already, are read where they lie.
   private mutating func launch(_ work: StepWork, _ device: any StepSampler) throws(EngineFailure) {
     let makesMasks = startMasks(work.plan)
-    if !makesMasks { prepareSampling(work) }
+    prepareSampling(work)
     var failure: KernelError?
-    do throws(KernelError) {
-      try device.launch(work.plan, sampling: makesMasks ? nil : work.batch)
-    } catch { failure = error }
+    do throws(KernelError) { try device.launch(work.plan, sampling: work.batch) } catch { failure = error }
     finishMasks()
     if let failure { throw .model(failure) }
     try poolStates(work)
-    if makesMasks { prepareSampling(work) }
+    if makesMasks { restrictSampling(work) }
     do throws(KernelError) { try device.sample(work.batch) } catch { throw .model(error) }
+  }
+
+  /// Puts the masks of grammars into the batch.
+  private func restrictSampling(_ work: StepWork) {
+    for index in 0..<work.plan.entries.count {
+      let entry = work.plan.entries[index]
+      guard entry.samples, let grammar = live(entry.id)?.grammar else { continue }
+      let first = entry.logitRange.upperBound - 1 - entry.draftCount
+      for place in 0...entry.draftCount where work.batch.places(ofRow: first + place) != nil {
+        // Nobody asks for what stands behind a draft that the grammar forbids, or where it has failed.
+        guard let mask = try? grammar.mask(of: place) else { break }
+        work.batch.restrict(row: first + place, to: mask)
+      }
+    }
   }
 
   /// Shares the rows out between the device and the host.
@@ -60,13 +72,10 @@ extension EngineCore {
       let last = entry.tokenStart + entry.tokenCount - entry.draftCount - 1
       let isPending = index < work.plan.tokenSources.count && work.plan.tokenSources[index] >= 0
       for place in 0...entry.draftCount {
-        // Nobody asks for what stands behind a draft that the grammar forbids.
-        let mask = try? sequence.grammar?.mask(of: place)
-        if sequence.grammar != nil, mask == nil { break }
         let isTaken = work.batch.add(
           sequence.sampling, row: first + place, position: Int(work.plan.positions[last]) + place + 1,
           pending: place + (isPending ? 1 : 0), fresh: isPending ? last : nil,
-          alternatives: sequence.request.logprobs, mask: mask)
+          alternatives: sequence.request.logprobs, isRestricted: sequence.grammar != nil)
         if !isTaken { work.hostRows.append(Int32(first + place)) }
       }
     }

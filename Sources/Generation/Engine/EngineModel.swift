@@ -48,12 +48,11 @@ package protocol StepSampler: AnyObject {
 
   /// Enqueues a step.
   ///
-  /// - Parameter batch: what will be sampled of it, so that all that the device has to be told goes there at once; nil where
-  ///   that is not known yet.
-  func launch(_ plan: borrowing StepPlan, sampling batch: SamplingBatch?) throws(KernelError)
+  /// - Parameter batch: what will be sampled of it, so that all that the device has to be told goes there at once.
+  func launch(_ plan: borrowing StepPlan, sampling batch: SamplingBatch) throws(KernelError)
 
-  /// Enqueues the sampling of rows of the step that was launched last: once a step, with an empty batch too. A batch that
-  /// was launched with the step is that one.
+  /// Enqueues the sampling of rows of the step that was launched last: once a step, with an empty batch too.
+  /// - Parameter batch: the one that was launched with the step; its masks may have been restricted since.
   func sample(_ batch: borrowing SamplingBatch) throws(KernelError)
 
   /// Waits for the oldest step that was launched and not collected.

@@ -105,7 +105,7 @@ extension GraphModel: StepSampler {
       ?? SamplingCapacity(vocabularySize: 0, rows: 0, edits: 0, seenTokens: 0, masks: 0, alternatives: 0)
   }
 
-  package func launch(_ plan: borrowing StepPlan, sampling batch: SamplingBatch?) throws(KernelError) {
+  package func launch(_ plan: borrowing StepPlan, sampling batch: SamplingBatch) throws(KernelError) {
     logits = try graph.forward(copy plan, cache: cache, sampling: batch)
   }
 

@@ -1,7 +1,7 @@
 package import Compute
 
 extension SamplingBatch {
-  /// Adds a row that is sampled as `state` says; the same token as `Sampler.sample`.
+  /// Adds a row that is sampled as `state` says; the same token as `Sampler.sample`, with what `restrict` leaves.
   ///
   /// - Parameters:
   ///   - row: of the step's logits.
@@ -9,11 +9,11 @@ extension SamplingBatch {
   ///   - pending: output tokens in front of it that `state` has not been told yet.
   ///   - fresh: where the device finds the only one of these, by its place among the step's tokens; nil where it does not.
   ///   - alternatives: to report beside the token; nil reports no log-probabilities.
-  ///   - mask: tokens of a grammar; nil allows all.
+  ///   - isRestricted: the row gets a mask whatever `state` has, because a grammar's will be known later.
   /// - Returns: whether the device can; if not, the host has to.
   package mutating func add(
     _ state: SamplingState, row: Int, position: Int, pending: Int = 0, fresh: Int? = nil, alternatives: Int?,
-    mask: [UInt32]? = nil
+    isRestricted: Bool = false
   ) -> Bool {
     if pending > 0 && (state.dependsOnOrder || (state.countsTokens && (pending > 1 || fresh == nil))) {
       return false
@@ -27,21 +27,15 @@ extension SamplingBatch {
     settings.topK = Int32(clamping: parameters.topK)
     settings.alternatives = alternatives
     let masksEnd = state.masksEnd(pending: pending)
-    if !state.alwaysChangesLogits && !masksEnd && mask == nil { return add(settings) }
+    if !state.alwaysChangesLogits && !masksEnd && !isRestricted { return add(settings) }
     return add(settings) { batch, changes in
-      if let allowed = Self.both(state.allowedMask, mask) {
-        guard let number = batch.mask(allowed) else { return false }
+      if isRestricted || state.allowedMask != nil {
+        guard let number = batch.mask(state.allowedMask) else { return false }
         changes.mask = number
       }
       if pending > 0 && state.countsTokens { changes.fresh = fresh }
       return batch.edit(state, masksEnd: masksEnd) && batch.see(state, &changes)
     }
-  }
-
-  private static func both(_ a: [UInt32]?, _ b: [UInt32]?) -> [UInt32]? {
-    guard let a else { return b }
-    guard let b else { return a }
-    return zip(a, b).map { $0 & $1 }
   }
 
   /// A row names a token once: what is excluded stays so whatever its bias.

@@ -51,7 +51,7 @@ import Testing
       return try model.forward(plan)
     }
 
-    func launch(_ plan: borrowing StepPlan, sampling batch: SamplingBatch?) throws(KernelError) {
+    func launch(_ plan: borrowing StepPlan, sampling batch: SamplingBatch) throws(KernelError) {
       before = backend.sentCopies
       try model.launch(plan, sampling: batch)
     }
@@ -68,10 +68,10 @@ import Testing
     func logits(ofRows rows: [Int32]) throws(KernelError) -> LogitRows { try model.logits(ofRows: rows) }
   }
 
-  private func copies(
+  private func run(
     _ requests: [GenerationRequest], policy: KVRetention? = nil,
     _ change: (inout EngineOptions) -> Void = { _ in }
-  ) throws -> (counts: [Int], recordedShapes: Int) {
+  ) throws -> (counts: [Int], recordedShapes: Int, answers: [[Int32]]) {
     var options = EngineOptions()
     options.validateEachStep = true
     change(&options)
@@ -86,9 +86,10 @@ import Testing
       return CountedModel(model, backend, log)
     }
     defer { engine.stop() }
-    for stream in try requests.map({ try engine.submit($0) }) { #expect(!Answer(stream).tokens.isEmpty) }
+    let answers = try requests.map { try engine.submit($0) }.map { Answer($0).tokens[0] ?? [] }
+    #expect(answers.allSatisfy { !$0.isEmpty })
     #expect(log.allocations.withLock { $0 } == 0)
-    return (log.counts, log.recordedShapes.withLock { $0 })
+    return (log.counts, log.recordedShapes.withLock { $0 }, answers)
   }
 
   /// Prompts in pieces beside decodes, everything that changes logits, and log-probabilities.
@@ -111,34 +112,48 @@ import Testing
 
   @Test(arguments: [true, false])
   func `a step with all that sampling needs is one copy, computed or replayed`(_ overlaps: Bool) throws {
-    let (counts, recordedShapes) = try copies(requests) { $0.overlapsSteps = overlaps }
+    let (counts, recordedShapes, _) = try run(requests) { $0.overlapsSteps = overlaps }
     #expect(counts.count > 12)
     #expect(counts.allSatisfy { $0 == 1 }, "\(counts)")
     #expect(recordedShapes > 0)
   }
 
   @Test func `a step that the host samples is one copy`() throws {
-    let (counts, recordedShapes) = try copies(requests) { $0.samplesOnHost = true }
+    let (counts, recordedShapes, _) = try run(requests) { $0.samplesOnHost = true }
     #expect(counts.count > 12 && counts.allSatisfy { $0 == 1 }, "\(counts)")
     #expect(recordedShapes > 0)
   }
 
   @Test func `the angles of streams are part of the copy`() throws {
-    let (counts, _) = try copies(requests, policy: KVRetention(sinks: 2, window: 20))
+    let (counts, _, _) = try run(requests, policy: KVRetention(sinks: 2, window: 20))
     #expect(counts.count > 12 && counts.allSatisfy { $0 == 1 }, "\(counts)")
   }
 
-  /// Masks are made while the device computes, so that the settings which hold them follow.
-  @Test func `only grammars' masks follow in a second copy`() throws {
+  /// Masks are made while the device computes, and are no part of what is copied.
+  @Test func `steps with grammars are one copy, with jumps forward and drafts too`() throws {
+    func letter(_ token: Int32) -> UInt8 { 97 + UInt8(token % 26) }
     let vocabulary = GrammarVocabulary(
-      count: 512, text: { $0 < 500 ? [97 + UInt8($0 % 26)] : [] }, usualTokens: { _ in [] })
-    let grammar = TokenGrammar(try GrammarAutomaton(.regex("[a-f]{5,9}")), vocabulary: vocabulary)
-    var constrained = GenerationRequest([5, 6, 7], max: 4, seed: 1, temperature: 1)
-    constrained.grammar = grammar
-    let free = GenerationRequest([8, 9], max: 20, seed: 2, temperature: 1)
-    let (counts, _) = try copies([constrained, free])
-    #expect(counts.allSatisfy { $0 == 1 || $0 == 2 }, "\(counts)")
-    #expect(counts.first == 2 && counts.last == 1, "\(counts)")
-    #expect((1...5).contains(counts.count { $0 == 2 }), "\(counts)")
+      count: 512, text: { $0 < 500 ? [letter($0)] : [] },
+      usualTokens: { bytes in bytes.map { Int32($0) - 97 } })
+    let grammar = TokenGrammar(
+      try GrammarAutomaton(.regex("[a-f]{3,5}(xyz)[a-f]{5,9}")), vocabulary: vocabulary)
+    let requests = (0..<4).map { index in
+      var request = GenerationRequest(
+        [5, 6, 7 + Int32(index)], max: index == 3 ? 20 : 9, seed: UInt64(index),
+        temperature: index == 0 ? 0 : 1)
+      if index != 3 { request.grammar = grammar }
+      if index == 2 { request.sampling.allowedTokens = (0..<500).filter { $0 % 26 != 2 } }
+      return request
+    }
+    for speculation in [nil, SpeculationOptions.method(.suffix(SuffixSettings()), drafts: 3)] {
+      let (counts, shapes, answers) = try run(requests) { $0.speculation = speculation }
+      #expect(counts.count > 8 && counts.allSatisfy { $0 == 1 }, "\(counts)")
+      #expect(shapes > 0)
+      for (index, tokens) in answers.enumerated() where index != 3 {
+        let text = String(decoding: tokens.map(letter), as: UTF8.self)
+        #expect(text.count == 9 && text.wholeMatch(of: /[a-f]{3,5}xyz[a-f]*/) != nil, "\(text)")
+        if index == 2 { #expect(!text.contains("c")) }
+      }
+    }
   }
 }

@@ -64,7 +64,7 @@ final class HistoryDevice: EngineModel, StepSampler {
   var stepSampler: (any StepSampler)? { self }
   func forward(_ plan: borrowing StepPlan) throws(KernelError) -> LogitRows { try model.forward(plan) }
 
-  func launch(_ plan: borrowing StepPlan, sampling batch: SamplingBatch?) throws(KernelError) {
+  func launch(_ plan: borrowing StepPlan, sampling batch: SamplingBatch) throws(KernelError) {
     var resolved = copy plan
     var fed = 0
     for (index, source) in plan.tokenSources.enumerated() where source >= 0 {

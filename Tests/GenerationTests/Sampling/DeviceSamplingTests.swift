@@ -15,6 +15,8 @@ import Testing
     var rows: [[Float]] = []
     var states: [SamplingState] = []
     var alternatives: [Int?] = []
+    /// Of rows that are restricted after they have been added, as a grammar's are.
+    var masks: [Int: [UInt32]] = [:]
 
     /// By row; nil where the device leaves it to the host.
     func run(
@@ -27,8 +29,10 @@ import Testing
       var batch = SamplingBatch(sampler.capacity)
       for row in rows.indices.reversed() {
         _ = batch.add(
-          states[row], row: row, position: 100 + row, pending: pending, alternatives: alternatives[row])
+          states[row], row: row, position: 100 + row, pending: pending, alternatives: alternatives[row],
+          isRestricted: masks[row] != nil)
       }
+      for (row, mask) in masks { batch.restrict(row: row, to: mask) }
       if batch.isEmpty { return rows.map { _ in nil } }
       try sampler.enqueue(batch, logits: logits, inputs: nil)
       var results = SamplingResults()
@@ -111,13 +115,19 @@ import Testing
         step.rows.append(Self.row(vocabulary, index % 8, &random))
         step.states.append(Self.state(vocabulary, &random))
         step.alternatives.append([nil, 0, 5, 20][(index + round) % 4])
+        if index % 3 == 1 {
+          step.masks[index] = (0..<sampler.capacity.maskWords).map { _ in
+            UInt32(truncatingIfNeeded: random.next())
+          }
+        }
       }
       let found = try step.run(sampler)
       for row in step.rows.indices {
         let note = "round \(round), row \(row), \(step.states[row].parameters)"
         let given = try #require(found[row], "\(note)")
         do {
-          let token = try host.sample(step.rows[row], step.states[row], position: 100 + row)
+          let token = try host.sample(
+            step.rows[row], step.states[row], position: 100 + row, mask: step.masks[row])
           let logprobs = try step.alternatives[row].map {
             try host.logprobs(step.rows[row], token: token, top: $0)
           }

@@ -104,6 +104,8 @@ hopper_mistake_kernel(GPU_PARAMETER HopperMistakeArguments p) {
     commit_stores();
     if (is(HopperMistake::store_source_overwritten)) array[0] = 0;
     if (!is(HopperMistake::store_never_awaited)) wait_stores_read<0>();
+    // The source has been read; when the target has been written nobody knows.
+    if (is(HopperMistake::store_read_back)) array[0] = uint8_t(to_float(p.stored[5]));
   }
 }
 
