@@ -2,7 +2,7 @@
 """Makes Tests/Fixtures/families: tiny random checkpoints of every variation, with transformers' logits.
 
     python3 -m venv venv && venv/bin/pip install torch transformers safetensors numpy
-    venv/bin/python Scripts/goldens/models.py [NAME ...]
+    venv/bin/python -P Scripts/goldens/models.py [NAME ...]
 
 Each case is a Hugging Face directory plus
 
@@ -52,7 +52,8 @@ YARN = dict(factor=4.0, original_max_position_embeddings=32)
 
 # config: the config.json as written; type: of the stored weights; prompts: lengths; control: see above;
 # shards: number of files; prefix: False drops "model." and the like from tensor names;
-# lengths: model length to serve each prompt with.
+# lengths: model length to serve each prompt with; sinks: True adds learned sinks, as gpt-oss has them, computed by
+# its attention; without them the logits must move.
 CASES = {
     "llama-rope-linear": dict(
         config=LLAMA | dict(rope_theta=10000.0, rope_scaling=dict(type="linear", factor=4.0)), type="bfloat16",
@@ -99,6 +100,10 @@ CASES = {
     "llama-no-prefix": dict(
         config=LLAMA | dict(hidden_size=36, num_attention_heads=3, num_key_value_heads=3, intermediate_size=52),
         type="bfloat16", prompts=[20], prefix=False, shards=2),
+    "llama-sink-logits": dict(
+        config=LLAMA | dict(
+            num_attention_heads=4, num_key_value_heads=2, head_dim=16, num_hidden_layers=3, rope_theta=10000.0),
+        type="bfloat16", prompts=[1, 40], sinks=True),
     "mistral-window-1": dict(
         config=MISTRAL | dict(sliding_window=1, rope_theta=10000.0), type="bfloat16", prompts=[3, 18]),
     "mistral-window-5": dict(
@@ -147,6 +152,19 @@ def build(config):
     return transformers.AutoModelForCausalLM.from_config(configuration, attn_implementation="eager").float().eval()
 
 
+def add_sinks(model):
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import eager_mask
+    from transformers.models.gpt_oss.modeling_gpt_oss import eager_attention_forward
+
+    AttentionInterface.register("sinks", eager_attention_forward)
+    AttentionMaskInterface.register("sinks", eager_mask)  # or there would be none
+    model.config._attn_implementation = "sinks"
+    for layer in model.model.layers:
+        layer.self_attn.sinks = torch.nn.Parameter(torch.zeros(model.config.num_attention_heads))
+    return model
+
+
 def randomize(model, name, dtype):
     """Weights with unit-scale outputs, norms around 1, biases around 0, all rounded to the stored type."""
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
@@ -159,6 +177,8 @@ def randomize(model, name, dtype):
             value = noise * (0.7 if embedding else 1.6 / inputs**0.5)
         elif key.endswith("bias"):
             value = noise * 0.3
+        elif key.endswith("sinks"):
+            value = noise * 2
         else:
             value = 1 + noise * 0.2
         tensor.data.copy_(value.to(dtype).float())
@@ -206,11 +226,12 @@ def save(name, folder, config, model, dtype, prefix, shards):
     (folder / "config.json").write_text(json.dumps(written, indent=1) + "\n")
 
 
-def make(name, config, type, prompts, control=None, shards=1, prefix=True, lengths=None, greedy_tokens=True):
+def make(name, config, type, prompts, control=None, shards=1, prefix=True, lengths=None, greedy_tokens=True,
+         sinks=False):
     folder = ROOT / name
     folder.mkdir(parents=True, exist_ok=True)
     dtype = getattr(torch, type)
-    model = build(config)
+    model = add_sinks(build(config)) if sinks else build(config)
     randomize(model, name, dtype)
     save(name, folder, config, model, dtype, prefix, shards)
 
@@ -230,9 +251,11 @@ def make(name, config, type, prompts, control=None, shards=1, prefix=True, lengt
     (folder / "expected.json").write_text(json.dumps(dict(prompts=notes), indent=1) + "\n")
 
     last = len(prompts) - 1
+    tokens = expected[f"input_ids_{last}"].tolist()
+    assert torch.equal(logits(model, tokens[:1])[0].argmax(), expected[f"logits_{last}"][0].argmax()), "not causal"
     reference = expected[f"logits_{last}"]
-    if control is not None:
-        other = build(config | control)
+    if control is not None or sinks:
+        other = build(config | (control or {}))
         randomize(other, name, dtype)
         change = (logits(other, expected[f"input_ids_{last}"].tolist()) - reference).abs().max()
         assert change > 0.02 * reference.abs().max(), f"{name}: the control moves the logits by {change} only"

@@ -12,7 +12,7 @@ package struct Compressor {
     package var recipe: Recipe
     package var calibration: CalibrationSet?
     package var output: String
-    package var format = OutputFormat.compressedTensors
+    package var format = CheckpointFormat.compressedTensors
     /// The residual stream is written no more often: it is large, and a killed run repeats no more than this and a layer.
     package var streamInterval = Duration.seconds(30)
 
@@ -56,11 +56,14 @@ package struct Compressor {
     self.shouldStop = shouldStop
     self.progress = progress
     // Before anything is written: a refused request leaves no folder behind.
-    try MethodRegistry.method(named: job.recipe.method)?
-      .check(job.recipe, hasCalibration: job.calibration != nil)
+    let method = MethodRegistry.method(named: job.recipe.method)
+    try method?.check(job.recipe, hasCalibration: job.calibration != nil)
     configuration = try ModelRegistry.configuration(from: job.source.configuration)
     // Refuses tensors of another shape before hours are spent.
-    _ = try TensorInventory(configuration, in: job.source)
+    let sites = try TensorInventory(configuration, in: job.source).sites(configuration).flatMap(\.self)
+    if let method {
+      try FormatCheck(format: job.format, recipe: job.recipe, method: method).check(sites)
+    }
   }
 
   /// - Returns: what the report says of each linear layer.
@@ -74,7 +77,7 @@ package struct Compressor {
     if done > 0, done < layers, let calibrator { try restore(calibrator, journal, behind: done - 1) }
     let compressor = try LayerCompressor(
       recipe, checkpoint: job.source, configuration: configuration, calibrator: calibrator,
-      backend: backend, isFinished: done == layers)
+      backend: backend, format: job.format, isFinished: done == layers)
     progress(done, layers)
     var written = ContinuousClock.now
     for layer in done..<layers {
@@ -84,7 +87,7 @@ package struct Compressor {
       if isDue { written = .now }
       try journal.write(
         layer: layer, tensors: try tensors(weights, sites, compressor),
-        report: .array(sites.map { SiteReport($0).json }),
+        report: .array(sites.map { SiteReport($0, format: job.format).json }),
         stream: isDue ? calibrator.map { OutputTensor("stream", $0.stream) } : nil)
       progress(layer + 1, layers)
     }
@@ -140,7 +143,7 @@ package struct Compressor {
     rounding.method = "rtn"
     let compressor = try LayerCompressor(
       rounding, checkpoint: job.source, configuration: configuration, calibrator: calibrator,
-      backend: backend)
+      backend: backend, format: job.format)
     var modules: [String] = []
     var candidates: [[BitAllocation.Candidate]] = []
     for layer in configuration.layers.indices {
@@ -244,7 +247,7 @@ package struct Compressor {
 
   private func writeConfiguration(_ reports: [SiteReport]) throws {
     guard var configuration = job.source.configuration.object else { return }
-    if job.format == .compressedTensors, let entry = OutputFormat.configuration(reports) {
+    if let entry = try job.format.configuration(reports) {
       configuration["quantization_config"] = entry
     }
     try Journal.write(.object(configuration), to: job.output + "/config.json")

@@ -41,14 +41,16 @@ package final class LayerCompressor {
   private let backend: CPUBackend
   private let calibrator: Calibrator?
   private let foldMap: FoldMap
+  private let format: CheckpointFormat
   package let sites: [[LinearSite]]
 
   /// - Parameters:
   ///   - calibrator: nil where there is no calibration data.
+  ///   - format: of the output, which may hold scales of some types only.
   ///   - isFinished: no layer is left to be compressed.
   package init(
     _ recipe: Recipe, checkpoint: Checkpoint, configuration: ModelConfiguration, calibrator: Calibrator?,
-    backend: CPUBackend, isFinished: Bool = false
+    backend: CPUBackend, format: CheckpointFormat = .compressedTensors, isFinished: Bool = false
   ) throws {
     guard let method = MethodRegistry.method(named: recipe.method) else {
       throw Recipe.FieldProblem(field: "method", expected: "a known method")
@@ -60,6 +62,7 @@ package final class LayerCompressor {
     self.configuration = configuration
     self.backend = backend
     self.calibrator = calibrator
+    self.format = format
     inventory = try TensorInventory(configuration, in: checkpoint)
     foldMap = FoldMap(configuration)
     sites = inventory.sites(configuration)
@@ -204,28 +207,17 @@ package final class LayerCompressor {
   private func problem(
     _ site: LinearSite, _ weights: LayerWeights, _ statistics: ActivationStatistics?
   ) throws -> (problem: LinearProblem, notes: [String])? {
-    guard var scheme = recipe.scheme(of: site.module), let weight = weights.linears[site.role] else {
+    guard let wanted = recipe.scheme(of: site.module), let weight = weights.linears[site.role] else {
       return nil
     }
-    var notes: [String] = []
-    if let wanted = scheme.groupSize, wanted >= weight.columns || weight.columns % wanted != 0 {
-      let fallback = Self.groupSizes.first { $0 < wanted && weight.columns % $0 == 0 }
-      scheme.groupSize = wanted >= weight.columns ? nil : fallback
-      if wanted < weight.columns {
-        notes.append(
-          "groups of \(wanted) do not divide \(weight.columns) inputs; "
-            + (fallback.map { "groups of \($0)" } ?? "one scale an output") + " instead")
-      }
-    }
+    let (scheme, note) = wanted.fitted(to: weight.columns)
     return (
       LinearProblem(
         site: site, scheme: scheme, weight: weight, statistics: statistics,
-        scaleType: storageType(of: site.layer)),
-      notes
+        scaleType: format.scaleType(storageType(of: site.layer))),
+      note.map { [$0] } ?? []
     )
   }
-
-  private static let groupSizes = [128, 64, 32, 16]
 
   private func compress(
     _ site: LinearSite, _ weights: LayerWeights, _ statistics: ActivationStatistics?

@@ -6,6 +6,13 @@ extension KernelBackend {
   package func linear(
     _ input: TensorView, _ weight: LinearWeight, accumulate: Bool, into output: TensorView
   ) throws(KernelError) {
+    try linearWithoutCorrection(input, weight, accumulate: accumulate, into: output)
+    if let correction = weight.correction { try add(correction, of: input, to: output) }
+  }
+
+  private func linearWithoutCorrection(
+    _ input: TensorView, _ weight: LinearWeight, accumulate: Bool, into output: TensorView
+  ) throws(KernelError) {
     let checks = OperandChecks("linear")
     try checks.matrix(input, "input", columns: weight.inputs, types: [activationType])
     try checks.matrix(

@@ -21,6 +21,44 @@ extension KernelBackend {
     return LowRankGroup(down: LinearWeight(dense: try place(down, as: activationType)), members: members)
   }
 
+  /// As adapters are placed. The rows between both products lie in scratch memory, reserved here.
+  func place(_ correction: LowRankCorrection) throws(KernelError) -> LowRankCorrection {
+    let update = LowRankUpdate(
+      down: HostTensor.copy(correction.a.floats, .float32, correction.a.shape),
+      up: HostTensor.copy(correction.b.floats, .float32, correction.b.shape), scale: 1)
+    let group = try place([update])
+    guard case .dense(let a) = group.down.store, case .dense(let b)? = group.members.first?.up.store else {
+      throw .unsupported(operation: "place", reason: "a correction without a rank")
+    }
+    _ = try scratch(atLeast: Self.correctedRows * a.shape[0] * activationType.byteCount)
+    return LowRankCorrection(a: a, b: b)
+  }
+
+  /// Rows that are corrected at once.
+  private static let correctedRows = 512
+
+  /// `output += (input · Aᵀ) · Bᵀ` for a correction that was placed here.
+  func add(
+    _ correction: LowRankCorrection, of input: TensorView, to output: TensorView
+  ) throws(KernelError) {
+    let rank = correction.rank
+    let group = LowRankGroup(
+      down: LinearWeight(dense: correction.a),
+      members: [.init(target: 0, ranks: 0..<rank, up: LinearWeight(dense: correction.b), scale: 1)])
+    let bytes = Self.correctedRows * rank * activationType.byteCount
+    guard let scratch = try scratch(atLeast: bytes) else {
+      throw .outOfMemory(requestedBytes: bytes, availableBytes: nil)
+    }
+    for start in stride(from: 0, to: input.rows, by: Self.correctedRows) {
+      let rows = start..<min(start + Self.correctedRows, input.rows)
+      let shrunk = unsafe TensorView(
+        address: scratch.address, shape: Shape(rows.count, rank), dataType: activationType)
+      try add(
+        [LowRankRun(group, rows: 0..<rows.count)], of: input.rows(rows), through: shrunk,
+        to: [output.rows(rows)])
+    }
+  }
+
   /// A copy with zeros behind its columns.
   private static func widened(_ tensor: Tensor, to columns: Int) -> Tensor {
     let (rows, own) = (tensor.shape[0], tensor.shape[1])

@@ -16,9 +16,18 @@ extension KernelBackend {
 
   /// Dense weights become the activation type, biases float32. Quantised and 2:4 stores stay as they are where there is a
   /// kernel for them (`widening(of:capability:)` says where not), and else are placed as the dense weight that they stand for.
+  /// A low-rank correction stays two thin matrices.
   package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
+    let placed = try placeWithoutCorrection(weight)
+    guard let correction = weight.correction, correction.rank > 0 else { return placed }
+    let update = try place(correction)
+    return try checking(weight) { () throws(StoreError) in
+      try LinearWeight(placed.store, bias: placed.bias, correction: update)
+    }
+  }
+
+  private func placeWithoutCorrection(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
     let checks = OperandChecks("place")
-    try checks.require(weight.correction == nil, "a weight with a low-rank correction")
     var bias: Tensor?
     if let given = weight.bias {
       try checks.vector(given.view, "bias", count: weight.outputs, types: DataType.placeable)

@@ -124,6 +124,8 @@ package final class KernelBackend: Backend {
     _ bytes: UnsafeRawBufferPointer, to destination: TensorView
   ) throws(KernelError) {
     try checkBytes("upload", bytes.count, destination)
+    // These may be the rows that were rounded.
+    rounded = nil
     guard let source = bytes.baseAddress else { return }
     let rowBytes = destination.columns * destination.dataType.byteCount
     let stride = destination.rowStride * destination.dataType.byteCount

@@ -1,6 +1,7 @@
 internal import CPUBackend
 internal import Checkpoints
 internal import Compression
+internal import Compute
 internal import JSON
 internal import Models
 internal import Tokenizers
@@ -74,7 +75,7 @@ enum CompressFlags {
 
   private static func apply(_ arguments: ParsedArguments, to scheme: inout LayerScheme) throws {
     if let bits = try arguments.integer("--bits", in: 2...8) {
-      guard [2, 3, 4, 8].contains(bits) else {
+      guard IntegerWeight.supportedBits.contains(bits) else {
         throw UsageError.invalidValue(option: "--bits", value: "\(bits)", expected: "2, 3, 4 or 8")
       }
       scheme.bits = bits

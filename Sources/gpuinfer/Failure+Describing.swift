@@ -31,6 +31,7 @@ extension Failure {
     case let error as EngineError: self = Failure(.internalError, "\(error)")
     case let error as CalibrationSet.Problem: self = Failure(.badData, "\(error)")
     case let error as Recipe.FieldProblem: self = Failure(.badData, "\(error)")
+    case let error as QuantizationError: self = Failure(.badData, "\(error)")
     case let error as MethodError: self = Failure(Self.code(of: error), "\(error)")
     case let error as BitAllocation.Problem: self = Failure(.usage, "\(error)")
     case let error as StructuredPruner.Problem: self = Failure(.usage, "\(error)")

@@ -28,15 +28,20 @@ enum ModelsComparison {
     }
     if arguments.has("--json") { return Console.write(result.json.serialized(.pretty) + "\n") }
     func text(_ mean: ModelComparison.Mean, _ decimals: Int = 5) -> String {
-      fixed(mean.value, decimals) + (mean.standardError.map { " ± " + fixed($0, decimals) } ?? "")
+      fixed(mean.value, decimals) + (mean.margin.map { " ± " + fixed($0, decimals) } ?? "")
     }
+    let range =
+      result.difference.margin.map {
+        ", 95 %: \(fixed(exp(result.difference.value - $0), 4)) to \(fixed(exp(result.difference.value + $0), 4))"
+      } ?? ""
     Console.write(
       """
       perplexity      \(fixed(exp(result.candidate.value), 4)) against \(fixed(exp(result.reference.value), 4))
+      ratio           \(fixed(exp(result.difference.value), 4))\(range)
       nll difference  \(text(result.difference))
       kl divergence   \(text(result.divergence)), 99 % below \(fixed(result.divergence99, 5))
       same top token  \(text(result.agreement))
-      tokens          \(result.tokens) scored in \(result.windows) windows of \(context)
+      tokens          \(result.tokens) scored in \(result.windows) windows of \(context)\(result.windows > 1 ? "; ±: 95 % by windows" : "")
 
       """)
   }

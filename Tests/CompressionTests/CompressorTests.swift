@@ -13,7 +13,7 @@ internal import Foundation
 @Suite("A whole compression")
 struct CompressorTests {
   private static func job(
-    _ fixture: String, _ method: String, output: String, format: OutputFormat = .compressedTensors,
+    _ fixture: String, _ method: String, output: String, format: CheckpointFormat = .compressedTensors,
     samples: Int = 3, change: (inout Recipe) -> Void = { _ in }
   ) throws -> Compressor.Job {
     let source = try Checkpoint.open(Fixtures.path(fixture))

@@ -88,12 +88,14 @@ struct MethodTests {
     for name in ["spqr", "magnitude"] {
       let method = try #require(MethodRegistry.method(named: name))
       var recipe = method.defaults
+      if method.store == .sparse { recipe.scheme.sparsity = .unstructured(0.5) }
       try method.check(recipe, hasCalibration: true)
       recipe.scheme.activations = .token
       #expect(throws: MethodError.self) { try method.check(recipe, hasCalibration: true) }
     }
     let pruned = try #require(MethodRegistry.method(named: "sparsegpt"))
     var recipe = pruned.defaults
+    recipe.scheme.sparsity = .unstructured(0.5)
     recipe.scheme.bits = 8
     recipe.scheme.activations = .token
     try pruned.check(recipe, hasCalibration: true)
@@ -123,6 +125,50 @@ struct MethodTests {
     let result = try problem.solve("gptq") { $0.damping = 0 }
     #expect(result.notes.contains { $0.contains("damping") })
     #expect(result.values.isFinite)
+  }
+
+  /// A matrix that no damping mends, which sums of outer products never are.
+  @Test(arguments: ["gptq", "owq", "spqr"])
+  func `without a factor of the Gram matrix weights are rounded to nearest, and the note says so`(
+    _ method: String
+  ) throws {
+    let convention = method == "spqr" ? GridConvention.realZero : .symmetric
+    let problem = try Problem(rows: 16, columns: 64, seed: 5, groupSize: 16, convention: convention)
+    let gram = try #require(problem.problem.statistics?.gram)
+    gram[0, 1] = gram[0, 0] * 1e6
+    let result = try problem.solve(method)
+    #expect(result.notes.contains { $0.hasSuffix("rounded to nearest instead") })
+    let decoded = try Problem.decode(result)
+    #expect(decoded == result.values.array)
+    let rounded = try problem.solve("rtn")
+    if method == "spqr" {
+      // In groups whose statistics are rounded too, with some weights kept.
+      let error = try problem.outputError(result)
+      #expect(result.values.isFinite && error.isFinite)
+    } else {
+      #expect(result.values.array == rounded.values.array)
+    }
+  }
+
+  @Test func `what a method cannot do is refused before it is begun`() throws {
+    func refused(_ name: String, _ change: (inout Recipe) -> Void) throws -> String {
+      let method = try #require(MethodRegistry.method(named: name))
+      var recipe = method.defaults
+      change(&recipe)
+      do {
+        try method.check(recipe, hasCalibration: true)
+        return "accepted"
+      } catch { return "\(error)" }
+    }
+    #expect(try refused("rtn") { $0.scheme.sparsity = .unstructured(0.5) }.contains("prunes nothing"))
+    #expect(try refused("gptq") { $0.options.errorBudget = 0.1 }.contains("prunes nothing"))
+    #expect(try refused("awq") { $0.scheme.bits = nil }.contains("--bits"))
+    #expect(try refused("wanda") { _ in }.contains("--sparsity"))
+    #expect(try refused("spqr") { $0.scheme.groupSize = 128 }.contains("at most 64 inputs, not 128"))
+    #expect(try refused("spqr") { $0.scheme.groupSize = nil }.contains("whole rows"))
+    for method in MethodRegistry.methods where method.store != .sparse {
+      try method.check(method.defaults, hasCalibration: true)
+    }
   }
 
   @Test func `weights of inputs that were never used become zero`() throws {

@@ -26,7 +26,9 @@ struct RecipeTests {
 
   @Test(arguments: [
     (#"{"method":"gtpq"}"#, "method"), (#"{}"#, "method"), (#"[]"#, "recipe"),
-    (#"{"method":"rtn","bits":9}"#, "bits"), (#"{"method":"rtn","bits":"4"}"#, "bits"),
+    (#"{"method":"rtn","bits":9}"#, "bits"), (#"{"method":"rtn","bits":5}"#, "bits"),
+    (#"{"method":"rtn","candidate_bits":[4,6]}"#, "candidate_bits"),
+    (#"{"method":"rtn","bits":"4"}"#, "bits"),
     (#"{"method":"rtn","group_size":0}"#, "group_size"), (#"{"method":"rtn","sparsity":"3:2"}"#, "sparsity"),
     (#"{"method":"rtn","groupsize":32}"#, "groupsize"),
     (#"{"method":"rtn","overrides":[{"bits":4}]}"#, "overrides"),

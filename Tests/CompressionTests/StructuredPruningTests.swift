@@ -30,7 +30,7 @@ struct StructuredPruningTests {
   @Test(
     arguments: [
       ("tiny/llama", 0.5, 0.25), ("tiny/qwen2", 0.34, 0.5), ("tiny/gpt2", 0, 0.5),
-      ("families/gpt-neox-parallel", 0, 0.3),
+      ("families/gpt-neox-parallel", 0, 0.3), ("families/llama-sink-logits", 0.5, 0.3),
     ], [true, false])
   func `the smaller model is the original with those groups' inputs zeroed`(
     _ request: (fixture: String, heads: Double, channels: Double), _ isUniform: Bool

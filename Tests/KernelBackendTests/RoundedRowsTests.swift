@@ -107,6 +107,11 @@ import Testing
     let (sum, addend) = (try tensor(3, inputs, seed: 5), try tensor(3, inputs, seed: 6))
     try backend.add(addend.view, to: sum.view)
     #expect(!backend.hasRoundedRows)
+    #expect(try run([token], rows: 3, activation: false, announced: true).isRounded)
+    // What the host sends may go there too.
+    let zeros = [UInt8](repeating: 0, count: sum.byteCount)
+    try unsafe zeros.withUnsafeBytes { try unsafe backend.upload($0, to: sum.view) }
+    #expect(!backend.hasRoundedRows)
     // What was announced holds for one operation.
     #expect(!(try run([token], rows: 3, activation: true, announced: false)).isRounded)
   }

@@ -15,7 +15,7 @@ import Testing
     "tiny/llama", "tiny/mistral", "tiny/gpt2", "tiny/bloom", "tiny/qwen2", "families/llama-rope-yarn",
     "families/llama-biases", "families/bloom-3-heads", "families/bloom-12-heads", "families/gpt2-odd",
     "families/gpt-neox-parallel", "families/llama-mqa-tied", "families/mistral-window-5",
-    "families/qwen2-window",
+    "families/qwen2-window", "families/llama-sink-logits",
   ]
 
   @Test(arguments: fixtures, DataType.sixteenBit)

@@ -49,6 +49,12 @@ import Testing
     }
   }
 
+  @Test func `learned sinks are refused, as GGUF's llama has no place for them`() throws {
+    #expect {
+      try convert("families/llama-sink-logits", .f32, File())
+    } throws: { "\($0)".contains("model.layers.0.self_attn.sinks") }
+  }
+
   /// Blocks stay blocks in the graph: the inventory counts their bytes, and logits are near.
   @Test(arguments: [(GGMLType.q80, 0.02), (.q40, 0.3), (.q6K, 0.05), (.q4K, 0.3)])
   func `quantised files run as they are`(_ type: GGMLType, _ tolerance: Double) throws {

@@ -70,6 +70,21 @@ import Testing
         == .missingTensor(name: "model.layers.0.mlp.gate_proj.bias", checkpoint: edited.directory))
   }
 
+  @Test func `learned sinks are in all layers or in none`() throws {
+    let edited = try EditedCheckpoint(
+      "families/llama-sink-logits",
+      weights: { bytes in
+        var bytes = bytes
+        let key = Array("\"model.layers.1.self_attn.sinks\"".utf8)
+        let start = bytes.indices.first { bytes[$0...].starts(with: key) } ?? 0
+        bytes[start + key.count - 2] = UInt8(ascii: "z")
+        return bytes
+      })
+    #expect(
+      try failure(edited)
+        == .missingTensor(name: "model.layers.1.self_attn.sinks", checkpoint: edited.directory))
+  }
+
   @Test func `weights of a type that is not floating-point are refused`() throws {
     // "F16" and "I16" have the same length and the same element size.
     let edited = try EditedCheckpoint(

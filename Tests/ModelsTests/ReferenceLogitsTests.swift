@@ -14,6 +14,7 @@ import Testing
     "families/llama-rope-yarn", "families/llama-rope-yarn-mscale",
     "families/llama-rope-yarn-attention-factor",
     "families/llama-biases", "families/llama-mqa-tied", "families/llama-no-prefix",
+    "families/llama-sink-logits",
     "families/mistral-window-1", "families/mistral-window-5", "families/mistral-window-16",
     "families/qwen2-window", "families/qwen2-window-off", "families/gpt2-odd", "families/gpt2-no-prefix",
     "families/bloom-3-heads", "families/bloom-5-heads", "families/bloom-12-heads",

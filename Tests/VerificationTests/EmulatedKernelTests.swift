@@ -41,6 +41,15 @@ struct EmulatedKernelTests {
     try compare(fixture)
   }
 
+  /// Codes that kernels multiply, with activations rounded and not, and stores that are widened.
+  @Test(arguments: [
+    "ct-w8a8", "ct-w8a8-static", "ct-fp8-dynamic", "ct-fp8-block", "bnb-int8", "bnb-nf4",
+    "ct-sparse-bitmask",
+  ])
+  func `a quantised model's layers and tokens agree with the CPU`(_ fixture: String) throws {
+    try compare("quantized/" + fixture)
+  }
+
   @Test(arguments: DataType.cacheCodes)
   func `a model with a cache of codes agrees with the CPU`(_ type: DataType) throws {
     try compare("tiny/llama", cacheType: type)
@@ -60,7 +69,9 @@ struct EmulatedKernelTests {
     let prompt = SeededTokens.prompts(lengths: [21], vocabulary: 72, seed: 3)[0]
     let tested = try graph(kernels)
     let rows = try LayerTrace(
-      reference: try graph(RoundedBackend(cpu, weightType: .bfloat16), .bfloat16), candidate: tested
+      reference: try graph(
+        RoundedBackend(cpu, weightType: .bfloat16) { KernelBackend.widening(of: $0) }, .bfloat16),
+      candidate: tested
     ).run(prompt)
     for row in rows { #expect(!row.isBreach, "\(row)") }
     let tokens = try GreedyComparison(reference: try graph(cpu), candidate: tested).run(prompt, count: 6)

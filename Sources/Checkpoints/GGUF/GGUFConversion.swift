@@ -72,7 +72,7 @@ package struct GGUFConversion {
           .cannotHold(
             module: module, format: "gguf",
             reason:
-              "no block holds \(store.summary); Q4_0 and Q8_0 hold symmetric groups of 32 with float16 scales"
+              "no block holds \(store.summary); Q4_0 and Q8_0 hold symmetric groups of 32 with scales that float16 has"
           ))
       }
       planned.append(
@@ -162,20 +162,21 @@ struct GGUFBlocks {
       type = weight.type
       tensor = weight.blocks
     case .integer(let weight):
-      guard weight.groupSize == 32, weight.scales.dataType == .float16, weight.bits == 4 || weight.bits == 8,
-        case .midpoint = weight.zero, case .natural = weight.order, weight.outliers == nil,
-        weight.activations == nil
+      guard weight.groupSize == 32, let scales = weight.scales.asFloat16,
+        weight.bits == 4 || weight.bits == 8, case .midpoint = weight.zero, case .natural = weight.order,
+        weight.outliers == nil, weight.activations == nil
       else { return nil }
       type = weight.bits == 4 ? .q40 : .q80
-      tensor = Self.blocks(of: weight, type)
+      tensor = Self.blocks(of: weight, scales, type)
     case .dense, .float8, .codebook, .spqr, .sparse, .placed: return nil
     }
   }
 
   /// The inverse of `BlockWeight.integers`.
-  private static func blocks(of weight: IntegerWeight, _ type: GGMLType) -> Tensor {
+  private static func blocks(of weight: IntegerWeight, _ halves: Tensor, _ type: GGMLType) -> Tensor {
     let rowBytes = weight.groups * type.blockBytes
-    let scales = unsafe UnsafeRawPointer(weight.scales.view.address)
+    let scales = unsafe UnsafeRawPointer(halves.view.address)
+    defer { withExtendedLifetime(halves) {} }
     return unsafe HostTensor.make(.uint8, Shape(weight.outputs, rowBytes)) { bytes in
       for row in 0..<weight.outputs {
         let codes = weight.codes(ofRow: row)

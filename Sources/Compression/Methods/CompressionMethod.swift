@@ -80,6 +80,16 @@ package struct CompressionMethod: Sendable {
     package static func < (left: Need, right: Need) -> Bool { left.rawValue < right.rawValue }
   }
 
+  /// What its weights are made of.
+  package enum Store: Sendable {
+    /// Codes and scales, which every format of codes holds.
+    case codes
+    /// More than these, such as columns in 16 bits.
+    case extended
+    /// What a mask keeps.
+    case sparse
+  }
+
   package typealias Solve =
     @Sendable (LinearProblem, Recipe.Options, CPUBackend) throws -> CompressedLinear
   /// Factors for the shared input channels of some layers, which are divided out of their producer and multiplied
@@ -90,21 +100,26 @@ package struct CompressionMethod: Sendable {
   package let name: String
   package let summary: String
   package let need: Need
+  package let store: Store
   /// Its stores can say how activations are rounded.
   package let roundsActivations: Bool
+  /// The most inputs that can share a scale; nil for any number.
+  package let largestGroup: Int?
   /// A recipe with this method's usual settings.
   package let defaults: Recipe
   package let balance: Balance?
   package let solve: Solve
 
   package init(
-    name: String, summary: String, need: Need, roundsActivations: Bool = true,
-    defaults: (inout Recipe) -> Void = { _ in },
+    name: String, summary: String, need: Need, store: Store = .codes, roundsActivations: Bool = true,
+    largestGroup: Int? = nil, defaults: (inout Recipe) -> Void = { _ in },
     balance: Balance? = nil, solve: @escaping Solve
   ) {
     self.name = name
     self.summary = summary
     self.need = need
+    self.store = store
+    self.largestGroup = largestGroup
     self.roundsActivations = roundsActivations
     var recipe = Recipe(method: name)
     defaults(&recipe)
@@ -122,6 +137,7 @@ package struct CompressionMethod: Sendable {
     if recipe.scheme.activations != .none, recipe.scheme.bits == nil {
       throw .needsBits(method: "\(name) with --activations")
     }
+    try checkStore(recipe)
     if recipe.scheme.activations == .tensor, recipe.options.outlierThreshold != nil {
       throw .unsupported(
         method: "--activations tensor", reason: "outlying activations are found token by token")
@@ -131,6 +147,25 @@ package struct CompressionMethod: Sendable {
     if recipe.scheme.activations == .tensor { throw .needsCalibration(method: "--activations tensor") }
     if recipe.options.errorBudget != nil { throw .needsCalibration(method: "an error budget") }
     if recipe.budgetBytes != nil { throw .needsCalibration(method: "a byte budget") }
+  }
+
+  private func checkStore(_ recipe: Recipe) throws(MethodError) {
+    let isSparse = recipe.scheme.sparsity != nil || recipe.overrides.contains { $0.sparsity != nil }
+    if store == .sparse {
+      guard isSparse || recipe.options.errorBudget != nil else { throw .needsSparsity(method: name) }
+    } else {
+      if isSparse || recipe.options.errorBudget != nil {
+        throw .unsupported(method: name, reason: "it prunes nothing; use sparsegpt, which takes --bits too")
+      }
+      if recipe.scheme.bits == nil { throw .needsBits(method: name) }
+    }
+    guard let largestGroup else { return }
+    let sizes = [recipe.scheme.groupSize ?? 0] + recipe.overrides.compactMap(\.groupSize)
+    if let size = sizes.first(where: { $0 == 0 || $0 > largestGroup }) {
+      throw .unsupported(
+        method: name,
+        reason: "groups of at most \(largestGroup) inputs, not \(size == 0 ? "whole rows" : "\(size)")")
+    }
   }
 }
 

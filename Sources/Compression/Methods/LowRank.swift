@@ -7,20 +7,17 @@ internal import Numerics
 package enum LowRank {
   static func correct(
     _ result: inout CompressedLinear, _ problem: LinearProblem, rank: Int, _ backend: CPUBackend
-  ) throws(StoreError) {
+  ) throws {
     let error = problem.weight.copy()
     error.subtract(result.values)
-    guard let (b, a) = try? factors(error, rank: rank, backend) else { return }
+    let (b, a) = try factors(error, rank: rank, backend)
     a.round(to: problem.scaleType)
     b.round(to: problem.scaleType)
     result.correction = LowRankCorrection(
       a: a.tensor(problem.scaleType), b: b.tensor(problem.scaleType))
     let values = result.values.copy()
-    if (try? backend.multiply(
-      b, a, rows: 0..<a.rows, columns: 0..<a.columns, factor: 1, into: values)) != nil
-    {
-      result.values = values
-    }
+    try backend.multiply(b, a, rows: 0..<a.rows, columns: 0..<a.columns, factor: 1, into: values)
+    result.values = values
   }
 
   /// `B` `[rows, rank]` and `A` `[rank, columns]` whose product is nearest to `matrix`.

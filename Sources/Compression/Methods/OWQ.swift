@@ -7,7 +7,7 @@ extension CompressionMethod {
   /// errors they help to make up for.
   static let owq = CompressionMethod(
     name: "owq", summary: "GPTQ with the most sensitive input columns in 16 bits", need: .gram,
-    defaults: { $0.scheme.groupSize = nil }
+    store: .extended, defaults: { $0.scheme.groupSize = nil }
   ) { problem, options, backend in
     let count = Int((Double(problem.weight.columns) * options.outlierColumns).rounded())
     return try OWQ.solve(problem, options, backend, outliers: count)

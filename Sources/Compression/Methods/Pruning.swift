@@ -7,7 +7,7 @@ extension CompressionMethod {
   /// The smallest weights of the whole matrix (or of each run) become zero.
   static let magnitude = CompressionMethod(
     name: "magnitude", summary: "prune the smallest weights, no calibration", need: .nothing,
-    defaults: { $0.scheme.bits = nil }
+    store: .sparse, defaults: { $0.scheme.bits = nil }
   ) { problem, options, backend in
     let sparsity = try Pruning.sparsity(problem, "magnitude")
     let scores = problem.weight.array.map(\.magnitude)
@@ -19,7 +19,7 @@ extension CompressionMethod {
   /// Wanda (arXiv 2306.11695): the smallest `|w| · ‖x‖₂` of each output become zero; nothing else changes.
   static let wanda = CompressionMethod(
     name: "wanda", summary: "prune by weight times activation norm", need: .channels,
-    defaults: { $0.scheme.bits = nil }
+    store: .sparse, defaults: { $0.scheme.bits = nil }
   ) { problem, options, backend in
     let sparsity = try Pruning.sparsity(problem, "wanda")
     guard let statistics = problem.statistics else { throw MethodError.needsCalibration(method: "wanda") }
@@ -34,7 +34,7 @@ extension CompressionMethod {
   /// stays is quantised in the same sweep.
   static let sparseGPT = CompressionMethod(
     name: "sparsegpt", summary: "prune with error compensation by second-order statistics", need: .gram,
-    defaults: { $0.scheme.bits = nil }
+    store: .sparse, defaults: { $0.scheme.bits = nil }
   ) { problem, options, backend in
     try Pruning.sparseGPT(problem, options, backend)
   }

@@ -29,15 +29,13 @@ enum Rounding {
     _ problem: LinearProblem, _ options: Recipe.Options, _ backend: CPUBackend, notes: [String] = []
   ) throws -> CompressedLinear {
     let activations = try activations(problem, options)
+    let weight: IntegerWeight
     do throws(StoreError) {
-      let weight = try rows.weight(
-        groupIndex: groupIndex, outliers: outliers, activations: activations)
-      var result = CompressedLinear(.integer(weight), values: values, notes: notes)
-      if options.rank > 0 {
-        try LowRank.correct(&result, problem, rank: options.rank, backend)
-      }
-      return result
+      weight = try rows.weight(groupIndex: groupIndex, outliers: outliers, activations: activations)
     } catch { throw MethodError.store(module: problem.site.module, error) }
+    var result = CompressedLinear(.integer(weight), values: values, notes: notes)
+    if options.rank > 0 { try LowRank.correct(&result, problem, rank: options.rank, backend) }
+    return result
   }
 
   private static func activations(

@@ -8,7 +8,7 @@ extension CompressionMethod {
   /// in 16 bits wherever they lie.
   static let spqr = CompressionMethod(
     name: "spqr", summary: "GPTQ in small groups, single outlying weights in 16 bits", need: .gram,
-    roundsActivations: false,
+    store: .extended, roundsActivations: false, largestGroup: SpQRSweep.largestGroup,
     defaults: { recipe in
       recipe.scheme = LayerScheme(bits: 3, groupSize: 16, convention: .realZero)
       recipe.options.damping = 1
@@ -31,10 +31,21 @@ enum SpQR {
     }
     let (rows, columns) = (problem.weight.rows, problem.weight.columns)
     let hessian = try OptimalBrain.hessian(statistics, problem)
-    let order = options.actOrder == .none ? nil : OptimalBrain.byDiagonal(hessian)
-    // Its damping is large already: a matrix that it does not mend is not finite.
-    let brain = try OptimalBrain(
-      problem, hessian: hessian, order: order, damping: options.damping, backend)
+    var order = options.actOrder == .none ? nil : OptimalBrain.byDiagonal(hessian)
+    var notes: [String] = []
+    let brain: OptimalBrain
+    do {
+      brain = try OptimalBrain(problem, hessian: hessian, order: order, damping: options.damping, backend)
+      notes = brain.notes
+    } catch OptimalBrain.Failure.notPositiveDefinite(let tries) {
+      // Inputs that have nothing to do with each other: every weight by itself, in the same store.
+      let identity = Matrix(rows: columns, columns: columns)
+      for column in 0..<columns { identity[column, column] = 1 }
+      order = nil
+      brain = try OptimalBrain(problem, hessian: identity, order: nil, damping: 0, backend)
+      notes.append(
+        "the Gram matrix is not positive definite after \(tries) tries; rounded to nearest instead")
+    }
     var sweep = SpQRSweep(
       weight: brain.weight, factor: brain.factor,
       grid: Grid(.realZero, bits: bits, groupSize: size, scaleType: problem.scaleType))
@@ -75,7 +86,7 @@ enum SpQR {
           columns: HostTensor.copy(places, .int32, Shape(places.count)),
           values: HostTensor.narrowed(kept, type, Shape(kept.count))),
         order: order.map { HostTensor.copy($0.map { Int32($0) }, .int32, Shape(columns)) })
-      return CompressedLinear(.spqr(weight), values: brain.unordered(brain.weight), notes: brain.notes)
+      return CompressedLinear(.spqr(weight), values: brain.unordered(brain.weight), notes: notes)
     } catch { throw MethodError.store(module: problem.site.module, error) }
   }
 

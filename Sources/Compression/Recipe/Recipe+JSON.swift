@@ -1,4 +1,5 @@
 internal import CPUBackend
+internal import Compute
 package import JSON
 
 /// A recipe in a file, field for field what the flags say:
@@ -25,7 +26,7 @@ extension Recipe {
   private mutating func set(_ key: String, _ value: JSONValue) throws(FieldProblem) {
     switch key {
     case "method": break
-    case "bits": scheme.bits = value.isNull ? nil : try Self.integer(key, value, Self.bits)
+    case "bits": scheme.bits = value.isNull ? nil : try Self.bits(key, value)
     case "group_size": scheme.groupSize = try Self.groupSize(key, value)
     case "grid": scheme.convention = try Self.choice(key, value)
     case "activations": scheme.activations = try Self.choice(key, value)
@@ -49,7 +50,7 @@ extension Recipe {
     case "budget_bytes": budgetBytes = try Self.integer(key, value, 1...Int.max)
     case "candidate_bits":
       var bits: [Int] = []
-      for element in value.array ?? [] { bits.append(try Self.integer(key, element, Self.bits)) }
+      for element in value.array ?? [] { bits.append(try Self.bits(key, element)) }
       guard !bits.isEmpty else { throw FieldProblem(field: key, expected: "an array of bits") }
       candidateBits = bits
     case "overrides":
@@ -65,7 +66,12 @@ extension Recipe {
     }
   }
 
-  static let bits = 2...8
+  private static func bits(_ key: String, _ value: JSONValue) throws(FieldProblem) -> Int {
+    guard let bits = value.int, IntegerWeight.supportedBits.contains(bits) else {
+      throw FieldProblem(field: key, expected: "2, 3, 4 or 8")
+    }
+    return bits
+  }
 
   private static func override(_ json: JSONValue) throws(FieldProblem) -> Override {
     guard let object = json.object, let pattern = object["pattern"]?.string else {
@@ -77,7 +83,7 @@ extension Recipe {
       switch key {
       case "pattern": break
       case "skip": result.skip = try flag(field, value)
-      case "bits": result.bits = try integer(field, value, bits)
+      case "bits": result.bits = try bits(field, value)
       case "group_size": result.groupSize = try groupSize(field, value) ?? 0
       case "sparsity": result.sparsity = try sparsity(field, value)
       default: throw FieldProblem(field: field, expected: "pattern, skip, bits, group_size or sparsity")

@@ -20,6 +20,20 @@ package struct LayerScheme: Sendable, Equatable {
     self.activations = activations
   }
 
+  /// Of a layer with so many inputs: a group that does not divide them becomes the next smaller usual one that does, and
+  /// a whole row stays whole. The note says so.
+  func fitted(to inputs: Int) -> (scheme: LayerScheme, note: String?) {
+    guard let wanted = groupSize, wanted >= inputs || inputs % wanted != 0 else { return (self, nil) }
+    var scheme = self
+    if wanted >= inputs {
+      scheme.groupSize = nil
+      return (scheme, nil)
+    }
+    scheme.groupSize = [128, 64, 32, 16].first { $0 < wanted && inputs % $0 == 0 }
+    let found = scheme.groupSize.map { "groups of \($0)" } ?? "one scale an output"
+    return (scheme, "groups of \(wanted) do not divide \(inputs) inputs; \(found) instead")
+  }
+
   package enum Activations: String, Sendable, Equatable, CaseIterable {
     case none
     /// int8, each token by its own largest size.

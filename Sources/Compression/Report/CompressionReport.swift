@@ -1,3 +1,4 @@
+internal import Checkpoints
 internal import Glibc
 package import JSON
 internal import Models
@@ -15,58 +16,6 @@ package struct CompressionReport {
   package var sourceResidentBytes: Int?
 
   package init(_ summary: CompressionSummary) { self.summary = summary }
-
-  // MARK: Warnings
-
-  /// What may go wrong with this model, each with the figure that says so (the review's failure modes).
-  package var warnings: [String] {
-    var warnings: [String] = []
-    let sites = summary.compressed
-    let scheme = summary.recipe.scheme
-    let outlying = sites.filter { ($0.outlierRatio ?? 0) > 20 }.sorted {
-      ($0.outlierRatio ?? 0) > ($1.outlierRatio ?? 0)
-    }
-    if scheme.activations != .none, summary.recipe.options.outlierThreshold == nil, let worst = outlying.first
-    {
-      warnings.append(
-        "activations of \(outlying.count) layers have outliers (\(worst.module): the largest channel is "
-          + "\(Int(worst.outlierRatio ?? 0)) times the median); where quality is lost use llm.int8 or smoothquant"
-      )
-    }
-    if let bits = scheme.bits, bits < 4 {
-      warnings.append(
-        "below 4 bits the loss grows fast, and newer, longer trained models lose about twice as much")
-    }
-    if let bits = scheme.bits, bits == 8, scheme.activations == .none {
-      warnings.append(
-        "int8 weights alone save memory; on a fast GPU they are no faster than 16 bits at any batch size")
-    }
-    if let sparsity = scheme.sparsity { warnings += sparsityWarnings(sparsity) }
-    if summary.recipe.method == "structured" {
-      warnings.append("structured pruning without fine-tuning costs much beyond 20 %; look at the perplexity")
-    } else if summary.format == .dense {
-      warnings.append("written dense: as large and as fast as the original")
-    }
-    let low = sites.filter { ($0.outputError ?? 0) > 0.01 }
-    if !low.isEmpty, let worst = low.max(by: { ($0.outputError ?? 0) < ($1.outputError ?? 0) }) {
-      warnings.append(
-        "\(low.count) of \(sites.count) layers keep less than 20 dB (\(worst.module): "
-          + "\(Self.decibels(worst.outputError)) dB)")
-    }
-    if let ratio = quality?["perplexity_ratio"]?.double, ratio > 1.2 {
-      warnings.append(
-        "perplexity rose by \(Int(((ratio - 1) * 100).rounded())) %: do not use this without fine-tuning, or spend more bits"
-      )
-    }
-    if summary.calibrationTokens > 0, let widest = sites.map(\.inputs).max(),
-      summary.calibrationTokens < widest
-    {
-      warnings.append(
-        "\(summary.calibrationTokens) calibration tokens are fewer than the \(widest) inputs of the widest layer: "
-          + "its statistics are rank-deficient")
-    }
-    return warnings + sites.flatMap { site in site.notes.map { "\(site.module): \($0)" } }
-  }
 
   // MARK: JSON
 
@@ -114,6 +63,9 @@ package struct CompressionReport {
       lines.append(
         "| perplexity | \(Self.fixed(quality["reference_perplexity"]?.double, 4)) | \(Self.fixed(quality["perplexity"]?.double, 4)) |"
       )
+      lines.append(
+        "| perplexity over the original's | | \(Self.fixed(quality["perplexity_ratio"]?.double, 4))\(Self.range(quality["perplexity_ratio_interval_95"], 4)) |"
+      )
       lines.append("| loss difference, nats a token | | \(Self.mean(quality["nll_difference"])) |")
       lines.append("| mean KL divergence, nats | | \(Self.mean(quality["kl_divergence"])) |")
       lines.append(
@@ -132,7 +84,10 @@ package struct CompressionReport {
       lines.append("| speed | | not measured |")
     }
     if let qualityText {
-      lines += ["", "Quality was measured on \(qualityText); ± is one standard error over windows."]
+      lines += [
+        "",
+        "Quality was measured on \(qualityText); ±, and the range in brackets, hold 95 % of such texts, by the spread of windows.",
+      ]
     }
     let warnings = self.warnings
     if !warnings.isEmpty { lines += ["", "## Warnings", ""] + warnings.map { "- " + $0 } }
@@ -160,10 +115,16 @@ package struct CompressionReport {
 
   private static func mean(_ value: JSONValue?) -> String {
     guard let mean = value?["value"]?.double else { return "" }
-    return fixed(mean, 5) + (value?["standard_error"]?.double.map { " ± " + fixed($0, 5) } ?? "")
+    let highest = value?["interval_95"]?.array?.last?.double
+    return fixed(mean, 5) + (highest.map { " ± " + fixed($0 - mean, 5) } ?? "")
   }
 
-  private static func decibels(_ error: Double?) -> String {
+  private static func range(_ value: JSONValue?, _ digits: Int) -> String {
+    guard let low = value?.array?.first?.double, let high = value?.array?.last?.double else { return "" }
+    return " [\(fixed(low, digits)), \(fixed(high, digits))]"
+  }
+
+  static func decibels(_ error: Double?) -> String {
     guard let error, error > 0 else { return error == nil ? "" : "exact" }
     return fixed(-10 * log10(error), 1)
   }

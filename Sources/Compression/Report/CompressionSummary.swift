@@ -5,7 +5,7 @@ package import Models
 /// What a finished run knows by itself; quality and speed are measured on the output afterwards.
 package struct CompressionSummary: Sendable {
   package let recipe: Recipe
-  package let format: OutputFormat
+  package let format: CheckpointFormat
   package let sourcePath: String
   package let sourceBytes: Int
   package let output: String
@@ -16,7 +16,8 @@ package struct CompressionSummary: Sendable {
   package let foldsRefused: [LinearSite.Role: String]
 
   init(
-    recipe: Recipe, format: OutputFormat, source: Checkpoint, output: String, calibration: CalibrationSet?,
+    recipe: Recipe, format: CheckpointFormat, source: Checkpoint, output: String,
+    calibration: CalibrationSet?,
     sites: [SiteReport], foldsRefused: [LinearSite.Role: String]
   ) {
     self.recipe = recipe

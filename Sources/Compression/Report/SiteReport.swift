@@ -2,6 +2,7 @@ internal import CPUBackend
 internal import Checkpoints
 internal import Compute
 package import JSON
+internal import KernelBackend
 internal import Models
 
 /// What the report says of one linear layer; also what a resumed run remembers of it.
@@ -20,12 +21,16 @@ package struct SiteReport: Sendable, Equatable {
   /// Part of the weights that are zero.
   package var zeros: Double?
   package var notes: [String]
+  /// Why devices widen the store to 16 bits: all of them, and the oldest that there are kernels for. nil where they
+  /// multiply what is stored.
+  package var widening: String?
+  package var wideningOnOldest: String?
   /// Entry of `config_groups`, or of `sparsity_config`, where the format has one.
   package var group: JSONValue?
 
   package var isCompressed: Bool { store != nil }
 
-  init(_ site: CompressedSite) {
+  init(_ site: CompressedSite, format: CheckpointFormat) {
     layer = site.site.layer
     module = site.site.module
     outputs = site.site.outputs
@@ -42,8 +47,15 @@ package struct SiteReport: Sendable, Equatable {
     let elements = unsafe result.values.elements
     for index in elements.indices where unsafe elements[index] == 0 { count += 1 }
     zeros = Double(count) / Double(Swift.max(outputs * inputs, 1))
-    group = QuantizationConfigurationWriter.entry(of: result.store).map { .object($0) }
+    if format != .dense {
+      widening = KernelBackend.widening(of: result.store)
+      wideningOnOldest = KernelBackend.widening(of: result.store, capability: Self.oldestCapability)
+    }
+    group = QuantizationConfigurationWriter.entry(of: result.store, format: format).map { .object($0) }
   }
+
+  /// Of the devices that the kernels are built for.
+  private static let oldestCapability = 80
 
   init?(_ json: JSONValue) {
     guard let layer = json["layer"]?.int, let module = json["module"]?.string,
@@ -61,6 +73,8 @@ package struct SiteReport: Sendable, Equatable {
     absoluteMaximum = json["absolute_maximum"]?.double
     zeros = json["zeros"]?.double
     notes = json["notes"]?.array?.compactMap(\.string) ?? []
+    widening = json["widened"]?.string
+    wideningOnOldest = json["widened_on_older_devices"]?.string
     group = json["group"]
   }
 
@@ -77,6 +91,8 @@ package struct SiteReport: Sendable, Equatable {
     object["absolute_maximum"] = absoluteMaximum.map { .double($0) }
     object["zeros"] = zeros.map { .double($0) }
     if !notes.isEmpty { object["notes"] = .array(notes.map { .string($0) }) }
+    object["widened"] = widening.map { .string($0) }
+    object["widened_on_older_devices"] = wideningOnOldest.map { .string($0) }
     object["group"] = group
     return .object(object)
   }

@@ -39,11 +39,14 @@ package struct DependencyGroups: Sendable {
   package let channels: [DependencyGroup]
   /// One for all components of the residual stream.
   package let stream: StreamGroup
+  /// Query heads that read one key/value head.
+  private let sharedHeads: Int
 
   package init(_ configuration: ModelConfiguration) {
     let (dimension, shared) = (
       configuration.headDimension, configuration.queryHeads / configuration.keyValueHeads
     )
+    sharedHeads = shared
     heads = (0..<configuration.keyValueHeads).map { head in
       let queries = head * shared * dimension..<(head + 1) * shared * dimension
       let keys = head * dimension..<(head + 1) * dimension
@@ -76,6 +79,11 @@ package struct DependencyGroups: Sendable {
         columns: .init(role: .down, indices: [channel]))
     }
     stream = Self.stream(configuration.decoder, readers: heads.first?.rows.map(\.role) ?? [], makers)
+  }
+
+  /// The query heads of some groups of `heads`: places in what has one element a query head.
+  package func queryHeads(of kept: [Int]) -> [Int] {
+    kept.flatMap { $0 * sharedHeads..<($0 + 1) * sharedHeads }
   }
 
   private static func stream(

@@ -102,6 +102,14 @@ package struct StructuredPruner {
             name, HostTensor.narrowed(made.map { bias[$0] }, type, Shape(made.count)))
         }
       }
+      if let sinks = inventory.sinkLogits(layer: layer, configuration.decoder) {
+        let values = try source.rawTensor(sinks).floats()
+        let queries = groups.queryHeads(of: keptHeads)
+        tensors[sinks] = OutputTensor(
+          sinks,
+          HostTensor.narrowed(
+            queries.map { values[$0] }, source.tensors[sinks]?.dataType ?? .float32, Shape(queries.count)))
+      }
       progress(layer + 1, configuration.layers.count)
     }
     try write(tensors, heads: heads, channels: channels, to: output)

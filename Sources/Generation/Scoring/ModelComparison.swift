@@ -4,13 +4,15 @@ package import JSON
 /// How far a model's predictions are from another's on the same text, token by token.
 ///
 /// Perplexity alone hides much: two models can be equally surprised by a text and predict different things. So the mean
-/// divergence from the reference's distribution and the share of equal first choices stand beside it. Errors are
-/// standard errors of means over windows, as neighbouring tokens are not independent.
+/// divergence from the reference's distribution and the share of equal first choices stand beside it. Errors and
+/// intervals are those of means over windows, as neighbouring tokens are not independent.
 package struct ModelComparison: Sendable, Equatable {
   package struct Mean: Sendable, Equatable {
     package var value: Double
     /// nil for fewer than two windows.
     package var standardError: Double?
+    /// Half of the interval that holds the mean of all such windows with a probability of 95 %, by Student's t.
+    package var margin: Double?
 
     /// The mean of all tokens, and its error from the spread of the windows' means.
     init(sums: [Double], counts: [Int]) {
@@ -20,7 +22,20 @@ package struct ModelComparison: Sendable, Equatable {
       let means = zip(sums, counts).map { $0 / Double(max($1, 1)) }
       let middle = means.reduce(0, +) / Double(means.count)
       let squares = means.reduce(0) { $0 + ($1 - middle) * ($1 - middle) }
-      standardError = (squares / Double(means.count - 1) / Double(means.count)).squareRoot()
+      let error = (squares / Double(means.count - 1) / Double(means.count)).squareRoot()
+      standardError = error
+      margin = error * Self.quantile(freedom: means.count - 1)
+    }
+
+    /// The 97.5 % point of Student's distribution: tabled, then by its expansion in 1/ν (Abramowitz and Stegun 26.7.5),
+    /// which is right to four digits there.
+    package static func quantile(freedom: Int) -> Double {
+      let table = [12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281]
+      if freedom <= table.count { return table[Swift.max(freedom, 1) - 1] }
+      let (z, n) = (1.959964, Double(freedom))
+      let (z3, z5, z7) = (z * z * z, z * z * z * z * z, z * z * z * z * z * z * z)
+      return z + (z3 + z) / (4 * n) + (5 * z5 + 16 * z3 + 3 * z) / (96 * n * n)
+        + (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * n * n * n)
     }
   }
 
@@ -101,13 +116,13 @@ package struct ModelComparison: Sendable, Equatable {
       let (logP, logQ) = (log(sumP), log(sumQ))
       var kl = 0.0
       for token in p.indices {
-        let left = Double(p[token] - p[topP]) - logP
-        let right = Double(q[token] - q[topQ]) - logQ
+        let left = Double(p[token]) - Double(p[topP]) - logP
+        let right = Double(q[token]) - Double(q[topQ]) - logQ
         kl += exp(left) * (left - right)
       }
       counts[index] += 1
-      reference[index] += logP - Double(p[next] - p[topP])
-      candidate[index] += logQ - Double(q[next] - q[topQ])
+      reference[index] += logP - (Double(p[next]) - Double(p[topP]))
+      candidate[index] += logQ - (Double(q[next]) - Double(q[topQ]))
       // Rounding may leave a tiny negative number for equal distributions.
       divergence[index] += max(kl, 0)
       divergences.append(max(kl, 0))
@@ -130,7 +145,7 @@ package struct ModelComparison: Sendable, Equatable {
       var top = 0
       for index in logits.indices where logits[index] > logits[top] { top = index }
       var sum = 0.0
-      for index in logits.indices { sum += exp(Double(logits[index] - logits[top])) }
+      for index in logits.indices { sum += exp(Double(logits[index]) - Double(logits[top])) }
       return (top, sum)
     }
 
@@ -148,13 +163,22 @@ package struct ModelComparison: Sendable, Equatable {
   }
 
   package var json: JSONValue {
+    func interval(_ mean: Mean, _ transform: (Double) -> Double = { $0 }) -> JSONValue {
+      guard let margin = mean.margin else { return .null }
+      return [.double(transform(mean.value - margin)), .double(transform(mean.value + margin))]
+    }
     func mean(_ mean: Mean) -> JSONValue {
-      ["value": .double(mean.value), "standard_error": mean.standardError.map { .double($0) } ?? .null]
+      [
+        "value": .double(mean.value), "standard_error": mean.standardError.map { .double($0) } ?? .null,
+        "interval_95": interval(mean),
+      ]
     }
     return [
       "tokens": .integer(Int64(tokens)), "windows": .integer(Int64(windows)),
       "reference_perplexity": .double(exp(reference.value)), "perplexity": .double(exp(candidate.value)),
-      "perplexity_ratio": .double(exp(difference.value)), "reference_nll": mean(reference),
+      "reference_perplexity_interval_95": interval(reference, exp),
+      "perplexity_interval_95": interval(candidate, exp), "perplexity_ratio": .double(exp(difference.value)),
+      "perplexity_ratio_interval_95": interval(difference, exp), "reference_nll": mean(reference),
       "nll": mean(candidate), "nll_difference": mean(difference), "kl_divergence": mean(divergence),
       "kl_divergence_99": .double(divergence99), "top1_agreement": mean(agreement),
     ]

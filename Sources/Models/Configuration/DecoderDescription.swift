@@ -18,6 +18,9 @@ package struct DecoderDescription: Sendable, Equatable {
   package var attentionNorm: String
   package var attention: Attention
   package var attentionOutput: Projection
+  /// Logits that each query head has beside those of its keys, with nothing to add for what they win (learned attention sinks,
+  /// gpt-oss): float `[heads]`, where a checkpoint has a tensor of this name in its layers.
+  package var sinkLogits: String?
   package var feedForwardNorm: String
   package var feedForward: FeedForward
   package var activation: Activation

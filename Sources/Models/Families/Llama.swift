@@ -47,6 +47,7 @@ enum LlamaLayout {
         key: .init("self_attn.k_proj", bias: attentionBias),
         value: .init("self_attn.v_proj", bias: attentionBias)),
       attentionOutput: .init("self_attn.o_proj", bias: outputBias),
+      sinkLogits: "self_attn.sinks",
       feedForwardNorm: "post_attention_layernorm",
       feedForward: .gated(
         gate: .init("mlp.gate_proj", bias: feedForwardBias),

@@ -30,6 +30,8 @@ struct DecoderWeights {
     var attentionNorm: NormWeights
     var attention: Attention
     var attentionOutput: LinearWeight
+    /// float32 `[heads]`.
+    var sinkLogits: Tensor?
     var feedForwardNorm: NormWeights
     /// Only in a gated feed-forward.
     var gate: LinearWeight?
@@ -103,6 +105,11 @@ extension DecoderWeights.Layer {
           outputs: outputs, headDimension: configuration.headDimension))
     }
     attentionOutput = try linear(decoder.attentionOutput)
+    if let sinks = inventory.sinkLogits(layer: layer, decoder) {
+      sinkLogits = try loader.floats(sinks)
+    } else {
+      sinkLogits = nil
+    }
     feedForwardNorm = try loader.norm(
       inventory.name(decoder.feedForwardNorm, layer: layer, decoder), decoder.norm)
     switch decoder.feedForward {

@@ -118,7 +118,8 @@ package final class ModelGraph {
           keyValueHeads: configuration.keyValueHeads(of: index),
           headDimension: configuration.headDimension, scale: layer.attentionScale,
           window: limits.policy?.window ?? layer.window, sinks: limits.policy?.sinks ?? 0,
-          alibiSlopes: slopes, softcap: configuration.decoder.attentionSoftcap),
+          alibiSlopes: slopes, softcap: configuration.decoder.attentionSoftcap,
+          sinkLogits: weights.sinkLogits?.view),
         readers: (
           weights.attention.all, [weights.gate, weights.up].compactMap(\.self), [weights.down]
         ))

@@ -12,7 +12,7 @@ package struct TensorInventory: Sendable {
     case matrix
     /// An embedding or position table; kept in the type of the file.
     case table
-    /// A norm's weight or any bias; held as float32.
+    /// A norm's weight, any bias, and learned sinks; held as float32.
     case vector
   }
 
@@ -28,6 +28,7 @@ package struct TensorInventory: Sendable {
   package let prefix: String
   /// The output projection's module; a tied one is not read, though it may be there.
   package let output: String
+  package private(set) var hasSinkLogits = false
   package private(set) var requirements: [Requirement] = []
   /// The tensors that quantised weights are made of.
   package private(set) var quantised: [String] = []
@@ -92,6 +93,11 @@ package struct TensorInventory: Sendable {
     "\(prefix)\(decoder.layerStem)\(layer).\(module)"
   }
 
+  /// The tensor of a layer's learned sinks; nil where the checkpoint has none.
+  package func sinkLogits(layer: Int, _ decoder: DecoderDescription) -> String? {
+    hasSinkLogits ? decoder.sinkLogits.map { name($0, layer: layer, decoder) } : nil
+  }
+
   // MARK: What is asked for
 
   private mutating func collect(
@@ -104,7 +110,14 @@ package struct TensorInventory: Sendable {
       require(prefix + table + ".weight", [configuration.maxPositions, hidden], .table)
     }
     if let norm = decoder.embeddingNorm { requireNorm(prefix + norm, hidden, decoder) }
+    // All layers or none: a checkpoint that lost some would be another model.
+    hasSinkLogits = configuration.layers.indices.contains { layer in
+      decoder.sinkLogits.map { checkpoint.tensors[name($0, layer: layer, decoder)] != nil } ?? false
+    }
     for layer in configuration.layers.indices {
+      if let sinks = sinkLogits(layer: layer, decoder) {
+        require(sinks, [configuration.queryHeads(of: layer)], .vector)
+      }
       requireNorm(name(decoder.attentionNorm, layer: layer, decoder), hidden, decoder)
       requireNorm(name(decoder.feedForwardNorm, layer: layer, decoder), hidden, decoder)
       for (projection, outputs, inputs) in configuration.projections(of: layer) {

@@ -10,8 +10,21 @@ struct WeightLoader {
   /// A matrix or table in the type and, where the backend can use it, the memory of the file.
   func tensor(_ name: String) throws(ModelError) -> Tensor { try place(try borrow(name)) }
 
-  /// A vector as float32.
+  /// A vector as float32, or in the type that the backend holds its vectors in.
   func vector(_ name: String) throws(ModelError) -> Tensor { try place(try hostVector(name)) }
+
+  /// A vector that stays float32 on every backend.
+  func floats(_ name: String) throws(ModelError) -> Tensor {
+    let vector = try hostVector(name)
+    do throws(KernelError) {
+      let placed = Tensor(
+        storage: try backend.allocate(byteCount: vector.byteCount), shape: vector.shape, dataType: .float32)
+      try unsafe backend.upload(
+        UnsafeRawBufferPointer(start: vector.view.address, count: vector.byteCount), to: placed.view)
+      try backend.synchronize()
+      return placed
+    } catch { throw .kernel(error) }
+  }
 
   func norm(_ module: String, _ norm: DecoderDescription.Norm) throws(ModelError) -> NormWeights {
     NormWeights(

@@ -42,7 +42,8 @@ package struct LayerTrace {
     var rotates = false
     if case .rope = reference.configuration.decoder.positions { rotates = true }
     let cachesCodes = candidate.limits.cacheType.map(DataType.cacheCodes.contains) ?? false
-    let recorder = Recorder(rotates: rotates, cachesCodes: cachesCodes)
+    let isCorrected = (reference.backend as? RoundedBackend).map { $0.correctedLayers > 0 } ?? false
+    let recorder = Recorder(rotates: rotates, cachesCodes: cachesCodes, isCorrected: isCorrected)
     var rows: [Row] = []
     var start = 0
     while start < tokens.count {
@@ -76,13 +77,16 @@ private final class Recorder {
   private let rotates: Bool
   /// Values are rounded twice: from codes, and as they are weighed.
   private let cachesCodes: Bool
+  /// Some products have a low-rank correction.
+  private let isCorrected: Bool
   var rows: [LayerTrace.Row] = []
   /// Greatest absolute cached value of each layer, for attention's bound.
   private var valueScale: [Int: Float] = [:]
 
-  init(rotates: Bool, cachesCodes: Bool) {
+  init(rotates: Bool, cachesCodes: Bool, isCorrected: Bool) {
     self.rotates = rotates
     self.cachesCodes = cachesCodes
+    self.isCorrected = isCorrected
   }
 
   /// Rounds the reference's own activation, so that it goes on with what the candidate will be given.
@@ -120,7 +124,7 @@ private final class Recorder {
         point: point, step: step, operation: point.operation(rotates: rotates),
         comparison: Comparison(
           found, against: reference, magnitudes: magnitudes,
-          bound: point.bound(type, rotates: rotates, cachesCodes: cachesCodes),
+          bound: point.bound(type, rotates: rotates, cachesCodes: cachesCodes, isCorrected: isCorrected),
           type: type)))
     if point != .logits { try Bench.upload(reference, to: view, of: backend) }
   }
@@ -153,7 +157,13 @@ extension TracePoint {
   }
 
   /// From rounding the result once to `type`, and from float32 arithmetic on equal inputs.
-  fileprivate func bound(_ type: DataType, rotates: Bool, cachesCodes: Bool) -> ErrorBound {
+  fileprivate func bound(
+    _ type: DataType, rotates: Bool, cachesCodes: Bool, isCorrected: Bool
+  ) -> ErrorBound {
+    // Two orders of summation in float32, then one rounding. A correction is added to a product that is rounded already, and what lies between its two products is rounded too:
+    // each by half a unit of about the greatest result.
+    let product = ErrorBound(
+      relative: 1.01, scale: 0x1p-15 + (isCorrected ? 2.02 * type.unitRoundoff : 0))
     switch self {
     case .embedding: return ErrorBound(relative: 3, scale: 0x1p-19)
     // float32 output: two orders of summation.
@@ -163,20 +173,17 @@ extension TracePoint {
       switch point {
       case .residual, .middleResidual: return .rounded
       case .attentionNorm, .feedForwardNorm: return Self.norm(type)
-      case .query, .key: return rotates ? .rounded : Self.product
+      case .query, .key: return rotates ? .rounded : product
       case .activated: return .rounded
       case .attention:
         // The greatest cached value bounds what the rounded weights of all values can amount to.
         return ErrorBound(
           relative: 1.01, magnitude: (cachesCodes ? 2.25 : 1.25) * type.unitRoundoff + 0x1p-15)
       case .projectedQuery, .projectedKey, .value, .attentionOutput, .gate, .up, .feedForwardOutput:
-        return Self.product
+        return product
       }
     }
   }
-
-  /// Two orders of summation in float32, then one rounding.
-  private static let product = ErrorBound(relative: 1.01, scale: 0x1p-15)
 
   /// A norm reads the residual sum, which the device has rounded and the reference has not: up to `u` of the greatest
   /// element more, before the mean is taken off.

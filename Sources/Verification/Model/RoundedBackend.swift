@@ -4,16 +4,27 @@ package import Numerics
 /// A backend whose weights are rounded to another type when they are placed.
 ///
 /// In a layer trace the reference must differ from the candidate in nothing but its arithmetic: a float32 checkpoint
-/// becomes bfloat16 on the device, so it becomes that here too.
+/// becomes bfloat16 on the device, so it becomes that here too; and a store that the device has no kernel for becomes the
+/// dense weight that it becomes there, whose activations are not rounded.
 package final class RoundedBackend: Backend {
   private let inner: any Backend
   private let weightType: DataType
+  private let widening: (LinearWeight.Store) -> String?
+  /// Layers by what they are stored as, and why the candidate widens them.
+  package private(set) var widened: [(stored: String, reason: String, layers: Int)] = []
+  /// Layers with a low-rank correction.
+  package private(set) var correctedLayers = 0
 
+  /// - Parameter widening: why the candidate places a store as a dense weight; nil where it does not.
   /// - Precondition: `inner` shares the host's memory.
-  package init(_ inner: any Backend, weightType: DataType) {
+  package init(
+    _ inner: any Backend, weightType: DataType,
+    widening: @escaping (LinearWeight.Store) -> String? = { _ in nil }
+  ) {
     precondition(inner.sharesHostMemory, "weights are rounded in host memory")
     self.inner = inner
     self.weightType = weightType
+    self.widening = widening
   }
 
   package var name: String { inner.name }
@@ -30,9 +41,33 @@ package final class RoundedBackend: Backend {
 
   /// A bias stays float32, as it does on devices.
   package func place(_ weight: LinearWeight) throws(KernelError) -> LinearWeight {
-    // Quantised stores have one value for every device.
-    guard case .dense(let tensor) = weight.store else { return try inner.place(weight) }
-    return try inner.place(LinearWeight(dense: try rounded(tensor), bias: weight.bias))
+    var store = weight.store
+    if case .dense(let tensor) = store {
+      store = .dense(try rounded(tensor))
+    } else if let reason = widening(store) {
+      count(store.summary, reason)
+      let shape = Shape(store.outputs, store.inputs)
+      store = .dense(try rounded(HostTensor.copy(store.dequantized(), .float32, shape)))
+    }
+    var correction: LowRankCorrection?
+    if let given = weight.correction {
+      correctedLayers += 1
+      correction = LowRankCorrection(a: try rounded(given.a), b: try rounded(given.b))
+    }
+    // Other quantised stores have one value for every device.
+    let changed: LinearWeight
+    do throws(StoreError) {
+      changed = try LinearWeight(store, bias: weight.bias, correction: correction)
+    } catch { throw .unsupported(operation: "place", reason: "\(error)") }
+    return try inner.place(changed)
+  }
+
+  private func count(_ stored: String, _ reason: String) {
+    if let index = widened.firstIndex(where: { $0.stored == stored && $0.reason == reason }) {
+      widened[index].layers += 1
+    } else {
+      widened.append((stored, reason, 1))
+    }
   }
 
   private func rounded(_ tensor: Tensor) throws(KernelError) -> Tensor {

@@ -55,19 +55,29 @@ package struct Bench {
   }
 
   /// A quantised weight. In the run on absolute operands it is the dense one of its weights' sizes.
-  func linear(_ store: LinearWeight.Store, bias: [Float]? = nil) throws(KernelError) -> LinearWeight {
+  ///
+  /// - Parameter correction: `A` and `B` of a low-rank correction of it.
+  func linear(
+    _ store: LinearWeight.Store, bias: [Float]? = nil, correction: (a: [Float], b: [Float])? = nil
+  ) throws(KernelError) -> LinearWeight {
+    var thin: LowRankCorrection?
+    if let (a, b) = correction {
+      let rank = a.count / store.inputs
+      thin = LowRankCorrection(
+        a: try hostTensor(a, Shape(rank, store.inputs), weightType),
+        b: try hostTensor(b, Shape(store.outputs, rank), weightType))
+    }
     let biasTensor = try bias.map { values throws(KernelError) in
       try hostTensor(values, Shape(values.count), .float32)
     }
-    var weight: LinearWeight
+    var given = store
     if absolute {
       let values = store.dequantized().map { abs($0) }
-      weight = LinearWeight(
-        dense: try hostTensor(values, Shape(store.outputs, store.inputs), .float32), bias: biasTensor)
-    } else {
-      do throws(StoreError) { weight = try LinearWeight(store, bias: biasTensor) } catch {
-        throw .unsupported(operation: "linear", reason: "\(error)")
-      }
+      given = .dense(try hostTensor(values, Shape(store.outputs, store.inputs), .float32))
+    }
+    var weight: LinearWeight
+    do throws(StoreError) { weight = try LinearWeight(given, bias: biasTensor, correction: thin) } catch {
+      throw .unsupported(operation: "linear", reason: "\(error)")
     }
     weight = try backend.place(weight)
     kept.weights.append(weight)

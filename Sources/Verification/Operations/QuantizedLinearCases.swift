@@ -64,6 +64,15 @@ enum QuantizedLinearCases {
         base.with { ($0.float8Activations, $0.floatOutput) = (.tensor(scale: 0.01), true) }.operation)
       cases.append(base.with { ($0.bias, $0.accumulate, $0.padding) = (true, true, 8) }.operation)
     }
+    // With a low-rank correction; more rows than are corrected at once.
+    for (rows, rank) in [(1, 8), (19, 24), (530, 16)] {
+      let base = Case(rows: rows, inputs: 128, outputs: 40, group: 64, zeros: true, rank: rank)
+      cases.append(base.operation)
+      cases.append(base.with { ($0.bias, $0.accumulate, $0.padding) = (true, true, 8) }.operation)
+    }
+    cases.append(
+      Case(rows: 9, inputs: 256, outputs: 40, group: 256, bits: 8, activations: .token(outlierThreshold: nil))
+        .with { ($0.rank, $0.floatOutput) = (4, true) }.operation)
     // More rows than are gathered at once.
     cases.append(Case(rows: 600, inputs: 64, outputs: 16, group: 32).with { $0.isReordered = true }.operation)
     return cases
@@ -88,6 +97,8 @@ enum QuantizedLinearCases {
     var floatOutput = false
     var padding = 0
     var exact = false
+    /// Of a low-rank correction; 0 for none.
+    var rank = 0
 
     func with(_ change: (inout Case) -> Void) -> Case {
       var copy = self
@@ -116,18 +127,26 @@ enum QuantizedLinearCases {
       if floatOutput { text += ", float32 output" }
       if padding > 0 { text += ", rows apart" }
       if exact { text += ", exact" }
+      if rank > 0 { text += ", correction of rank \(rank)" }
       return text
     }
 
     var operation: OperationCase {
       // Both sides sum in float32, each in its own order, and scale groups or weights: each is within (K + G + 4) u.
-      let sums = Double(2 * inputs + inputs / group + 8)
-      let bound = exact ? ErrorBound.exact : ErrorBound(relative: 1.01, magnitude: sums * 0x1p-24)
+      let sums = Double(2 * inputs + inputs / group + 8 + rank)
+      // A correction is added to what is rounded already, and what lies between its products is rounded too.
+      let rounded = rank > 0 ? 2.02 : 0
+      let bound = { (type: DataType) in
+        exact
+          ? .exact
+          : ErrorBound(relative: 1.01, magnitude: sums * 0x1p-24 + rounded * type.unitRoundoff)
+      }
       var operation = OperationCase(.linear, shape, bound) { bench throws(KernelError) in try run(bench) }
       // One kernel rounds each weight to the element type; weights of exact cases are of that type.
       if !exact {
         operation.boundsOfVariants["dequantized"] = { type in
-          ErrorBound(relative: 1.01, magnitude: sums * 0x1p-24 + 1.01 * type.unitRoundoff)
+          ErrorBound(
+            relative: 1.01, magnitude: sums * 0x1p-24 + (1.01 + rounded) * type.unitRoundoff)
         }
       }
       return operation
@@ -140,7 +159,8 @@ enum QuantizedLinearCases {
           : bench.signed(bench.values.normal(count, stream, bench.weightType))
       }
       let weight = try bench.linear(
-        try store(bench), bias: bias ? bench.signed(bench.values.normal(outputs, 1, .float32)) : nil)
+        try store(bench), bias: bias ? bench.signed(bench.values.normal(outputs, 1, .float32)) : nil,
+        correction: rank > 0 ? (operand(rank * inputs, 8), operand(outputs * rank, 9)) : nil)
       let input = try bench.activation(operand(rows * inputs, 2), Shape(rows, inputs), padding: padding)
       let output: Bench.Operand
       if accumulate {

@@ -17,6 +17,10 @@ extension VerificationReport {
     for row in primitives { write(row, to: &writer) }
     writer.endArray()
     if let primitivesNote { writer.member("primitives_note", primitivesNote) }
+    writer.key("notes")
+    writer.beginArray()
+    for note in notes { writer.string(note) }
+    writer.endArray()
     writer.key("operations")
     writer.beginArray()
     for row in operations { write(row, to: &writer) }

@@ -7,6 +7,7 @@ extension VerificationReport {
     if !primitives.isEmpty { text += "\n" + primitiveTable }
     if let primitivesNote { text += "\nprimitives: " + primitivesNote + "\n" }
     if !operations.isEmpty { text += "\n" + operationTable }
+    if !notes.isEmpty { text += "\n" + notes.map { $0 + "\n" }.joined() }
     if !layers.isEmpty { text += "\n" + layerTable }
     if !texts.isEmpty { text += "\n" + tokenTable }
     text += "\n" + verdict + "\n"

@@ -12,6 +12,8 @@ package struct VerificationReport: Sendable {
   package var primitives: [PrimitiveConformance.Row] = []
   /// Why primitives were asked for and not compared.
   package var primitivesNote: String?
+  /// What a reader should know of the model on this device, such as weights that are widened there.
+  package var notes: [String] = []
   package var operations: [OperationSweep.Row] = []
   package var layers: [LayerTrace.Row] = []
   package var texts: [GreedyComparison.Row] = []

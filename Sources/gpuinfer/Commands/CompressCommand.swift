@@ -16,7 +16,7 @@ enum CompressCommand: Command {
       .value("--output", "DIR", aliases: ["-o"], "The directory to write."),
       .value(
         "--format", "FORMAT", default: "compressed-tensors",
-        "compressed-tensors, or dense: dequantised, loads everywhere."),
+        "compressed-tensors, gptq, gptq_v2, awq, or dense: dequantised, loads everywhere."),
       .value(
         "--calibration", "FILE",
         "Token ids (safetensors, integer tensors [T] or [n, T]) or text to measure activations on."),
@@ -44,7 +44,7 @@ enum CompressCommand: Command {
     let output = try arguments.require("--output", command: specification.name)
     if arguments.string("--method") == "structured" { return try prune(arguments, output: output) }
     let recipe = try CompressFlags.recipe(arguments)
-    let format = try arguments.choice("--format", as: OutputFormat.self) ?? .compressedTensors
+    let format = try arguments.choice("--format", as: CheckpointFormat.self) ?? .compressedTensors
     let threads = try arguments.integer("--threads", in: 1...1024)
     let source = try Checkpoint.open(try ModelPath.resolve(arguments.positional(0)))
     let configuration = try ModelRegistry.configuration(from: source.configuration)

@@ -78,8 +78,14 @@ enum VerifyCommand: Command {
         let type = candidate.activationType
         var rounded = limits
         rounded.cacheType = cacheType ?? type
-        let known = try ModelGraph(
-          checkpoint: checkpoint, backend: RoundedBackend(reference, weightType: type), limits: rounded)
+        let capability = (candidate as? KernelBackend)?.device.capability
+        let widened = RoundedBackend(reference, weightType: type) { store in
+          capability.flatMap { KernelBackend.widening(of: store, capability: $0) }
+        }
+        let known = try ModelGraph(checkpoint: checkpoint, backend: widened, limits: rounded)
+        report.notes = widened.widened.map { stored, reason, layers in
+          "\(layers) layers of \(stored) are widened to 16 bits (\(reason)); the reference computes with the same weights"
+        }
         let trace = LayerTrace(reference: known, candidate: tested)
         var progress = ProgressLine("layer trace", total: prompts.count)
         for (index, prompt) in prompts.enumerated() {

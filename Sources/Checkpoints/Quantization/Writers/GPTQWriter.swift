@@ -48,17 +48,25 @@ extension LinearWriter {
   private func halfScales(
     _ scales: Tensor, allowsBFloat16: Bool
   ) throws(QuantizationError) -> Tensor {
-    if scales.dataType == .float16 || (allowsBFloat16 && scales.dataType == .bfloat16) { return scales }
+    if allowsBFloat16 && scales.dataType == .bfloat16 { return scales }
+    if let halves = scales.asFloat16 { return halves }
     let values = scales.floats
-    let halves = values.map(\.float16Bits)
-    if zip(values, halves).allSatisfy({ $0 == Float(float16Bits: $1) }) {
-      return HostTensor.copy(halves, .float16, scales.shape)
-    }
     let upper = values.map { BFloat16($0) }
     if allowsBFloat16, zip(values, upper).allSatisfy({ $0 == $1.float }) {
       return HostTensor.copy(upper.map(\.bitPattern), .bfloat16, scales.shape)
     }
     throw refuse("its scales have 16 bits, and these \(scales.dataType.rawValue) numbers have none")
+  }
+}
+
+extension Tensor {
+  /// The same numbers in float16; nil where one of them has none there.
+  var asFloat16: Tensor? {
+    if dataType == .float16 { return self }
+    let values = floats
+    let halves = values.map(\.float16Bits)
+    guard zip(values, halves).allSatisfy({ $0 == Float(float16Bits: $1) }) else { return nil }
+    return HostTensor.copy(halves, .float16, shape)
   }
 }
 

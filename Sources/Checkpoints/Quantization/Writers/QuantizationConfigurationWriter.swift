@@ -13,19 +13,25 @@ package struct QuantizationConfigurationWriter {
   package mutating func add(_ module: String, _ store: LinearWeight.Store) throws(QuantizationError) {
     let store = try store.asIntegers(module)
     if case .dense = store { dense.append(module) }
-    if case .integer(let weight) = store, format != .compressedTensors {
-      entries.append((module, Self.values(weight)))
-    } else if let entry = Self.entry(of: store) {
-      entries.append((module, entry))
+    if let entry = Self.entry(of: store, format: format) { entries.append((module, entry)) }
+  }
+
+  /// What `entry(of:format:)` gave for the layer.
+  package mutating func add(_ module: String, entry: JSONObject) { entries.append((module, entry)) }
+
+  /// What the format's configuration says of a store; nil for a dense one, and for what the format does not hold.
+  ///
+  /// For compressed-tensors the entry of `config_groups`, but for its targets, or for a sparse store of floats what
+  /// `sparsity_config` says.
+  package static func entry(of store: LinearWeight.Store, format: CheckpointFormat) -> JSONObject? {
+    switch format {
+    case .compressedTensors: compressedTensorsEntry(of: store)
+    case .gptq, .gptqV2, .awq: if case .integer(let weight) = store { values(weight) } else { nil }
+    case .dense: nil
     }
   }
 
-  /// What `entry(of:)` gave for the layer.
-  package mutating func add(_ module: String, entry: JSONObject) { entries.append((module, entry)) }
-
-  /// The entry of compressed-tensors' `config_groups` for a store, but for its targets, or for a sparse store of floats
-  /// what `sparsity_config` says; nil for a dense one, and for what the format does not hold.
-  package static func entry(of store: LinearWeight.Store) -> JSONObject? {
+  private static func compressedTensorsEntry(of store: LinearWeight.Store) -> JSONObject? {
     switch store {
     case .integer(let weight): group(weight)
     case .float8(let weight): group(weight)
@@ -51,19 +57,25 @@ package struct QuantizationConfigurationWriter {
 
   private static func values(_ weight: IntegerWeight) -> JSONObject {
     let isSymmetric = if case .midpoint = weight.zero { true } else { false }
+    let isReordered = if case .natural = weight.order { false } else { true }
     return [
       "bits": .integer(Int64(weight.bits)),
       "group_size": .integer(weight.groupSize == weight.inputs ? -1 : Int64(weight.groupSize)),
-      "sym": .bool(isSymmetric),
+      "sym": .bool(isSymmetric), "desc_act": .bool(isReordered),
     ]
   }
 
   private var gptq: JSONValue {
-    // What most layers are is said once, the others by name.
+    // What most layers are is said once, the others by name. Loaders that are told of no order ignore `g_idx`.
+    let isReordered = entries.contains { $0.entry["desc_act"] == true }
+    let entries = entries.map { entry in
+      var values = entry.entry
+      values["desc_act"] = .bool(isReordered)
+      return (module: entry.module, entry: values)
+    }
     let common = Self.commonest(entries.map(\.entry)) ?? [:]
     var json: JSONObject = ["quant_method": "gptq"]
     for (key, value) in common { json[key] = value }
-    json["desc_act"] = .bool(false)
     json["static_groups"] = .bool(false)
     json["lm_head"] = .bool(entries.contains { $0.module.hasSuffix("lm_head") })
     json["pack_dtype"] = "int32"
@@ -71,6 +83,10 @@ package struct QuantizationConfigurationWriter {
     var dynamic: JSONObject = [:]
     for (module, entry) in entries where entry != common {
       dynamic["+:^" + Self.escaped(module) + "$"] = .object(entry)
+    }
+    // Loaders take every linear layer but the output for quantised, unless they are told.
+    for module in dense where !module.hasSuffix("lm_head") {
+      dynamic["-:^" + Self.escaped(module) + "$"] = [:]
     }
     if !dynamic.isEmpty { json["dynamic"] = .object(dynamic) }
     return .object(json)

@@ -18,20 +18,11 @@ package struct OutputTensor {
   }
 }
 
-/// How compressed weights are written.
-package enum OutputFormat: String, Sendable, CaseIterable {
-  /// What vLLM, transformers and gpuinfer load; stores that it has no word for get tensors of gpuinfer's own.
-  case compressedTensors = "compressed-tensors"
-  /// Dequantised weights in the type of the original: loads everywhere, saves nothing.
-  case dense
-}
-
-extension OutputFormat {
-  /// `quantization_config` for these modules; those left alone, or dense, are listed in "ignore". nil where nothing
-  /// needs one.
-  static func configuration(_ sites: [SiteReport]) -> JSONValue? {
+extension CheckpointFormat {
+  /// `quantization_config` for these modules; those left alone, or dense, are listed. nil where nothing needs one.
+  func configuration(_ sites: [SiteReport]) throws(QuantizationError) -> JSONValue? {
     guard sites.contains(where: { $0.group != nil }) else { return nil }
-    var writer = QuantizationConfigurationWriter(format: .compressedTensors)
+    var writer = QuantizationConfigurationWriter(format: self)
     writer.addDense("lm_head")
     for site in sites {
       if let entry = site.group?.object {
@@ -40,6 +31,7 @@ extension OutputFormat {
         writer.addDense(site.module)
       }
     }
+    try writer.validate()
     return writer.json
   }
 
@@ -49,15 +41,22 @@ extension OutputFormat {
   ) throws(QuantizationError) -> [OutputTensor] {
     guard let result = site.result else { return [] }
     let module = site.site.module
-    switch self {
-    case .dense:
+    if self == .dense {
+      // The values, not the store: they keep what rounding of activations a dense weight cannot say.
       let matrix = transposed ? result.values.transposed() : result.values
       return [OutputTensor(module + ".weight", matrix.tensor(type))]
-    case .compressedTensors:
-      let writer = LinearWriter(format: .compressedTensors, module: module)
-      return try writer.tensors(of: result.store, correction: result.correction).map {
-        OutputTensor(module + "." + $0.suffix, $0.tensor)
-      }
+    }
+    return try LinearWriter(format: self, module: module).tensors(
+      of: result.store, correction: result.correction
+    ).map { OutputTensor(module + "." + $0.suffix, $0.tensor) }
+  }
+
+  /// What scales are rounded to, for a model with weights of `type`. GPTQ and AWQ hold 16 bits, AWQ only float16.
+  func scaleType(_ type: DataType) -> DataType {
+    switch self {
+    case .compressedTensors, .dense: type
+    case .gptq, .gptqV2: type == .float32 ? .float16 : type
+    case .awq: .float16
     }
   }
 }
