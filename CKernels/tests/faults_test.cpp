@@ -151,8 +151,9 @@ TEST("checker: races of a block's threads in device memory, whatever the schedul
     EXPECT(fault_of(HandOver::barriers, options) == "");
     EXPECT(fault_of(HandOver::warp_barriers, options) == "");
   }
-  for (HandOver order : {HandOver::vote_before_reads, HandOver::vote_before_writes,
-                         HandOver::warp_barriers_across_warps, HandOver::same_value}) {
+  for (HandOver order :
+       {HandOver::vote_before_reads, HandOver::vote_before_writes, HandOver::warp_barriers_across_warps,
+        HandOver::same_value, HandOver::last_reader_writes}) {
     auto report = [&](const simt::Options& options) { return fault_of(order, options); };
     expect_report_text(report, "kernel hand_over, block (0, 0, 0), thread ");
     expect_report_text(report, " tests/kernels/faults.cu:");

@@ -1,4 +1,5 @@
-"""Breaks the kernels, one change at a time, and expects the tests to notice. Called by Scripts/test-kernels mutants.
+"""Breaks the kernels, or the emulation, one change at a time, and expects the tests to notice. Called by
+Scripts/test-kernels mutants.
 
 CKernels/tests/mutants holds one mutant a paragraph:
 
@@ -89,13 +90,13 @@ def first_ones(mutant, paths):
 
 
 def dependents(mutant, flavour):
-    """Every source as (path, its object, whether the mutant changes it). Hosts that pass headers on to tests see the
-    kernel's own text only in kernel files."""
+    """Every source as (kind, path, its object, whether the mutant changes it). Hosts that pass headers on to tests see
+    the kernel's own text only in kernel files."""
     for entry in shell("kernel_sources", SOURCES).stdout.splitlines():
         kind, path = entry.split(" ", 1)
         original = OBJECTS / flavour / (path.rsplit(".", 1)[0].replace("/", "-") + ".o")
-        inputs = original.with_suffix(".d").read_text().replace("\\\n", " ").split() if kind == "kernel" else ()
-        yield path, original, str(SOURCES / mutant.file) in inputs
+        inputs = original.with_suffix(".d").read_text().replace("\\\n", " ").split() if kind != "test" else ()
+        yield kind, path, original, str(SOURCES / mutant.file) in inputs
 
 
 def build(mutant, flavour, everywhere, folder):
@@ -103,7 +104,7 @@ def build(mutant, flavour, everywhere, folder):
 
     Without `everywhere`, some of what depends on it; False when that is all of it, and nothing is done."""
     sources = list(dependents(mutant, flavour))
-    changing = [path for path, _, changes in sources if changes]
+    changing = [path for _, path, _, changes in sources if changes]
     if not everywhere:
         some = first_ones(mutant, changing)
         if len(some) == len(changing):
@@ -113,16 +114,16 @@ def build(mutant, flavour, everywhere, folder):
     target = overlay / mutant.file
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(mutant.mutated_source())
-    flags = shell("kernel_flags", flavour, "kernel").stdout.split()
+    flags = {kind: shell("kernel_flags", flavour, kind).stdout.split() for kind in ("kernel", "runtime")}
     compiler = os.environ.get("CXX", "g++")
     objects = []
-    for path, original, _ in sources:
+    for kind, path, original, _ in sources:
         if path not in changing:
             objects.append(str(original))
             continue
         changed = folder / original.name
         source = target if path == mutant.file else SOURCES / path
-        command = [compiler, *flags, f"-I{overlay}", f"-I{SOURCES}", "-c", "-x", "c++", str(source), "-o", str(changed)]
+        command = [compiler, *flags[kind], f"-I{overlay}", f"-I{SOURCES}", "-c", "-x", "c++", str(source), "-o", str(changed)]
         done = subprocess.run(command, text=True, capture_output=True, timeout=TIME_LIMIT)
         if done.returncode != 0:
             raise ValueError("it does not compile: " + done.stderr.strip().split("\n")[0])

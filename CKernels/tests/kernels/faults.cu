@@ -233,7 +233,12 @@ hand_over_kernel(HandOverArguments p) {
   p.numbers[p.order == HandOver::same_value ? 7 : thread] = float(thread);
   order(p.order == HandOver::vote_before_reads);
   const bool in_pairs = p.order == HandOver::warp_barriers || p.order == HandOver::vote_before_reads;
-  const float found = p.numbers[in_pairs ? thread ^ 1 : 63 - thread];
+  float found = p.numbers[in_pairs ? thread ^ 1 : 63 - thread];
+  if (p.order == HandOver::last_reader_writes) {
+    found += p.numbers[7];
+    // The last to come to a barrier is the first to go on; so this one follows all others.
+    if (thread == 62) p.numbers[7] = 0;
+  }
   order(p.order == HandOver::vote_before_writes);
   p.numbers[thread] = found;
 }

@@ -78,6 +78,8 @@ enum class HandOver : int {
   vote_before_writes,
   /// All write what all others write.
   same_value,
+  /// All read a number, and the last of them writes it.
+  last_reader_writes,
 };
 struct HandOverArguments {
   HandOver order;
