@@ -191,6 +191,27 @@ struct CompressorTests {
     ) { _ = try Self.run(job) }
   }
 
+  @Test func `the report warns of what is no gain`() throws {
+    func report(_ method: String, _ change: (inout Recipe) -> Void = { _ in }) throws -> CompressionReport {
+      let folder = try TemporaryFolder()
+      var report = CompressionReport(
+        try Self.run(try Self.job("tiny/llama", method, output: folder.path, change: change)))
+      report.speed = [
+        "device": "cpu", "source": ["prefill": 100, "decode": 20], "output": ["prefill": 90, "decode": 30],
+      ]
+      return report
+    }
+    let mixed = try report("llm.int8").warnings
+    #expect(mixed.contains { $0.hasPrefix("LLM.int8 saves memory, not time") })
+    #expect(mixed.contains("prefill is slower than the original's on cpu: 90.0 against 100.0 tokens/s"))
+    #expect(!mixed.contains { $0.hasPrefix("decode") || $0.contains("no GPU kernel") })
+    #expect(
+      try report("rtn") { $0.scheme.bits = 8 }.warnings.contains { $0.hasPrefix("int8 weights alone") })
+    let columns = try report("owq") { $0.options.outlierColumns = 0.1 }
+    #expect(columns.warnings.contains { $0.contains("columns in 16 bits beside the codes") })
+    #expect(columns.json["layers"]?.array?.first?["widened"]?.string != nil)
+  }
+
   @Test func `the report gives bytes, bits, errors and warnings`() throws {
     let folder = try TemporaryFolder()
     let summary = try Self.run(
