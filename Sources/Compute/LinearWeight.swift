@@ -97,6 +97,17 @@ extension LinearWeight.Store {
     }
   }
 
+  /// The activations it multiplies are rounded first.
+  package var roundsActivations: Bool {
+    switch self {
+    case .integer(let weight): weight.activations != nil
+    case .float8(let weight): weight.activations != nil
+    case .sparse(let weight):
+      if case .codes(let codes) = weight.values { codes.activations != nil } else { false }
+    case .dense, .codebook, .blocks, .spqr, .placed: false
+    }
+  }
+
   /// Bits for each element of W, scales and all else included.
   package var averageBits: Double {
     Double(byteCount) * 8 / Double(Swift.max(outputs * inputs, 1))

@@ -22,6 +22,8 @@ package enum ModelError: Error, Equatable, Sendable {
   case limit(name: String, found: Int, allowed: String)
   /// A way to keep keys and values that this model cannot be run with.
   case policy(reason: String)
+  /// Layers were to be quantised while they are loaded, and are quantised in the checkpoint.
+  case quantised(module: String, scheme: String)
   /// A LoRA adapter that is damaged, not for this model, or of a kind that is not implemented.
   case adapter(path: String, reason: String)
   case checkpoint(CheckpointError)
@@ -56,6 +58,10 @@ extension ModelError: CustomStringConvertible {
         + supported.joined(separator: ", ")
     case .limit(let name, let found, let allowed):
       return "\(name) is \(found); it must be \(allowed)"
+    case .quantised(let module, let scheme):
+      return
+        "--quantization rounds models in floating point, and \(module) is \(scheme) already; leave the flag "
+        + "out"
     case .adapter(let path, let reason): return "adapter \(path): \(reason)"
     case .policy(let reason): return "--kv-policy cannot be used with this model: \(reason)"
     case .checkpoint(let error): return "\(error)"

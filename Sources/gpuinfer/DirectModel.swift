@@ -12,16 +12,16 @@ struct DirectModel {
   init(_ arguments: ParsedArguments, longestWindow: Int) throws {
     try self.init(
       path: try ModelPath.resolve(arguments.positional(0)), arguments, longestWindow: longestWindow,
-      takesCacheType: true)
+      isUnderTest: true)
   }
 
-  /// Another model on the same device, whose cache is as good as its activations: a reference.
+  /// Another model on the same device, as it is, whose cache is as good as its activations: a reference.
   init(path: String, _ arguments: ParsedArguments, longestWindow: Int) throws {
-    try self.init(path: path, arguments, longestWindow: longestWindow, takesCacheType: false)
+    try self.init(path: path, arguments, longestWindow: longestWindow, isUnderTest: false)
   }
 
   private init(
-    path: String, _ arguments: ParsedArguments, longestWindow: Int, takesCacheType: Bool
+    path: String, _ arguments: ParsedArguments, longestWindow: Int, isUnderTest: Bool
   ) throws {
     let checkpoint = try Checkpoint.open(path)
     let device = try DeviceChoice(arguments)
@@ -30,8 +30,9 @@ struct DirectModel {
       maxBatchTokens: max(longestWindow, Self.stepTokens),
       maxSequences: max(1, Self.stepTokens / max(longestWindow, 1)), maxModelLength: longestWindow,
       maxLogitRows: Self.logitRows)
-    if takesCacheType {
+    if isUnderTest {
       limits.cacheType = try CacheTypeFlag.type(arguments, on: device.profile(for: checkpoint))
+      limits.quantization = try QuantizationFlag.quantization(arguments)
     }
     graph = try ModelGraph(
       checkpoint: checkpoint, backend: device.makeBackend(for: checkpoint), limits: limits)

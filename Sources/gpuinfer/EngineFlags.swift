@@ -14,6 +14,7 @@ enum EngineFlags {
         "--gpu-memory-utilization", "F", default: "0.92",
         "Part of the free memory to use when no pool size is given."),
       CacheTypeFlag.option,
+      QuantizationFlag.option,
       WeightPages.option,
       .value(
         "--kv-policy", "POLICY", default: "full",
@@ -66,6 +67,7 @@ enum EngineFlags {
     options.usesGenerationConfiguration =
       try arguments.choice("--generation-config", as: GenerationSource.self) != .vllm
     options.cacheType = try CacheTypeFlag.type(arguments)
+    options.quantization = try QuantizationFlag.quantization(arguments)
     options.policy = try policy(arguments)
     let rank = try arguments.integer("--max-lora-rank", in: 1...4096)
     if try arguments.has("--enable-lora") || !adapters(arguments).isEmpty {

@@ -58,7 +58,7 @@ extension Failure {
     switch error {
     case .checkpoint(let error): ExitCode(rawValue: error.exitCode) ?? .badData
     case .kernel(let error): code(of: error)
-    case .limit: .usage
+    case .limit, .quantised: .usage
     default: .badData
     }
   }

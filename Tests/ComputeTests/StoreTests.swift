@@ -33,6 +33,53 @@ import Testing
     }
   }
 
+  /// Rows of 37, which fill no whole word; one of zeros.
+  @Test(arguments: [DataType.float32, .float16, .bfloat16])
+  func `rounding while loading is by the largest of each row`(_ type: DataType) throws {
+    var random = SeededGenerator(seed: 11)
+    let (outputs, inputs) = (7, 37)
+    var values = random.floats(outputs * inputs, -3, 3)
+    for index in 2 * inputs..<3 * inputs { values[index] = 0 }
+    let weight: Tensor
+    switch type {
+    case .float16:
+      weight = HostTensor.copy(values.map { Float16($0).bitPattern }, type, Shape(outputs, inputs))
+    case .bfloat16:
+      weight = HostTensor.copy(values.map { BFloat16($0).bitPattern }, type, Shape(outputs, inputs))
+    default: weight = HostTensor.copy(values, type, Shape(outputs, inputs))
+    }
+    let store = try LoadQuantization.llmInt8.store(of: weight)
+    guard case .integer(let codes) = store else {
+      Issue.record("\(store.summary)")
+      return
+    }
+    try codes.validateValues()
+    #expect(codes.activations == .token(outlierThreshold: 6) && store.roundsActivations)
+    #expect(store.byteCount == LoadQuantization.llmInt8.byteCount(outputs: outputs, inputs: inputs))
+    let found = store.dequantized()
+    for row in 0..<outputs {
+      let stored = (0..<inputs).map { Double(weight.float(at: row * inputs + $0)) }
+      let scale = (stored.map(abs).max() ?? 0) / 127
+      for (column, value) in stored.enumerated() {
+        let expected = scale > 0 ? (value / scale).rounded(.toNearestOrEven) * scale : 0
+        #expect(abs(Double(found[row * inputs + column]) - expected) <= scale * 0x1p-15)
+      }
+    }
+  }
+
+  @Test func `rows too small for a scale become zeros`() throws {
+    let tiny = 5 * Float.leastNonzeroMagnitude
+    let weight = HostTensor.copy([0, tiny, -tiny, 127], .float32, Shape(2, 2))
+    #expect(try LoadQuantization.llmInt8.store(of: weight).dequantized() == [0, 0, 0, 127])
+  }
+
+  @Test func `a weight that is no number is not rounded`() throws {
+    let weight = HostTensor.copy([1, 2, .nan, 4] as [Float], .float32, Shape(2, 2))
+    #expect(throws: StoreError.notFinite(operand: "weight", index: 2)) {
+      try LoadQuantization.llmInt8.store(of: weight)
+    }
+  }
+
   @Test func `act-order gives the same rows sorted by group`() throws {
     var random = SeededGenerator(seed: 7)
     let (outputs, inputs, groupSize) = (6, 64, 16)

@@ -6,6 +6,7 @@ wheels, and is in Scripts/goldens/check_quantized.py and check_gptq.py.
 
 import json
 import signal
+import struct
 import subprocess
 import time
 
@@ -108,6 +109,30 @@ def test_every_device_runs_it_without_a_flag(tmp_path, method):
 
 
 # MARK: other programs
+
+
+def logits(model, folder, *flags):
+    """Of 256 tokens of the demo's text; float32 [256, vocabulary]."""
+    tokens = read_tensors(DEMO / "calibration.safetensors")["input_ids"].reshape(-1)[-256:].astype(np.int32).tobytes()
+    header = json.dumps({"a": {"dtype": "I32", "shape": [256], "data_offsets": [0, len(tokens)]}}).encode()
+    (folder / "ids.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + tokens)
+    arguments = ["--input-ids", folder / "ids.safetensors", "--output", folder / "logits.safetensors"]
+    gpuinfer("score", model, *arguments, *flags, check=0)
+    return read_tensors(folder / "logits.safetensors")["a"].astype(np.float64)
+
+
+def test_eight_bits_move_logits_by_less_than_a_hundredth(tmp_path):
+    """ZeroQuant in groups, and LLM.int8 by rows while loading; both round activations token by token."""
+    compress(DEMO, tmp_path / "zeroquant", "zeroquant", "--bits", "8")
+    original = logits(DEMO, tmp_path)
+    errors = [
+        np.linalg.norm(found - original) / np.linalg.norm(original)
+        for found in [
+            logits(tmp_path / "zeroquant", tmp_path), logits(DEMO, tmp_path, "--quantization", "llm.int8")]
+    ]
+    assert all(0 < error <= 0.01 for error in errors), errors
+    refused = gpuinfer("verify", DEMO.parent / "quantized/bnb-int8", "--quantization", "llm.int8", check=64)
+    assert b"is bitsandbytes int8 already; leave the flag out" in refused.stderr
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q4_K", "Q6_K"])

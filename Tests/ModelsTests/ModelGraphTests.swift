@@ -142,6 +142,42 @@ import Testing
     #expect(plan.weightBytes == 2 * (2 * 512 * 64 + 2 * layer) + 4 * 5 * 64)
   }
 
+  @Test(arguments: ["tiny/llama", "tiny/gpt2", "tiny/bloom"])
+  func `layers rounded while loading are planned as such, and computed with`(_ fixture: String) throws {
+    let golden = try Golden(fixture)
+    let checkpoint = try Checkpoint.open(golden.directory)
+    var limits = Self.limits
+    limits.quantization = .llmInt8
+    let plan = try ModelGraph.memoryPlan(checkpoint: checkpoint, limits: limits, activationType: .float32)
+    let plain = try ModelGraph.memoryPlan(
+      checkpoint: checkpoint, limits: Self.limits, activationType: .float32)
+    let inventory = try TensorInventory(
+      try ModelRegistry.configuration(from: checkpoint.configuration), in: checkpoint)
+    let matrices = inventory.sites(try ModelRegistry.configuration(from: checkpoint.configuration)).joined()
+    let saved = matrices.reduce(0) { sum, site in
+      let size = checkpoint.tensors[site.module + ".weight"]?.dataType.byteCount ?? 0
+      return sum + site.outputs * site.inputs * size - site.outputs * ((site.inputs + 3) / 4 * 4 + 4)
+    }
+    #expect(plain.weightBytes - plan.weightBytes == saved && saved > 0)
+    let prompt = golden.prompts[0]
+    let runner = try ModelRunner(checkpoint, quantization: .llmInt8)
+    let deviation = Deviation(try runner.logits(prompt.tokens), prompt.logits, vocabulary: runner.vocabulary)
+    // Eight bits of weights and activations; 0 would mean that nothing was rounded.
+    #expect(deviation.relative > 1e-4 && deviation.relative < 0.08, "\(deviation.relative)")
+  }
+
+  @Test func `a quantised checkpoint is not quantised again`() throws {
+    let checkpoint = try Checkpoint.open(Fixtures.path("quantized/bnb-int8"))
+    var limits = Self.limits
+    limits.quantization = .llmInt8
+    #expect {
+      try ModelGraph(checkpoint: checkpoint, backend: SpyBackend(), limits: limits)
+    } throws: { error in
+      guard case ModelError.quantised(_, "bitsandbytes int8") = error else { return false }
+      return "\(error)".contains("leave the flag out")
+    }
+  }
+
   @Test func `matrices that are turned into another type when placed are planned as such`() throws {
     func bytes(_ fixture: String, _ type: DataType?) throws -> Int {
       try ModelGraph.memoryPlan(

@@ -31,6 +31,7 @@ extension MemoryReservation.Draft {
     limits = target
     limits.maxLogitRows = target.maxSequences
     limits.maxAdapterRank = 0
+    limits.quantization = nil
     limits.samples = false
     // It keeps its own books, with one table a sequence.
     limits.groupsLayers = false

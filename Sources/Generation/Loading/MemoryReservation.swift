@@ -1,5 +1,5 @@
 package import Checkpoints
-internal import Compute
+package import Compute
 package import Models
 package import Numerics
 package import Scheduling
@@ -62,6 +62,8 @@ package struct LoadingOptions: Sendable {
   package var memoryUtilization = 0.92
   /// `--kv-cache-dtype`
   package var cacheType: DataType?
+  /// `--quantization`: what plain linear layers are rounded to while they are loaded.
+  package var quantization: LoadQuantization?
   /// `--max-lora-rank`, where adapters are to be served; 0 takes none.
   package var maxAdapterRank = 0
   /// `--kv-policy`: attention sinks and a window.
@@ -230,6 +232,7 @@ package struct MemoryReservation: Sendable, Equatable {
         ?? (options.policy == nil ? configuration.defaultModelLength : streamLength),
       maxLogitRows: max(sequences, rows), cacheType: options.cacheType)
     limits.policy = options.policy
+    limits.quantization = options.quantization
     limits.maxAdapterRank = options.maxAdapterRank
     return limits
   }

@@ -55,7 +55,7 @@ extension ModelLoadingError: CustomStringConvertible {
     switch self {
     case .checkpoint(let error), .model(.checkpoint(let error)): error.exitCode
     case .tokenizer(.fileNotFound), .tokenizer(.inFile(_, .fileNotFound)): 66
-    case .option, .model(.limit): 64
+    case .option, .model(.limit), .model(.quantised): 64
     case .memory, .model(.kernel): 69
     case .model, .tokenizer, .field, .metadata, .draft: 65
     }

@@ -54,10 +54,10 @@ struct DecoderWeights {
 
   init(
     _ configuration: ModelConfiguration, inventory: TensorInventory, checkpoint: Checkpoint,
-    backend: any Backend
+    backend: any Backend, quantization: LoadQuantization?
   ) throws(ModelError) {
     let decoder = configuration.decoder
-    let loader = WeightLoader(checkpoint: checkpoint, backend: backend)
+    var loader = WeightLoader(checkpoint: checkpoint, backend: backend, quantization: quantization)
     let prefix = inventory.prefix
     tokenEmbedding = try loader.tensor(prefix + decoder.tokenEmbedding + ".weight")
     if case .learned(let table) = decoder.positions {
@@ -76,6 +76,8 @@ struct DecoderWeights {
       layers.append(try Layer(layer, configuration, inventory, loader))
     }
     self.layers = layers
+    // It makes the choice among tokens: bitsandbytes leaves it alone, too.
+    loader.quantization = nil
     finalNorm = try loader.norm(prefix + decoder.finalNorm, decoder.norm)
     output =
       decoder.tiesEmbeddings

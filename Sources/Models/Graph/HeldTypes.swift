@@ -5,13 +5,17 @@ package import Numerics
 package struct HeldTypes: Sendable {
   /// What plain matrices are turned into; nil where they stay as stored.
   package var matrices: DataType?
+  /// What the plain matrices of the layers are rounded to first.
+  package var quantization: LoadQuantization?
   /// What a quantised or sparse weight is widened to when it is placed; nil where it is multiplied as it is stored.
   package var widened: @Sendable (LinearWeight.Store) -> DataType?
 
   package init(
-    matrices: DataType? = nil, widened: @escaping @Sendable (LinearWeight.Store) -> DataType? = { _ in nil }
+    matrices: DataType? = nil, quantization: LoadQuantization? = nil,
+    widened: @escaping @Sendable (LinearWeight.Store) -> DataType? = { _ in nil }
   ) {
     self.matrices = matrices
+    self.quantization = quantization
     self.widened = widened
   }
 

@@ -77,7 +77,8 @@ package final class ModelGraph {
   ) throws(ModelError) {
     let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
     try limits.validate(configuration)
-    let inventory = try TensorInventory(configuration, in: checkpoint)
+    let inventory = try TensorInventory(
+      configuration, in: checkpoint, held: HeldTypes(quantization: limits.quantization))
     let layout = try WorkspaceLayout(configuration, limits: limits, activationType: backend.activationType)
     self.configuration = configuration
     self.limits = limits
@@ -91,7 +92,8 @@ package final class ModelGraph {
     sites = inventory.sites(configuration)
 
     weights = try DecoderWeights(
-      configuration, inventory: inventory, checkpoint: checkpoint, backend: backend)
+      configuration, inventory: inventory, checkpoint: checkpoint, backend: backend,
+      quantization: limits.quantization)
     do throws(KernelError) {
       workspace = try Workspace(configuration, layout: layout, limits: limits, backend: backend)
       try backend.reserve(limits.attentionDemand(configuration))
@@ -133,6 +135,8 @@ package final class ModelGraph {
   ) throws(ModelError) -> MemoryPlan {
     let configuration = try ModelRegistry.configuration(from: checkpoint.configuration)
     try limits.validate(configuration)
+    var held = held
+    held.quantization = limits.quantization
     return MemoryPlan(
       configuration, inventory: try TensorInventory(configuration, in: checkpoint, held: held),
       layout: try WorkspaceLayout(configuration, limits: limits, activationType: activationType),

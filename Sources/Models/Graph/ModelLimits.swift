@@ -15,6 +15,8 @@ package struct ModelLimits: Sendable, Equatable {
   package var cacheType: DataType?
   /// Attention sinks and a window instead of all keys (`--kv-policy`); nil leaves the model as it was trained.
   package var policy: KVRetention?
+  /// What plain linear layers are rounded to while they are loaded, all but the output projection (`--quantization`).
+  package var quantization: LoadQuantization?
   /// The largest rank of a LoRA adapter; 0 takes none.
   package var maxAdapterRank = 0
   /// Blocks that a layer's window has left may go, whatever other layers see (`CacheGroups`); otherwise one table serves

@@ -56,17 +56,14 @@ package struct TensorInventory: Sendable {
         }
       } ?? decoder.output[0]
     try collect(configuration, checkpoint)
+    if held.quantization != nil, let linear = linears.first {
+      throw .quantised(module: linear.module, scheme: linear.scheme.name)
+    }
     try addQuantised(in: checkpoint, held)
 
     for requirement in requirements {
       let entry = try check(requirement, in: checkpoint)
-      let type =
-        switch requirement.role {
-        case .vector: DataType.float32
-        case .matrix: held.matrices ?? entry.dataType
-        case .table: entry.dataType
-        }
-      weightBytes += entry.elementCount * type.byteCount
+      weightBytes += bytes(of: entry, requirement.role, decoder.weightOrder, held)
     }
     for name in absentBiases(decoder, layers: configuration.layers.count)
     where checkpoint.tensors[name] != nil {
@@ -76,6 +73,23 @@ package struct TensorInventory: Sendable {
     unused = checkpoint.tensorNames.filter { name in
       !known.contains(name) && !Self.buffers.contains { name.hasSuffix($0) } && name != output + ".weight"
     }
+  }
+
+  private func bytes(
+    of entry: TensorEntry, _ role: Role, _ order: DecoderDescription.WeightOrder, _ held: HeldTypes
+  ) -> Int {
+    if role == .matrix, entry.name != output + ".weight", let quantization = held.quantization {
+      let (outputs, inputs) =
+        order == .outputsFirst ? (entry.shape[0], entry.shape[1]) : (entry.shape[1], entry.shape[0])
+      return quantization.byteCount(outputs: outputs, inputs: inputs)
+    }
+    let type =
+      switch role {
+      case .vector: DataType.float32
+      case .matrix: held.matrices ?? entry.dataType
+      case .table: entry.dataType
+      }
+    return entry.elementCount * type.byteCount
   }
 
   /// Rope frequencies and causal masks, which are computed here.

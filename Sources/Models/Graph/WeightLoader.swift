@@ -6,6 +6,8 @@ internal import Numerics
 struct WeightLoader {
   let checkpoint: Checkpoint
   let backend: any Backend
+  /// What plain weights become.
+  var quantization: LoadQuantization?
 
   /// A matrix or table in the type and, where the backend can use it, the memory of the file.
   func tensor(_ name: String) throws(ModelError) -> Tensor { try place(try borrow(name)) }
@@ -82,8 +84,12 @@ struct WeightLoader {
     _ module: String, _ order: DecoderDescription.WeightOrder
   ) throws(ModelError) -> LinearWeight.Store {
     if let quantised = try quantised(module) { return quantised }
-    let weight = try borrow(module + ".weight")
-    return .dense(order == .inputsFirst ? weight.transposed() : weight)
+    var weight = try borrow(module + ".weight")
+    if order == .inputsFirst { weight = weight.transposed() }
+    guard let quantization else { return .dense(weight) }
+    do throws(StoreError) { return try quantization.store(of: weight) } catch {
+      throw .checkpoint(.quantization(path: checkpoint.path, .store(module: module, error)))
+    }
   }
 
   /// nil where the weight is plain, or is GGUF blocks that the backend does not multiply and which are decoded instead.

@@ -8,17 +8,19 @@ package import Numerics
 /// dense weight that it becomes there, whose activations are not rounded.
 package final class RoundedBackend: Backend {
   private let inner: any Backend
-  private let weightType: DataType
+  private let weightType: DataType?
   private let widening: (LinearWeight.Store) -> String?
   /// Layers by what they are stored as, and why the candidate widens them.
   package private(set) var widened: [(stored: String, reason: String, layers: Int)] = []
   /// Layers with a low-rank correction.
   package private(set) var correctedLayers = 0
 
-  /// - Parameter widening: why the candidate places a store as a dense weight; nil where it does not.
+  /// - Parameters:
+  ///   - weightType: nil leaves plain weights as they are.
+  ///   - widening: why the candidate places a store as a dense weight; nil where it does not.
   /// - Precondition: `inner` shares the host's memory.
   package init(
-    _ inner: any Backend, weightType: DataType,
+    _ inner: any Backend, weightType: DataType?,
     widening: @escaping (LinearWeight.Store) -> String? = { _ in nil }
   ) {
     precondition(inner.sharesHostMemory, "weights are rounded in host memory")
@@ -71,7 +73,7 @@ package final class RoundedBackend: Backend {
   }
 
   private func rounded(_ tensor: Tensor) throws(KernelError) -> Tensor {
-    guard tensor.dataType != weightType else { return tensor }
+    guard let weightType, tensor.dataType != weightType else { return tensor }
     let values = try Bench.download(tensor.view, from: inner)
     let result = Tensor(
       storage: try inner.allocate(byteCount: values.count * weightType.byteCount), shape: tensor.shape,

@@ -20,7 +20,7 @@ enum EvalCommand: Command {
       .flag(
         "--stream", "Read the text (or its first --context tokens) as one stream, as a server reads a prompt."
       ),
-      .flag("--json", "Print one JSON document."), CacheTypeFlag.option,
+      .flag("--json", "Print one JSON document."), CacheTypeFlag.option, QuantizationFlag.option,
     ] + EngineFlags.options.filter { $0.name == "--kv-policy" } + DeviceChoice.options,
     discussion: """
       The text is encoded whole, without special tokens, and cut into windows; a last short one is left out. Each

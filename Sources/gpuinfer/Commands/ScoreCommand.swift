@@ -10,6 +10,7 @@ enum ScoreCommand: Command {
     options: [
       .value("--input-ids", "FILE", "A safetensors file of integer tensors [T], each one text."),
       .value("--output", "FILE", aliases: ["-o"], "The safetensors file to write."),
+      CacheTypeFlag.option, QuantizationFlag.option,
     ] + DeviceChoice.options,
     discussion: "For each input tensor the output has one of the same name: float32 logits [T, vocabulary].")
 

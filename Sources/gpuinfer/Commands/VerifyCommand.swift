@@ -23,7 +23,7 @@ enum VerifyCommand: Command {
       .value("--max-tokens", "N", default: "12", "Tokens that the candidate writes after each prompt."),
       .value("--seed", "S", default: "1", "Of the operands and the built-in prompts."),
       .flag("--json", "Print one JSON document."),
-      CacheTypeFlag.option,
+      CacheTypeFlag.option, QuantizationFlag.option,
       DeviceChoice.threadsOption,
     ],
     discussion: """
@@ -70,18 +70,20 @@ enum VerifyCommand: Command {
       let longest = (prompts.map(\.count).max() ?? 1) + maxTokens
       // Of codes both sides keep the same, so that only the arithmetic is compared.
       let cacheType = try CacheTypeFlag.type(arguments, on: device.profile(for: checkpoint))
-      let limits = ModelLimits(
+      var limits = ModelLimits(
         maxBatchTokens: longest, maxSequences: 1, maxModelLength: longest, maxLogitRows: min(longest, 16),
         cacheType: cacheType)
+      limits.quantization = try QuantizationFlag.quantization(arguments)
       let tested = try ModelGraph(checkpoint: checkpoint, backend: candidate, limits: limits)
+      let capability = (candidate as? KernelBackend)?.device.capability
+      let widening: (LinearWeight.Store) -> String? = { store in
+        capability.flatMap { KernelBackend.widening(of: store, capability: $0) }
+      }
       if parts.contains(.layers) {
         let type = candidate.activationType
         var rounded = limits
         rounded.cacheType = cacheType ?? type
-        let capability = (candidate as? KernelBackend)?.device.capability
-        let widened = RoundedBackend(reference, weightType: type) { store in
-          capability.flatMap { KernelBackend.widening(of: store, capability: $0) }
-        }
+        let widened = RoundedBackend(reference, weightType: type, widening: widening)
         let known = try ModelGraph(checkpoint: checkpoint, backend: widened, limits: rounded)
         report.notes = widened.widened.map { stored, reason, layers in
           "\(layers) layers of \(stored) are widened to 16 bits (\(reason)); the reference computes with the same weights"
@@ -94,7 +96,12 @@ enum VerifyCommand: Command {
         }
       }
       if parts.contains(.tokens) {
-        let known = try ModelGraph(checkpoint: checkpoint, backend: reference, limits: limits)
+        // Activations that a store rounds are not rounded where it is widened, and no text survives that; plain weights and
+        // their rounding to 16 bits are the device's affair.
+        let widened = RoundedBackend(reference, weightType: nil) { store in
+          store.roundsActivations ? widening(store) : nil
+        }
+        let known = try ModelGraph(checkpoint: checkpoint, backend: widened, limits: limits)
         let comparison = GreedyComparison(reference: known, candidate: tested)
         var progress = ProgressLine("prompt", total: prompts.count)
         for (index, prompt) in prompts.enumerated() {

@@ -18,12 +18,14 @@ final class ModelRunner {
 
   init(
     _ checkpoint: Checkpoint, sequences: Int = 1, maxTokens: Int = 256, modelLength: Int = 256,
-    maxLogitRows: Int = 256, policy: KVRetention? = nil, backend: any Backend = CPUBackend(threads: 1)
+    maxLogitRows: Int = 256, policy: KVRetention? = nil, quantization: LoadQuantization? = nil,
+    backend: any Backend = CPUBackend(threads: 1)
   ) throws {
     var limits = ModelLimits(
       maxBatchTokens: maxTokens, maxSequences: sequences, maxModelLength: modelLength,
       maxLogitRows: maxLogitRows)
     limits.policy = policy
+    limits.quantization = quantization
     graph = try ModelGraph(checkpoint: checkpoint, backend: backend, limits: limits)
     blocksPerSequence = (modelLength + 15) / 16
     let count = blocksPerSequence * sequences
