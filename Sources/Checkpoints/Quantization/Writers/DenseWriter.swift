@@ -21,18 +21,6 @@ extension LinearWriter {
   }
 }
 
-extension LinearWeight.Store {
-  var roundsActivations: Bool {
-    switch self {
-    case .integer(let weight): weight.activations != nil
-    case .float8(let weight): weight.activations != nil
-    case .sparse(let weight):
-      if case .codes(let codes) = weight.values { codes.activations != nil } else { false }
-    case .dense, .codebook, .blocks, .spqr, .placed: false
-    }
-  }
-}
-
 extension SparseWeight {
   /// `[outputs, inputs]` with these elements where the mask is set, bit for bit.
   func spread(_ kept: Tensor) -> Tensor {
