@@ -34,8 +34,7 @@ struct BatchAPITests {
   /// Waits until the batch is over.
   private func wait(_ state: ServerState, _ id: String) throws -> BatchRecord {
     let never = Monitor(())
-    // Only so that a hang ends.
-    for _ in 0..<12_000 {
+    for _ in 0..<Patience.milliseconds / 10 {
       if let record = state.batches[id], record.status.isOver { return record }
       never.wait(timeoutMilliseconds: 10, until: { _ in false }, then: { _ in })
     }
@@ -182,7 +181,7 @@ struct BatchAPITests {
         .joined(separator: "\n"))
     let id = try #require(try create(api, input).json["id"]?.string)
     #expect(api.api.startBatches(concurrency: 1) { Issue.record("\($0)") })
-    reached.wait(timeoutMilliseconds: 60_000, until: { $0 >= 3 }, then: { _ in })
+    reached.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 >= 3 }, then: { _ in })
     #expect(try api.ask("DELETE", "/v1/files/\(input)").status == 409)
     let answer = try api.post("/v1/batches/\(id)/cancel", [:])
     #expect(answer.status == 200 && answer.json["status"] == "cancelling")

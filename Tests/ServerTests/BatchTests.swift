@@ -160,7 +160,7 @@ struct BatchTests {
     }
     _ = api.service.submissions(count: 3)
     runner.cancel()
-    let report = result.wait(timeoutMilliseconds: 30_000, until: { $0 != nil }, then: { $0 })
+    let report = result.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 != nil }, then: { $0 })
     if let thread { thread.join() }
     #expect(report?.isCancelled == true)
     #expect(try directory.lines().compactMap { $0["custom_id"]?.string } == ["a", "b"])

@@ -1,4 +1,5 @@
 import JSON
+import TestSupport
 import Testing
 import Tokenizers
 
@@ -172,6 +173,6 @@ struct EmbeddingTests {
     let submission = slow.service.submissions(count: 1)[0]
     client.close()
     #expect(submission.stream.waitUntilCancelled())
-    #expect(slow.api.active.waitUntilNone(timeoutMilliseconds: 30_000))
+    #expect(slow.api.active.waitUntilNone(timeoutMilliseconds: Patience.milliseconds))
   }
 }

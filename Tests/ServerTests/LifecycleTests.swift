@@ -1,4 +1,5 @@
 import JSON
+import TestSupport
 import Testing
 
 @testable import Generation
@@ -51,7 +52,7 @@ struct LifecycleTests {
         }
       }
       #expect(stream.waitUntilCancelled())
-      #expect(api.api.active.waitUntilNone(timeoutMilliseconds: 10_000))
+      #expect(api.api.active.waitUntilNone(timeoutMilliseconds: Patience.milliseconds))
     }
   }
 
@@ -67,7 +68,7 @@ struct LifecycleTests {
     _ = try client.chunk()
     client.close()
     // Special tokens, one after the other, until the request is cancelled.
-    let limit = MonotonicClock.milliseconds + 30_000
+    let limit = MonotonicClock.milliseconds + Int64(Patience.milliseconds)
     while !stream.isCancelled, MonotonicClock.milliseconds < limit {
       stream.push(.token(choice: 0, token: 3, logprobs: nil))
     }
@@ -75,8 +76,7 @@ struct LifecycleTests {
   }
 
   @Test(
-    "A thousand requests cancelled at once leave nothing behind, and the server answers",
-    .timeLimit(.minutes(6)))
+    "A thousand requests cancelled at once leave nothing behind, and the server answers")
   func massCancellation() throws {
     // A thousand threads that look for their client every 5 ms would leave a sanitized build little else to do.
     let options = with(ServerOptions()) { $0.presenceIntervalMilliseconds = 100 }
@@ -89,7 +89,7 @@ struct LifecycleTests {
     #expect(try api.get("/load").json["server_load"] == 1000)
     for client in clients { client.close() }
     for submission in api.service.submissions { #expect(submission.stream.waitUntilCancelled()) }
-    #expect(api.api.active.waitUntilNone(timeoutMilliseconds: 120_000))
+    #expect(api.api.active.waitUntilNone(timeoutMilliseconds: Patience.milliseconds))
     #expect(try api.get("/load").json["server_load"] == 0)
     #expect(try api.get("/health").status == 200)
   }
@@ -162,15 +162,13 @@ struct LifecycleTests {
   @Test("A drain lets running requests finish while new ones are refused")
   func drain() throws {
     let api = try TestAPI(.socket, options: quick, script: Self.waiting)
-    var http = HTTPServerOptions()
-    http.port = 0
-    let server = try MicrohttpdServer(options: http) { [api = api.api] in api.handle($0) }
+    let server = try MicrohttpdServer(options: .timeless) { [api = api.api] in api.handle($0) }
     let client = try RawClient(port: server.address.port)
     client.send("POST", "/v1/completions", body: body)
     let stream = try #require(api.service.submissions(count: 1).first?.stream)
     let result = Monitor<Bool?>(nil)
     let thread = Thread { [api = api.api] in
-      let isDrained = GracefulShutdown.run(api, server, timeoutMilliseconds: 30_000)
+      let isDrained = GracefulShutdown.run(api, server, timeoutMilliseconds: Patience.milliseconds)
       result.update { $0 = isDrained }
     }
     var refused = 0
@@ -189,7 +187,8 @@ struct LifecycleTests {
       .prompt(cachedTokens: 0, logprobs: nil), .token(choice: 0, token: 100, logprobs: nil),
       .finished(choice: 0, reason: .length), isComplete: true)
     #expect(try client.response().status == 200)
-    #expect(result.wait(timeoutMilliseconds: 30_000, until: { $0 != nil }, then: { $0 }) == true)
+    #expect(
+      result.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 != nil }, then: { $0 }) == true)
     if let thread { thread.join() }
     #expect(throws: RawClient.Failure.self) { try RawClient(port: server.address.port) }
   }
@@ -197,9 +196,7 @@ struct LifecycleTests {
   @Test("A drain that runs out of time ends what runs, with what it has")
   func hardStop() throws {
     let api = try TestAPI(.socket, options: quick, script: Self.waiting)
-    var http = HTTPServerOptions()
-    http.port = 0
-    let server = try MicrohttpdServer(options: http) { [api = api.api] in api.handle($0) }
+    let server = try MicrohttpdServer(options: .timeless) { [api = api.api] in api.handle($0) }
     let clients = try [body, streamBody].map { body in
       let client = try RawClient(port: server.address.port)
       client.send("POST", "/v1/completions", body: body)
@@ -209,7 +206,9 @@ struct LifecycleTests {
       submission.stream.push(
         .prompt(cachedTokens: 0, logprobs: nil), .token(choice: 0, token: 100, logprobs: nil))
     }
-    #expect(!GracefulShutdown.run(api.api, server, timeoutMilliseconds: 20))
+    #expect(
+      !GracefulShutdown.run(
+        api.api, server, timeoutMilliseconds: 20, flushMilliseconds: Patience.milliseconds))
     let whole = try clients[0].response()
     #expect(whole.status == 200)
     #expect(try JSONValue.parse(whole.text)["choices"]?[0]?["finish_reason"] == "abort")

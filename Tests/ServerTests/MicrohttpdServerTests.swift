@@ -1,5 +1,6 @@
 import Generation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Server
@@ -47,8 +48,7 @@ private final class EndlessProducer: HTTPBodyProducer, @unchecked Sendable {
 private func server(
   _ change: (inout HTTPServerOptions) -> Void = { _ in }, handler: @escaping HTTPHandler
 ) throws -> MicrohttpdServer {
-  var options = HTTPServerOptions()
-  options.port = 0
+  var options = HTTPServerOptions.timeless
   change(&options)
   return try MicrohttpdServer(options: options, handler: handler)
 }
@@ -185,7 +185,9 @@ struct MicrohttpdServerTests {
       HTTPResponse(
         stream: ListProducer(
           [[65], [66], [67]],
-          wait: { index in permits.wait(timeoutMilliseconds: 10_000, until: { $0 >= index }, then: { _ in }) }
+          wait: { index in
+            permits.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 >= index }, then: { _ in })
+          }
         ))
     }
     defer { server.stop() }
@@ -208,8 +210,8 @@ struct MicrohttpdServerTests {
     client.send("GET", "/")
     _ = try client.chunkHead()
     if byReset { client.reset() } else { client.close() }
-    #expect(isAbandoned.wait(timeoutMilliseconds: 10_000, until: { $0 }, then: { $0 }))
-    #expect(server.waitUntilIdle(timeoutMilliseconds: 10_000))
+    #expect(isAbandoned.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 }, then: { $0 }))
+    #expect(server.waitUntilIdle(timeoutMilliseconds: Patience.milliseconds))
   }
 
   @Test("A waiting handler can see that its client finished sending, or left")
@@ -218,7 +220,7 @@ struct MicrohttpdServerTests {
     let server = try server { request in
       seen.update { $0.append(request.client.presence) }
       var presence = HTTPClientPresence.present
-      let end = MonotonicClock.milliseconds + 10_000
+      let end = MonotonicClock.milliseconds + Int64(Patience.milliseconds)
       while presence == .present, MonotonicClock.milliseconds < end { presence = request.client.presence }
       seen.update { $0.append(presence) }
       return .text("done")
@@ -226,27 +228,35 @@ struct MicrohttpdServerTests {
     defer { server.stop() }
     let halfClosed = try RawClient(port: server.address.port)
     halfClosed.send("GET", "/")
-    #expect(seen.wait(timeoutMilliseconds: 10_000, until: { $0.count == 1 }, then: { $0 }) == [.present])
+    #expect(
+      seen.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0.count == 1 }, then: { $0 }) == [
+        .present
+      ])
     halfClosed.finishSending()
     #expect(try halfClosed.response().text == "done")
     #expect(seen.withLock { $0 } == [.present, .finishedSending])
 
     let leaver = try RawClient(port: server.address.port)
     leaver.send("GET", "/")
-    _ = seen.wait(timeoutMilliseconds: 10_000, until: { $0.count == 3 }, then: { $0 })
+    _ = seen.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0.count == 3 }, then: { $0 })
     leaver.reset()
-    #expect(seen.wait(timeoutMilliseconds: 10_000, until: { $0.count == 4 }, then: { $0.last }) == .gone)
+    #expect(
+      seen.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0.count == 4 }, then: { $0.last })
+        == .gone)
   }
 
   @Test("A client too slow with its head, its body or the taking of an answer is cut off", arguments: 0..<4)
   func slowClients(phase: Int) throws {
     let isAbandoned = Monitor(false)
+    let time = HandClock()
+    let never = 1 << 40
     let server = try server(
       {
-        $0.headTimeoutMilliseconds = phase == 0 ? 50 : 60_000
-        $0.bodyTimeoutMilliseconds = phase == 1 ? 50 : 60_000
-        $0.sendTimeoutMilliseconds = phase == 2 ? 50 : 60_000
-        $0.idleTimeoutMilliseconds = phase == 3 ? 50 : 60_000
+        $0.headTimeoutMilliseconds = phase == 0 ? 50 : never
+        $0.bodyTimeoutMilliseconds = phase == 1 ? 50 : never
+        $0.sendTimeoutMilliseconds = phase == 2 ? 50 : never
+        $0.idleTimeoutMilliseconds = phase == 3 ? 50 : never
+        $0.clock = MonotonicClock(now: time.now)
       }
     ) { request in
       request.path == "/endless"
@@ -259,37 +269,43 @@ struct MicrohttpdServerTests {
     case 1: client.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc")
     case 2:
       client.send("GET", "/endless")
-      #expect(isAbandoned.wait(timeoutMilliseconds: 10_000, until: { $0 }, then: { $0 }))
+      for _ in 0..<Patience.milliseconds / 5 {
+        if isAbandoned.wait(timeoutMilliseconds: 5, until: { $0 }, then: { $0 }) { return }
+        time.advance(0.1)
+      }
+      Issue.record("the stream went on")
       return
     default:
       client.send("GET", "/")
       #expect(try client.response().status == 200)
     }
-    #expect(try client.isClosedByServer())
+    #expect(try client.isClosedByServer { time.advance(0.1) })
   }
 
   @Test("A handler may take longer than every timeout")
   func slowHandler() throws {
     let started = Monitor(false)
     let mayFinish = Monitor(false)
+    let time = HandClock()
     let server = try server({
+      $0.clock = MonotonicClock(now: time.now)
       $0.headTimeoutMilliseconds = 30
       $0.bodyTimeoutMilliseconds = 30
       $0.sendTimeoutMilliseconds = 30
       $0.idleTimeoutMilliseconds = 30
     }) { _ in
       started.update { $0 = true }
-      mayFinish.wait(timeoutMilliseconds: 10_000, until: { $0 }, then: { _ in })
+      mayFinish.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 }, then: { _ in })
       return .text("late")
     }
     defer { server.stop() }
     let client = try RawClient(port: server.address.port)
     client.send("GET", "/")
-    #expect(started.wait(timeoutMilliseconds: 10_000, until: { $0 }, then: { $0 }))
+    #expect(started.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 }, then: { $0 }))
     // A client that comes later and is cut for its slowness shows that the timeouts have passed.
     let slow = try RawClient(port: server.address.port)
     slow.send("GET / HT")
-    #expect(try slow.isClosedByServer())
+    #expect(try slow.isClosedByServer { time.advance(0.1) })
     mayFinish.update { $0 = true }
     #expect(try client.response().text == "late")
   }
@@ -300,19 +316,19 @@ struct MicrohttpdServerTests {
     let mayFinish = Monitor(false)
     let server = try server { _ in
       started.update { $0 = true }
-      mayFinish.wait(timeoutMilliseconds: 10_000, until: { $0 }, then: { _ in })
+      mayFinish.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 }, then: { _ in })
       return .text("finished")
     }
     defer { server.stop() }
     let client = try RawClient(port: server.address.port)
     client.send("GET", "/")
-    #expect(started.wait(timeoutMilliseconds: 10_000, until: { $0 }, then: { $0 }))
+    #expect(started.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 }, then: { $0 }))
     server.stopAccepting()
     #expect(throws: RawClient.Failure.self) { try RawClient(port: server.address.port) }
     #expect(!server.waitUntilIdle(timeoutMilliseconds: 10))
     mayFinish.update { $0 = true }
     #expect(try client.response().text == "finished")
-    #expect(server.waitUntilIdle(timeoutMilliseconds: 10_000))
+    #expect(server.waitUntilIdle(timeoutMilliseconds: Patience.milliseconds))
   }
 
   @Test("Stopping ends streams and waits for their producers")
@@ -362,13 +378,14 @@ struct MicrohttpdServerTests {
           wait: { index in
             if index > 0 { return }
             waiting.update { $0 += 1 }
-            go.wait(timeoutMilliseconds: 60_000, until: { $0 }, then: { _ in })
+            go.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 }, then: { _ in })
           }))
     }
     defer { server.stop() }
     let clients = try (0..<1000).map { _ in try RawClient(port: server.address.port) }
     for client in clients { client.send("GET", "/") }
-    #expect(waiting.wait(timeoutMilliseconds: 60_000, until: { $0 == 1000 }, then: { $0 }) == 1000)
+    #expect(
+      waiting.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0 == 1000 }, then: { $0 }) == 1000)
     go.update { $0 = true }
     for client in clients { #expect(try client.response().text == "A") }
   }

@@ -9,11 +9,13 @@ final class ConnectionTable: Sendable {
   private let connections = Monitor<[ObjectIdentifier: MicrohttpdConnection]>([:])
   private let isStopping = Monitor(false)
   private let tickMilliseconds: Int
+  private let clock: MonotonicClock
 
   init(options: HTTPServerOptions) {
     let shortest = min(
       options.headTimeoutMilliseconds, options.bodyTimeoutMilliseconds, options.idleTimeoutMilliseconds,
       options.sendTimeoutMilliseconds)
+    clock = options.clock
     tickMilliseconds = min(max(shortest / 4, 5), 1000)
   }
 
@@ -31,7 +33,7 @@ final class ConnectionTable: Sendable {
   }
 
   private func cutLate() {
-    let now = MonotonicClock.milliseconds
+    let now = clock.milliseconds
     connections.withLock {
       for connection in $0.values where connection.isLate(at: now) {
         connection.cut()

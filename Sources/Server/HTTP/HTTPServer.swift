@@ -1,3 +1,5 @@
+package import Generation
+
 /// Answers requests on a socket. Knows nothing of what is served.
 package protocol HTTPServer: AnyObject, Sendable {
   /// Where it listens; the port is the one the system gave when 0 was asked for.
@@ -46,6 +48,8 @@ package struct HTTPServerOptions: Sendable {
   package var idleTimeoutMilliseconds = 75_000
   /// For a client to take what was written to it, and one second more for every 64 KiB.
   package var sendTimeoutMilliseconds = 60_000
+  /// What these timeouts are counted on.
+  package var clock = MonotonicClock.system
   /// Address space, not memory, of a connection's thread. Decoding nested JSON recurses.
   package var threadStackBytes = 1 << 20
 

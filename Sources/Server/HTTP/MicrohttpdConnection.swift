@@ -13,19 +13,25 @@ final class MicrohttpdConnection: Sendable {
   /// Monotonic milliseconds; `never` while the server owes the next move.
   private let deadline: Atomic<Int64>
 
+  private let clock: MonotonicClock
+
   static let never = Int64.max
   private static let bytesPerExtraSecond = 64 << 10
 
-  init(socket: Int32, timeoutMilliseconds: Int) {
+  init(socket: Int32, timeoutMilliseconds: Int, clock: MonotonicClock) {
     self.socket = socket
+    self.clock = clock
     deadline = Atomic(Self.never)
     expect(within: timeoutMilliseconds)
   }
 
+  var now: Int64 { clock.milliseconds }
+
   /// The client must act within the time, plus a second for each 64 KiB it has to move.
-  func expect(within milliseconds: Int, since start: Int64 = MonotonicClock.milliseconds, bytes: Int = 0) {
+  /// - Parameter start: in milliseconds, as `now` tells them; nil is now.
+  func expect(within milliseconds: Int, since start: Int64? = nil, bytes: Int = 0) {
     let allowance = Int64(milliseconds) + Int64(bytes / Self.bytesPerExtraSecond) * 1000
-    deadline.store(start &+ allowance, ordering: .relaxed)
+    deadline.store((start ?? now) &+ allowance, ordering: .relaxed)
   }
 
   func expectNothing() { deadline.store(Self.never, ordering: .relaxed) }

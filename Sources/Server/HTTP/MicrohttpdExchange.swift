@@ -10,13 +10,14 @@ final class MicrohttpdExchange {
   let client: MicrohttpdClient
   private var request: HTTPRequest
   private let options: HTTPServerOptions
-  private let bodyStart = MonotonicClock.milliseconds
+  private let bodyStart: Int64
   private var receivedBytes = 0
   private var isTooLarge = false
 
   init(request: HTTPRequest, connection: MicrohttpdConnection, options: HTTPServerOptions) {
     self.connection = connection
     self.options = options
+    bodyStart = connection.now
     client = MicrohttpdClient(socket: connection.socket)
     self.request = request
     self.request.client = client

@@ -96,7 +96,8 @@ extension MicrohttpdServer {
       }
       if change == .CONNECTION_NOTIFY_STARTED {
         let connection = unsafe MicrohttpdConnection(
-          socket: gpi_mhd_socket(handle), timeoutMilliseconds: server.options.headTimeoutMilliseconds)
+          socket: gpi_mhd_socket(handle), timeoutMilliseconds: server.options.headTimeoutMilliseconds,
+          clock: server.options.clock)
         server.connections.insert(connection)
         unsafe slot.pointee = Unmanaged.passRetained(connection).toOpaque()
       } else if let stored = unsafe slot.pointee {

@@ -1,21 +1,14 @@
-import Synchronization
+import TestSupport
 import Testing
 
 @testable import Generation
 
 @Suite struct EngineStatisticsTests {
-  /// Time that passes only when a test, or a step of the model, lets it.
-  private final class HandClock: Sendable {
-    let nanoseconds = Atomic<UInt64>(1_000_000_000)
-    var clock: MonotonicClock { MonotonicClock { [self] in nanoseconds.load(ordering: .relaxed) } }
-    func advance(_ seconds: Double) { nanoseconds.add(UInt64(seconds * 1e9), ordering: .relaxed) }
-  }
-
   @Test("Latencies are measured from arrival over start and first token to the last")
   func latencies() throws {
     let time = HandClock()
     let hooks = HistoryModel.Hooks(paused: true)
-    let engine = try Engine.history(hooks, sequences: 1) { $0.clock = time.clock }
+    let engine = try Engine.history(hooks, sequences: 1) { $0.clock = MonotonicClock(now: time.now) }
     // The first occupies the only place; the second queues 3 s.
     let first = try engine.submit(GenerationRequest([1], max: 1))
     hooks.waitUntilBlocked()

@@ -28,8 +28,7 @@ final class FakeService: GenerationService {
 
   /// Waits until this many requests have been submitted.
   func submissions(count: Int) -> [Submission] {
-    // Only so that a hang ends: a thousand clients under a sanitizer, beside all other tests, take their time.
-    state.wait(timeoutMilliseconds: 180_000, until: { $0.count >= count }, then: { $0 })
+    state.wait(timeoutMilliseconds: Patience.milliseconds, until: { $0.count >= count }, then: { $0 })
   }
 
   func submit(_ request: GenerationRequest) throws(SubmissionError) -> any GenerationStream {
@@ -139,7 +138,8 @@ final class FakeStream: GenerationStream {
   var finishedChoices: [Int] { state.withLock { $0.finishedChoices } }
 
   func waitUntilCancelled() -> Bool {
-    state.wait(timeoutMilliseconds: 30_000, until: { $0.isCancelled }, then: { $0.isCancelled })
+    state.wait(
+      timeoutMilliseconds: Patience.milliseconds, until: { $0.isCancelled }, then: { $0.isCancelled })
   }
 
   func next(timeoutMilliseconds: Int?) -> [TokenEvent]? {

@@ -1,8 +1,10 @@
+import Generation
 import Glibc
+import TestSupport
 
 @testable import Server
 
-/// A plain TCP client that sends exactly the bytes it is told to. Reads give up after ten seconds, so that a broken
+/// A plain TCP client that sends exactly the bytes it is told to. Reads give up in the end, so that a broken
 /// server fails a test instead of hanging it.
 final class RawClient {
   struct Response: Equatable {
@@ -28,7 +30,7 @@ final class RawClient {
     if var size = receiveBufferBytes {
       unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
     }
-    var limit = timeval(tv_sec: 10, tv_usec: 0)
+    var limit = timeval(tv_sec: Patience.milliseconds / 1000, tv_usec: 0)
     unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     var on: Int32 = 1
@@ -42,7 +44,26 @@ final class RawClient {
         unsafe connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
       }
     }
-    guard status == 0 else { throw Failure(description: "connect: errno \(errno)") }
+    let reason = status == 0 ? 0 : errno == EINTR ? outcomeOfConnecting() : errno
+    guard reason == 0 else { throw Failure(description: "connect: errno \(reason)") }
+  }
+
+  /// A process that is stopped and goes on finds its calls interrupted; the connection is made meanwhile.
+  private func outcomeOfConnecting() -> Int32 {
+    var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    guard unsafe poll(&entry, 1, Int32(Patience.milliseconds)) > 0 else { return ETIMEDOUT }
+    var reason: Int32 = 0
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    unsafe getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &reason, &size)
+    return reason
+  }
+
+  /// Repeats a call that was interrupted.
+  private func uninterrupted(_ call: () -> Int) -> Int {
+    while true {
+      let count = call()
+      if count >= 0 || errno != EINTR { return count }
+    }
   }
 
   deinit { close() }
@@ -66,9 +87,11 @@ final class RawClient {
   func send(_ bytes: [UInt8]) -> Bool {
     var sent = 0
     while sent < bytes.count {
-      let count = unsafe bytes.withUnsafeBytes {
-        unsafe Glibc.send(
-          descriptor, $0.baseAddress?.advanced(by: sent), bytes.count - sent, Int32(MSG_NOSIGNAL))
+      let count = uninterrupted {
+        unsafe bytes.withUnsafeBytes {
+          unsafe Glibc.send(
+            descriptor, $0.baseAddress?.advanced(by: sent), bytes.count - sent, Int32(MSG_NOSIGNAL))
+        }
       }
       if count <= 0 { return false }
       sent += count
@@ -96,7 +119,7 @@ final class RawClient {
   /// More bytes from the socket; false at its end.
   private func fill() throws -> Bool {
     var chunk = [UInt8](repeating: 0, count: 1 << 16)
-    let count = unsafe recv(descriptor, &chunk, chunk.count, 0)
+    let count = uninterrupted { unsafe recv(descriptor, &chunk, chunk.count, 0) }
     if count < 0 {
       if errno == ECONNRESET { return false }
       throw Failure(description: "receive: errno \(errno)")
@@ -106,7 +129,13 @@ final class RawClient {
   }
 
   /// Whether the server ends the connection without another byte.
-  func isClosedByServer() throws -> Bool { try buffer.isEmpty && !fill() }
+  /// - Parameter meanwhile: called again and again until the server has done something.
+  func isClosedByServer(meanwhile: () -> Void) throws -> Bool {
+    var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    let end = MonotonicClock.milliseconds + Int64(Patience.milliseconds)
+    while unsafe poll(&entry, 1, 5) == 0, MonotonicClock.milliseconds < end { meanwhile() }
+    return try buffer.isEmpty && !fill()
+  }
 
   func line() throws -> String {
     while true {

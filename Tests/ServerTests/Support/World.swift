@@ -58,8 +58,7 @@ final class TestAPI {
       server = nil
       return
     }
-    var http = HTTPServerOptions()
-    http.port = 0
+    var http = HTTPServerOptions.timeless
     changeHTTP(&http)
     let api = api
     server = try MicrohttpdServer(options: http, refusal: api.refuse) { api.handle($0) }
@@ -114,6 +113,16 @@ extension String {
     }
     if !rest.isEmpty { result.append(String(rest)) }
     return result
+  }
+}
+
+extension HTTPServerOptions {
+  /// On any free port; no client is ever too slow, however slow the machine.
+  static var timeless: HTTPServerOptions {
+    var options = HTTPServerOptions()
+    options.port = 0
+    options.clock = MonotonicClock(now: { 0 })
+    return options
   }
 }
 
