@@ -1,26 +1,31 @@
 import CPUBackend
 import Glibc
+import TestSupport
 import Testing
 
 @Suite("Weights in huge pages")
 struct HugePagesTests {
-  /// Private, read-only memory as a mapped file is, each word its own index.
+  /// Private, read-only memory as a mapped file is, full of random blocks whose length divides no page's: a page that
+  /// went astray shows.
   private final class Region: Sendable {
     private let address: UInt
     private let byteCount: Int
+    private let block: [UInt8]
 
     init(byteCount: Int) throws {
       let memory = unsafe mmap(
         nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-      address = UInt(bitPattern: memory)
-      self.byteCount = byteCount
+      let start = unsafe try #require(memory)
       // MAP_FAILED is −1.
-      try #require(address != 0 && address != UInt.max)
-      for index in 0..<byteCount / 4 {
-        unsafe memory?.storeBytes(
-          of: UInt32(truncatingIfNeeded: index), toByteOffset: 4 * index, as: UInt32.self)
+      try #require(UInt(bitPattern: start) != UInt.max)
+      address = UInt(bitPattern: start)
+      self.byteCount = byteCount
+      var generator = SeededGenerator(seed: 1)
+      block = (0..<65_521).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
+      for offset in stride(from: 0, to: byteCount, by: block.count) {
+        unsafe memcpy(start + offset, block, min(block.count, byteCount - offset))
       }
-      unsafe mprotect(memory, byteCount, PROT_READ)
+      unsafe mprotect(start, byteCount, PROT_READ)
     }
 
     deinit { unsafe munmap(UnsafeMutableRawPointer(bitPattern: address), byteCount) }
@@ -30,9 +35,19 @@ struct HugePagesTests {
     }
 
     var isWhole: Bool {
-      unsafe bytes.bindMemory(to: UInt32.self).enumerated().allSatisfy {
-        $1 == UInt32(truncatingIfNeeded: $0)
+      unsafe block.withUnsafeBytes { expected in
+        stride(from: 0, to: byteCount, by: expected.count).allSatisfy { offset in
+          let found = unsafe UnsafeRawBufferPointer(
+            rebasing: bytes[offset..<min(offset + expected.count, byteCount)])
+          return unsafe isEqual(found, expected)
+        }
       }
+    }
+
+    /// Whether the bytes are the first of the expected ones; libc is quick in a debug build, too.
+    private func isEqual(_ found: UnsafeRawBufferPointer, _ expected: UnsafeRawBufferPointer) -> Bool {
+      guard let left = found.baseAddress, let right = expected.baseAddress else { return false }
+      return unsafe memcmp(left, right, found.count) == 0
     }
 
     /// The bytes of the huge pages that lie in it as a whole.
@@ -51,8 +66,13 @@ struct HugePagesTests {
     "the same bytes stay at the same addresses, whoever reads meanwhile", arguments: [9 << 20, 131_076 << 10])
   func move(_ byteCount: Int) async throws {
     let region = try Region(byteCount: byteCount)
-    let reader = Task.detached { (0..<4).allSatisfy { _ in region.isWhole } }
+    let reader = Task.detached {
+      var isWhole = true
+      repeat { isWhole = isWhole && region.isWhole } while !Task.isCancelled
+      return isWhole
+    }
     let moved = region.move()
+    reader.cancel()
     #expect(moved == (HugePages.areAvailable ? region.movable : 0) && region.isWhole)
     #expect(await reader.value)
   }

@@ -1,3 +1,4 @@
+import TestSupport
 @testable import Scheduling
 
 /// A scheduler whose steps overlap at random: mostly the next step is planned and run before the tokens of the one before

@@ -1,3 +1,4 @@
+import TestSupport
 @testable import Scheduling
 
 /// A scheduler driven by random calls, with everything it says checked against the test's own books.
