@@ -65,14 +65,14 @@ struct AttentionTests {
 
   @Test("equals the definition in double precision", arguments: cases)
   func definition(_ shape: AttentionCase) throws {
+    var expected: [Double] = []
     for set in InstructionSet.available {
       let bench = Workbench(seed: 3, instructionSet: set)
       let data = AttentionData(shape, bench)
       let run = try AttentionRun(data, bench)
       let found = try run.attend(
         shape.sequences.enumerated().map { ($0.offset, $0.element.queries, $0.element.context) })
-      var expected: [Double] = []
-      for (index, sequence) in shape.sequences.enumerated() {
+      for (index, sequence) in shape.sequences.enumerated() where set == InstructionSet.available.first {
         for position in sequence.context - sequence.queries..<sequence.context {
           expected += data.expected(sequence: index, position: position)
         }

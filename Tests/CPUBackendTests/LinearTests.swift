@@ -39,6 +39,7 @@ struct LinearTests {
   func product(_ shape: Case, _ arithmetic: Arithmetic) throws {
     let (rows, inputs, outputs) = (shape.rows, shape.inputs, shape.outputs)
     let type = arithmetic.weight
+    var reference: Product?
     for set in InstructionSet.available {
       let bench = Workbench(
         seed: UInt64(rows * 7 + inputs), instructionSet: set, productType: arithmetic.product)
@@ -56,26 +57,14 @@ struct LinearTests {
       try bench.backend.linear(input, weight, accumulate: false, into: plain)
       try bench.backend.linear(input, weight, accumulate: true, into: added)
 
-      var expected: [Double] = []
-      var size: [Double] = []
-      for row in 0..<rows {
-        for output in 0..<outputs {
-          var sum = Double(bias[output])
-          var squares = 1.0
-          for k in 0..<inputs {
-            let term = Double(x[row * inputs + k]) * Double(w[output * inputs + k])
-            sum += term
-            squares += term * term
-          }
-          expected.append(sum)
-          size.append(squares.squareRoot())
-        }
-      }
+      let product =
+        reference ?? Product(x.map(Double.init), w, rows, inputs, outputs) { Double(bias[$1]) }
+      reference = product
       // Rounding errors are independent: they grow with the root of the number of additions in a lane.
       let additions = Double(inputs / 16 + 8).squareRoot()
-      let allowed = { (index: Int) in size[index] * additions * 0x1p-23 }
-      #expect(worst(try bench.read(plain), expected, allowed: allowed) <= 1, "\(set)")
-      let sums = zip(expected, before).map { $0 + Double($1) }
+      let allowed = { (index: Int) in product.sizes[index] * additions * 0x1p-23 }
+      #expect(worst(try bench.read(plain), product.sums, allowed: allowed) <= 1, "\(set)")
+      let sums = zip(product.sums, before).map { $0 + Double($1) }
       #expect(worst(try bench.read(added), sums, allowed: allowed) <= 1, "\(set)")
     }
   }

@@ -11,16 +11,17 @@ struct StoredLinearTests {
     "equals a double-precision product of the dequantised weight",
     arguments: StoredCase.withProductTypes)
   func product(_ shape: StoredCase, _ type: DataType) throws {
-    for set in InstructionSet.available {
-      var random = SeededGenerator(seed: 3)
-      let store = try shape.make(&random)
-      let weights = store.dequantized()
-      let codesInPairs = type == .bfloat16 && Self.multipliesPairs(store)
-      let roundsInputs = codesInPairs || type == .bfloat16 && shape.hasBFloat16Values
-      // There codes and zeros are multiplied on their own, so their sizes count and not their difference's.
-      let offsets = codesInPairs ? try Self.withoutCodes(store).dequantized() : nil
-      // Emulated pairs are slow; two rows stream, three share decoded weights.
-      for rows in type == .bfloat16 ? [1, 2, 5] : [1, 3, 19] {
+    var random = SeededGenerator(seed: 3)
+    let store = try shape.make(&random)
+    let weights = store.dequantized()
+    let codesInPairs = type == .bfloat16 && Self.multipliesPairs(store)
+    let roundsInputs = codesInPairs || type == .bfloat16 && shape.hasBFloat16Values
+    // There codes and zeros are multiplied on their own, so their sizes count and not their difference's.
+    let offsets = codesInPairs ? try Self.withoutCodes(store).dequantized() : nil
+    // Emulated pairs are slow; two rows stream, three share decoded weights.
+    for rows in type == .bfloat16 ? [1, 2, 5] : [1, 3, 19] {
+      var reference: Product?
+      for set in InstructionSet.available {
         let bench = Workbench(seed: UInt64(rows), instructionSet: set, productType: type)
         let x = bench.random(rows * shape.inputs)
         let bias = bench.random(shape.outputs)
@@ -31,13 +32,14 @@ struct StoredLinearTests {
         let input = try bench.matrix(x, rows, shape.inputs, stride: shape.inputs + 5)
         try bench.backend.linear(input, weight, accumulate: true, into: output)
         let factors = roundsInputs ? x.map { Double(BFloat16($0).float) } : x.map(Double.init)
-        let (expected, size) = Self.product(
-          factors, weights, rows, shape.inputs, shape.outputs, offsets: offsets
-        ) { row, output in
-          Double(bias[output]) + Double(before[row * shape.outputs + output])
-        }
+        let product =
+          reference
+          ?? Product(factors, weights, rows, shape.inputs, shape.outputs, offsets: offsets) { row, output in
+            Double(bias[output]) + Double(before[row * shape.outputs + output])
+          }
+        reference = product
         let additions = Double(shape.inputs / 16 + 8).squareRoot()
-        let ratio = worst(try bench.read(output), expected) { size[$0] * additions * 0x1p-23 }
+        let ratio = worst(try bench.read(output), product.sums) { product.sizes[$0] * additions * 0x1p-23 }
         #expect(ratio <= 1, "\(set), \(rows) rows")
       }
     }
@@ -70,12 +72,13 @@ struct StoredLinearTests {
     // Emulated pairs are slow.
     let most = type == .bfloat16 ? 7 : 19
     var reference: [UInt32] = []
+    var random = SeededGenerator(seed: 4)
+    let store = try shape.make(&random)
     for (set, threads) in InstructionSet.available.flatMap({ set in
       (set == .best ? [1, 2] : [2]).map { (set, $0) }
     }) {
-      var random = SeededGenerator(seed: 4)
       let bench = Workbench(seed: 5, threads: threads, instructionSet: set, productType: type)
-      let weight = try bench.backend.place(LinearWeight(try shape.make(&random)))
+      let weight = try bench.backend.place(LinearWeight(store))
       let input = try bench.matrix(bench.random(most * shape.inputs), most, shape.inputs)
       let output = try bench.matrix(
         [Float](repeating: 0, count: most * shape.outputs), most, shape.outputs)
@@ -97,21 +100,22 @@ struct StoredLinearTests {
     arguments: StoredCase.sparse.map { ($0, DataType.float32) }
       + StoredCase.sparse.filter(\.hasBFloat16Values).map { ($0, .bfloat16) })
   func sparse(_ shape: StoredCase, _ type: DataType) throws {
+    var random = SeededGenerator(seed: 13)
+    let store = try shape.make(&random)
+    let (values, all) = (store.dequantized(), Shape(shape.outputs, shape.inputs))
+    let dense =
+      type == .float32
+      ? HostTensor.copy(values, type, all)
+      : HostTensor.copy(values.map { BFloat16($0).bitPattern }, type, all)
     for set in InstructionSet.available {
+      let bench = Workbench(seed: 14, instructionSet: set, productType: type)
+      let weights = try [LinearWeight(store), LinearWeight(dense: dense)].map { try bench.backend.place($0) }
       for rows in [1, 2, 5, 19] {
-        var random = SeededGenerator(seed: 13)
-        let bench = Workbench(seed: 14, instructionSet: set, productType: type)
-        let store = try shape.make(&random)
-        let (values, all) = (store.dequantized(), Shape(shape.outputs, shape.inputs))
-        let dense =
-          type == .float32
-          ? HostTensor.copy(values, type, all)
-          : HostTensor.copy(values.map { BFloat16($0).bitPattern }, type, all)
         let input = try bench.matrix(bench.random(rows * shape.inputs), rows, shape.inputs)
-        let results = try [LinearWeight(store), LinearWeight(dense: dense)].map { weight in
+        let results = try weights.map { weight in
           let output = try bench.matrix(
             [Float](repeating: 0, count: rows * shape.outputs), rows, shape.outputs)
-          try bench.backend.linear(input, bench.backend.place(weight), accumulate: false, into: output)
+          try bench.backend.linear(input, weight, accumulate: false, into: output)
           return bits(try bench.read(output))
         }
         #expect(results[0] == results[1], "\(set), \(rows) rows")
@@ -190,8 +194,8 @@ struct StoredLinearTests {
     let output = try bench.matrix([Float](repeating: 0, count: rows * outputs), rows, outputs)
     try bench.backend.linear(
       try bench.matrix(x, rows, inputs), weight, accumulate: false, into: output)
-    let (expected, size) = Self.product(x.map(Double.init), weights, rows, inputs, outputs) { _, _ in 0 }
-    #expect(worst(try bench.read(output), expected) { size[$0] * 1e-5 } <= 1)
+    let product = Product(x.map(Double.init), weights, rows, inputs, outputs)
+    #expect(worst(try bench.read(output), product.sums) { product.sizes[$0] * 1e-5 } <= 1)
   }
 
   // MARK: Rounded activations
@@ -210,7 +214,7 @@ struct StoredLinearTests {
         &random, bits: bits, outputs: outputs, inputs: inputs, groupSize: group, zero: zero,
         activations: activations)
       let weights = LinearWeight.Store.integer(integer).dequantized()
-      var reference: [UInt32] = []
+      var reference: (bits: [UInt32], product: Product)?
       for set in InstructionSet.available {
         let bench = Workbench(seed: 9, instructionSet: set)
         let x = bench.random(rows * inputs)
@@ -219,22 +223,27 @@ struct StoredLinearTests {
         let input = try bench.matrix(x, rows, inputs)
         try bench.backend.linear(input, weight, accumulate: false, into: output)
         let found = try bench.read(output)
-        if reference.isEmpty { reference = CPUBackendTests.bits(found) }
-        #expect(CPUBackendTests.bits(found) == reference, "\(set)")
+        let (expected, product) =
+          reference
+          ?? (
+            CPUBackendTests.bits(found),
+            Product(
+              (0..<rows).flatMap { row in
+                Self.round([Float](x[row * inputs..<(row + 1) * inputs]), activations)
+              }, weights, rows, inputs, outputs)
+          )
+        reference = (expected, product)
+        #expect(CPUBackendTests.bits(found) == expected, "\(set)")
         for row in 0..<rows {
           let one = output.rows(row..<row + 1)
           try bench.backend.linear(input.rows(row..<row + 1), weight, accumulate: false, into: one)
         }
-        #expect(CPUBackendTests.bits(try bench.read(output)) == reference, "\(set) row by row")
+        #expect(CPUBackendTests.bits(try bench.read(output)) == expected, "\(set) row by row")
 
-        let rounded = (0..<rows).flatMap { row in
-          Self.round([Float](x[row * inputs..<(row + 1) * inputs]), activations)
-        }
-        let (expected, size) = Self.product(rounded, weights, rows, inputs, outputs) { _, _ in 0 }
         // Integer sums are exact; what is left is a float for each group, and for each unrounded channel, one by one.
         let unrounded = if case .token(.some) = activations { inputs } else { 0 }
         let additions = Double(inputs / group + unrounded + 8).squareRoot()
-        let ratio = worst(found, expected) { size[$0] * additions * 0x1p-23 }
+        let ratio = worst(found, product.sums) { product.sizes[$0] * additions * 0x1p-23 }
         #expect(ratio <= 1, "\(set) \(bits) bits")
       }
     }
@@ -267,6 +276,8 @@ struct StoredLinearTests {
     let (rows, inputs, outputs) = (5, 1050, 19)
     let float8 = try StoredCase.float8(
       &random, outputs, inputs, blockRows: 1, blockColumns: inputs, activations: activations)
+    let weights = LinearWeight.Store.float8(float8).dequantized()
+    var reference: Product?
     for set in InstructionSet.available {
       let bench = Workbench(seed: 11, instructionSet: set)
       let x = bench.random(rows * inputs)
@@ -285,10 +296,9 @@ struct StoredLinearTests {
         }
         return Double(Float8E4M3(saturating: x[index] / scale).float * scale)
       }
-      let (expected, size) = Self.product(
-        rounded, LinearWeight.Store.float8(float8).dequantized(), rows, inputs, outputs
-      ) { _, _ in 0 }
-      #expect(worst(try bench.read(output), expected) { size[$0] * 2e-6 } <= 1, "\(set)")
+      let product = reference ?? Product(rounded, weights, rows, inputs, outputs)
+      reference = product
+      #expect(worst(try bench.read(output), product.sums) { product.sizes[$0] * 2e-6 } <= 1, "\(set)")
     }
   }
 
@@ -327,35 +337,5 @@ struct StoredLinearTests {
           try bench.matrix(bench.random(32), 1, 32), LinearWeight(.integer(grouped)), accumulate: false,
           into: try bench.matrix([0, 0, 0], 1, 3))
       }.contains("act-order that was not placed"))
-  }
-
-  /// Sums, and what their rounding is relative to: the root of the squares, or a partial sum that exceeds it.
-  private static func product(
-    _ x: [Double], _ w: [Float], _ rows: Int, _ inputs: Int, _ outputs: Int, offsets: [Float]? = nil,
-    start: (Int, Int) -> Double
-  ) -> (sums: [Double], sizes: [Double]) {
-    var sums: [Double] = []
-    var sizes: [Double] = []
-    for row in 0..<rows {
-      for output in 0..<outputs {
-        var sum = start(row, output)
-        var squares = 1.0
-        var largest = abs(sum)
-        for k in 0..<inputs {
-          let term = x[row * inputs + k] * Double(w[output * inputs + k])
-          sum += term
-          var size = abs(term)
-          if let offset = offsets?[output * inputs + k] {
-            size =
-              abs(x[row * inputs + k]) * (abs(Double(w[output * inputs + k] - offset)) + abs(Double(offset)))
-          }
-          squares += size * size
-          largest = max(largest, abs(sum))
-        }
-        sums.append(sum)
-        sizes.append(max(squares.squareRoot(), largest))
-      }
-    }
-    return (sums, sizes)
   }
 }

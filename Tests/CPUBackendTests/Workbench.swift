@@ -18,9 +18,7 @@ final class Workbench {
   }
 
   /// Values in −1..<1.
-  func random(_ count: Int) -> [Float] {
-    (0..<count).map { _ in Float.random(in: -1..<1, using: &generator) }
-  }
+  func random(_ count: Int) -> [Float] { generator.floats(count) }
 
   func random(_ range: Range<Int>) -> Int { Int.random(in: range, using: &generator) }
 
