@@ -73,6 +73,14 @@ import Testing
     #expect(try LoadQuantization.llmInt8.store(of: weight).dequantized() == [0, 0, 0, 127])
   }
 
+  @Test func `halves are rounded to even`() throws {
+    let weight = HostTensor.copy(
+      [-127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5, -126.5, 127] as [Float], .float32, Shape(1, 10))
+    #expect(
+      try LoadQuantization.llmInt8.store(of: weight).dequantized()
+        == [-127, 0, 2, 2, 0, -2, -2, 126, -126, 127])
+  }
+
   @Test func `a weight that is no number is not rounded`() throws {
     let weight = HostTensor.copy([1, 2, .nan, 4] as [Float], .float32, Shape(2, 2))
     #expect(throws: StoreError.notFinite(operand: "weight", index: 2)) {

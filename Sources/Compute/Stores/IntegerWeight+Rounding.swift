@@ -34,23 +34,18 @@ extension IntegerWeight {
     var row = [Float](repeating: 0, count: inputs)
     var strange: Int?
     let codes = unsafe HostTensor.make(.int32, Shape(outputs, words)) { bytes in
-      guard let base = bytes.baseAddress else { return }
-      // Codes are unsigned, around 128; what fills up the last word does not count.
-      unsafe base.initializeMemory(as: UInt8.self, repeating: 128, count: bytes.count)
-      for output in 0..<outputs {
-        var largest: Float = 0
-        for input in 0..<inputs {
-          row[input] = weight.float(at: output * inputs + input)
-          largest = max(largest, abs(row[input]))
-          if !row[input].isFinite { strange = output * inputs + input }
-        }
-        if strange != nil { return }
-        if largest / 127 > 0 { scales[output] = largest / 127 }
-        for input in 0..<inputs {
-          let code = (row[input] / scales[output]).rounded(.toNearestOrEven)
-          unsafe base.storeBytes(
-            of: UInt8(Int(min(max(code, -127), 127)) + 128), toByteOffset: output * words * 4 + input,
-            as: UInt8.self)
+      unsafe row.withUnsafeMutableBufferPointer { row in
+        for output in 0..<outputs {
+          unsafe weight.copyFloats(from: output * inputs, into: row)
+          let largest = unsafe Self.largestMagnitude(UnsafeBufferPointer(row))
+          guard largest.isFinite else {
+            strange = unsafe row.firstIndex { !$0.isFinite }.map { output * inputs + $0 }
+            return
+          }
+          if largest / 127 > 0 { scales[output] = largest / 127 }
+          let line = unsafe UnsafeMutableRawBufferPointer(
+            rebasing: bytes[output * words * 4..<(output + 1) * words * 4])
+          unsafe Self.round(UnsafeBufferPointer(row), scale: scales[output], into: line)
         }
       }
     }
@@ -58,5 +53,28 @@ extension IntegerWeight {
     try self.init(
       outputs: outputs, inputs: inputs, bits: 8, groupSize: inputs, codes: codes,
       scales: HostTensor.copy(scales, .float32, Shape(outputs, 1)), activations: activations)
+  }
+  /// Infinite or undefined where an element is: sizes are ordered as their bits are, which compilers take many at a time.
+  @unsafe
+  private static func largestMagnitude(_ row: UnsafeBufferPointer<Float>) -> Float {
+    var bits: UInt32 = 0
+    for index in row.indices { bits = max(bits, unsafe row[index].bitPattern & 0x7FFF_FFFF) }
+    return Float(bitPattern: bits)
+  }
+
+  /// Codes are unsigned, around 128, and so is what fills up the last word, which does not count.
+  ///
+  /// Added to 1.5 · 2²³, where floats are a unit apart, a number is rounded to an integer, halves to even, in the lowest
+  /// bits; a library call for each would take most of the time a model needs to load.
+  @unsafe
+  private static func round(
+    _ row: UnsafeBufferPointer<Float>, scale: Float, into codes: UnsafeMutableRawBufferPointer
+  ) {
+    let units: Float = 0x1.8p23
+    for index in row.indices {
+      let code = unsafe max(-127, min(127, row[index] / scale))
+      unsafe codes[index] = UInt8(truncatingIfNeeded: (code + units).bitPattern &- units.bitPattern &+ 128)
+    }
+    for index in row.count..<codes.count { unsafe codes[index] = 128 }
   }
 }
