@@ -37,7 +37,8 @@ enum Console {
 struct ProgressLine: ~Copyable {
   private let title: String
   private let total: Int
-  private let started = ContinuousClock.now
+  /// What was done when it began: a run that goes on has steps behind it that took no time now.
+  private var start: (done: Int, time: ContinuousClock.Instant)?
   private var lastDrawn: ContinuousClock.Instant?
   private let isShown = Console.errorIsTerminal
 
@@ -49,11 +50,16 @@ struct ProgressLine: ~Copyable {
   mutating func update(_ done: Int) {
     guard isShown else { return }
     let now = ContinuousClock.now
+    let start = start ?? (done, now)
+    self.start = start
     if let lastDrawn, now - lastDrawn < .milliseconds(100), done < total { return }
     lastDrawn = now
-    let elapsed = started.duration(to: now) / .seconds(1)
-    let left = done > 0 ? elapsed / Double(done) * Double(total - done) : 0
-    Console.errorInPlace("\r\u{1B}[K\(title) \(done)/\(total), \(Int(left.rounded())) s left")
+    var line = "\(title) \(done)/\(total)"
+    if done > start.done {
+      let each = start.time.duration(to: now) / .seconds(1) / Double(done - start.done)
+      line += ", \(Int((each * Double(total - done)).rounded())) s left"
+    }
+    Console.errorInPlace("\r\u{1B}[K" + line)
   }
 
   deinit {

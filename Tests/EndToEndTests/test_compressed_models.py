@@ -5,6 +5,7 @@ wheels, and is in Scripts/goldens/check_quantized.py and check_gptq.py.
 """
 
 import json
+import resource
 import signal
 import struct
 import subprocess
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from conftest import BINARY, DEMO, gpuinfer, serving
-from test_compress import compare, compress, read_tensors
+from test_compress import compare, compress, read_tensors, write_model
 
 CHANNEL = ["--bits", "8", "--group-size", "-1"]
 CALIBRATION = ["--calibration", DEMO / "calibration.safetensors"]
@@ -85,6 +86,40 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path):
     for name in ["model.safetensors", "config.json"]:
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not (tmp_path / "killed" / ".compress").exists()
+
+
+def test_a_model_larger_than_the_memory_is_compressed_layer_by_layer(tmp_path):
+    """Sixteen layers of 12 MiB each, where the process may have 160 MiB of data in all."""
+    width, inner = 512, 1408
+    config = json.loads((DEMO / "config.json").read_text())
+    random = np.random.default_rng(0)
+    shapes = {"model.embed_tokens.weight": (config["vocab_size"], width)}
+    for layer in range(16):
+        for name, shape in {
+            "self_attn.q_proj": (width, width), "self_attn.k_proj": (width // 2, width),
+            "self_attn.v_proj": (width // 2, width), "self_attn.o_proj": (width, width),
+            "mlp.gate_proj": (inner, width), "mlp.up_proj": (inner, width), "mlp.down_proj": (width, inner),
+        }.items():
+            shapes[f"model.layers.{layer}.{name}.weight"] = shape
+    tensors = {name: 0.04 * random.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+    for layer in range(16):
+        for name in ["input_layernorm", "post_attention_layernorm"]:
+            tensors[f"model.layers.{layer}.{name}.weight"] = np.ones(width, np.float32)
+    tensors["model.norm.weight"] = np.ones(width, np.float32)
+    model = write_model(tmp_path / "model", tensors)
+    config.update(hidden_size=width, intermediate_size=inner, num_hidden_layers=16, num_attention_heads=8,
+                  num_key_value_heads=4, head_dim=width // 8)
+    (model / "config.json").write_text(json.dumps(config))
+    limit = 160 << 20
+    assert (model / "model.safetensors").stat().st_size > limit
+    result = subprocess.run(
+        [BINARY, "compress", model, "--method", "gptq", "--bits", "4", *map(str, CALIBRATION), "--samples", "2",
+         "--threads", "2", "--no-evaluation", "--output", tmp_path / "out"],
+        capture_output=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)))
+    (model / "model.safetensors").unlink()
+    assert result.returncode == 0, result.stderr.decode()[-2000:]
+    report = json.loads((tmp_path / "out" / "compression_report.json").read_text())
+    assert len(report["layers"]) == 7 * 16
 
 
 @pytest.mark.parametrize("method", ["zeroquant-v2", "llm.int8", "spqr"])

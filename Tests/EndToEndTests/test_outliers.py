@@ -5,6 +5,8 @@ that read them divided by it. Powers of two leave every product, and so every lo
 channels whose activations are 32 times, and whose weights are a 32nd, of the others.
 """
 
+import json
+
 import numpy as np
 import pytest
 
@@ -32,8 +34,8 @@ METHODS = {
 
 
 @pytest.fixture(scope="module")
-def divergence(tmp_path_factory):
-    """Mean divergence from the original in nats, by method, with and without outliers."""
+def measured(tmp_path_factory):
+    """Mean divergence from the original in nats and the report's warnings, by method, with and without outliers."""
     work = tmp_path_factory.mktemp("outliers")
     tensors = {name: array.copy() for name, array in read_tensors(DEMO / "model.safetensors").items()}
     random = np.random.default_rng(0)
@@ -48,16 +50,23 @@ def divergence(tmp_path_factory):
     assert compare(injected, windows=2)["kl_divergence"]["value"] == 0
 
     def measure(method, model):
+        output = work / f"{method}-{model.name}"
         gpuinfer(
             "compress", model, *METHODS[method], "--calibration", DEMO / "calibration.safetensors", "--samples", 8,
-            "--output", work / f"{method}-{model.name}", "--no-evaluation", check=0)
-        return compare(work / f"{method}-{model.name}", windows=12)["kl_divergence"]["value"]
+            "--output", output, "--no-evaluation", check=0)
+        warnings = json.loads((output / "compression_report.json").read_text())["warnings"]
+        return compare(output, windows=12)["kl_divergence"]["value"], warnings
 
     found = {method: measure(method, injected) for method in METHODS}
     found["static, no outliers"] = measure("static", DEMO)
     found["w8a8, no outliers"] = measure("w8a8", DEMO)
-    print(found)
+    print({name: divergence for name, (divergence, _) in found.items()})
     return found
+
+
+@pytest.fixture(scope="module")
+def divergence(measured):
+    return {name: divergence for name, (divergence, _) in measured.items()}
 
 
 @pytest.mark.parametrize("method", ["awq", "owq", "spqr"])
@@ -79,3 +88,15 @@ def test_int8_is_restored(divergence, method):
 def test_smoothing_restores_static_int8(divergence):
     assert divergence["smoothquant-static"] < divergence["static"] / 10
     assert divergence["smoothquant-static"] < 2 * divergence["static, no outliers"]
+
+
+def test_the_report_names_layers_whose_outliers_are_rounded(measured):
+    """All that read a norm; not where outliers are kept apart, activations are not rounded, or there are none."""
+    found = {
+        name: [text for text in warnings if "have outliers" in text] for name, (_, warnings) in measured.items()
+    }
+    for name in ["w8a8", "static"]:
+        assert len(found[name]) == 1 and found[name][0].startswith("activations of 30 layers have outliers"), found
+        assert "llm.int8 or smoothquant" in found[name][0]
+    for name in ["rtn", "llm.int8", "w8a8, no outliers", "static, no outliers"]:
+        assert not found[name], found

@@ -1,4 +1,4 @@
-"""`gpuinfer run` on a terminal: the chat."""
+"""gpuinfer on a terminal: the chat of `run`, and the progress of long work."""
 
 import os
 import pty
@@ -9,18 +9,18 @@ import time
 
 import pytest
 
-from conftest import BINARY, gpuinfer
+from conftest import BINARY, DEMO, gpuinfer
 
 SECONDS = 60
 
 
 class Terminal:
-    """`gpuinfer run` behind a pseudo-terminal."""
+    """`gpuinfer run`, or another command, behind a pseudo-terminal."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, command="run"):
         self.primary, secondary = pty.openpty()
         self.process = subprocess.Popen(
-            [BINARY, "run", *map(str, arguments)], stdin=secondary, stdout=secondary, stderr=secondary,
+            [BINARY, command, *map(str, arguments)], stdin=secondary, stdout=secondary, stderr=secondary,
             start_new_session=True)
         os.close(secondary)
         self.text = ""
@@ -45,8 +45,8 @@ class Terminal:
 def terminal():
     opened = []
 
-    def start(*arguments):
-        opened.append(Terminal(*arguments))
+    def start(*arguments, **options):
+        opened.append(Terminal(*arguments, **options))
         return opened[-1]
 
     yield start
@@ -112,3 +112,19 @@ def test_an_interrupt_stops_an_answer_and_not_the_chat(terminal):
 
 def test_an_empty_input_is_no_prompt():
     assert "standard input is empty" in gpuinfer("run", stdin="", check=65).stderr.decode()
+
+
+def test_compression_shows_its_progress_and_can_be_interrupted(terminal, tmp_path):
+    arguments = [
+        DEMO, "--method", "gptq", "--calibration", DEMO / "calibration.safetensors", "--no-evaluation", "--output",
+        tmp_path / "out"]
+    first = terminal(*arguments, command="compress")
+    # Before a layer is done nobody knows what one takes.
+    start = first.wait_for("compressing layer 0/6")
+    first.wait_for(" s left", first.wait_for("\x1b[Kcompressing layer ", start))
+    assert "compressing layer 0/6, " not in first.text
+    first.interrupt()
+    assert first.process.wait(SECONDS) == os.EX_TEMPFAIL
+    again = terminal(*arguments, command="compress")
+    again.wait_for("compressing layer 6/6, 0 s left")
+    assert again.process.wait(SECONDS) == 0
