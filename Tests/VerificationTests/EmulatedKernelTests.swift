@@ -74,9 +74,7 @@ struct EmulatedKernelTests {
       candidate: tested
     ).run(prompt)
     for row in rows { #expect(!row.isBreach, "\(row)") }
-    let known = RoundedBackend(cpu, weightType: nil) {
-      $0.roundsActivations ? KernelBackend.widening(of: $0) : nil
-    }
+    let known = RoundedBackend.ofTexts(cpu) { KernelBackend.widening(of: $0) }
     let tokens = try GreedyComparison(reference: try graph(known), candidate: tested).run(prompt, count: 6)
     #expect(!tokens.isBreach, "\(tokens)")
   }

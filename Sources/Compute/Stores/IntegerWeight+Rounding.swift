@@ -54,6 +54,7 @@ extension IntegerWeight {
       outputs: outputs, inputs: inputs, bits: 8, groupSize: inputs, codes: codes,
       scales: HostTensor.copy(scales, .float32, Shape(outputs, 1)), activations: activations)
   }
+
   /// Infinite or undefined where an element is: sizes are ordered as their bits are, which compilers take many at a time.
   @unsafe
   private static func largestMagnitude(_ row: UnsafeBufferPointer<Float>) -> Float {

@@ -25,7 +25,7 @@ extension Monitor {
 extension MonotonicClock {
   var milliseconds: Int64 { Int64(now() / 1_000_000) }
 
-  static var milliseconds: Int64 { Int64(systemTime() / 1_000_000) }
+  static var milliseconds: Int64 { system.milliseconds }
 
   static var seconds: Double { Double(systemTime()) / 1e9 }
 }

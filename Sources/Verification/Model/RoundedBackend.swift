@@ -29,6 +29,15 @@ package final class RoundedBackend: Backend {
     self.widening = widening
   }
 
+  /// The reference of texts: what rounding plain weights costs is the device's affair and shows in the figures, but no
+  /// text survives that one side rounds activations and the other does not. So only stores that round them and that the
+  /// candidate widens are widened here.
+  package static func ofTexts(
+    _ inner: any Backend, widening: @escaping (LinearWeight.Store) -> String?
+  ) -> RoundedBackend {
+    RoundedBackend(inner, weightType: nil) { $0.roundsActivations ? widening($0) : nil }
+  }
+
   package var name: String { inner.name }
   package var activationType: DataType { inner.activationType }
   package var sharesHostMemory: Bool { true }

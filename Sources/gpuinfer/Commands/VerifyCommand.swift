@@ -96,12 +96,9 @@ enum VerifyCommand: Command {
         }
       }
       if parts.contains(.tokens) {
-        // Activations that a store rounds are not rounded where it is widened, and no text survives that; plain weights and
-        // their rounding to 16 bits are the device's affair.
-        let widened = RoundedBackend(reference, weightType: nil) { store in
-          store.roundsActivations ? widening(store) : nil
-        }
-        let known = try ModelGraph(checkpoint: checkpoint, backend: widened, limits: limits)
+        let known = try ModelGraph(
+          checkpoint: checkpoint, backend: RoundedBackend.ofTexts(reference, widening: widening),
+          limits: limits)
         let comparison = GreedyComparison(reference: known, candidate: tested)
         var progress = ProgressLine("prompt", total: prompts.count)
         for (index, prompt) in prompts.enumerated() {
